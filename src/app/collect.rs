@@ -1,0 +1,153 @@
+//! The reports of a job: read as they arrive, placed when all are there.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use sha1::{Digest as _, Sha1};
+
+use crate::domain::PatchCoverage;
+use crate::ports::error::{PortError, Result};
+use crate::ports::source::TreeEntry;
+use crate::protocol::CollectKind;
+use crate::report::{Collector, Diff, Index, Limits, Report};
+
+/// Gathers the report files of one job.
+#[derive(Debug)]
+pub struct Reports {
+    collector: Collector,
+    tracked: HashMap<String, String>,
+    test_files: usize,
+    coverage_files: usize,
+}
+
+/// What the reports of a job say.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The reports, placed in the repository.
+    pub report: Report,
+    /// Coverage of the lines that the change adds, where both are known.
+    pub patch: Option<PatchCoverage>,
+    /// Ids of failed tests on lines that the change adds.
+    pub in_diff: Vec<String>,
+    /// How many new test report files were found.
+    pub test_files: usize,
+    /// How many new coverage report files were found.
+    pub coverage_files: usize,
+}
+
+impl Reports {
+    /// Expects reports of a commit with these files.
+    pub fn new(tree: &[TreeEntry]) -> Self {
+        Self {
+            collector: Collector::new(Limits::default()),
+            tracked: tree
+                .iter()
+                .map(|entry| (entry.path.clone(), entry.blob.clone()))
+                .collect(),
+            test_files: 0,
+            coverage_files: 0,
+        }
+    }
+
+    /// Reads a collected file. One that git tracks unchanged is no result and is passed over.
+    ///
+    /// # Errors
+    /// `Transient` when the disk does not give it.
+    pub fn add(&mut self, kind: CollectKind, path: &str, stored: &Path) -> Result<()> {
+        let unreadable = |error: std::io::Error| {
+            PortError::transient(format!("read the collected file {path}: {error}"))
+        };
+        if let Some(blob) = self.tracked.get(path)
+            && *blob == blob_id(stored).map_err(unreadable)?
+        {
+            return Ok(());
+        }
+        match kind {
+            CollectKind::Tests => self.test_files += 1,
+            CollectKind::Coverage => self.coverage_files += 1,
+            CollectKind::Artifact => return Ok(()),
+        }
+        let file = File::open(stored).map_err(unreadable)?;
+        self.collector.read(path, BufReader::new(file));
+        Ok(())
+    }
+
+    /// Puts every failure and every covered file in its place in the repository. `diff` is what
+    /// the change adds, as a unified diff.
+    pub fn finish(self, diff: Option<&str>) -> Gathered {
+        let mut report = self.collector.finish();
+        let index = Index::new(self.tracked.into_keys());
+        report.locate(&index);
+        let diff = diff.map(Diff::parse);
+        let patch = match (&report.coverage, &diff) {
+            (Some(coverage), Some(diff)) => {
+                let patch = coverage.patch(diff);
+                Some(PatchCoverage {
+                    covered: patch.covered,
+                    total: patch.total,
+                })
+            }
+            _ => None,
+        };
+        let in_diff = report
+            .tests
+            .iter()
+            .filter(|test| {
+                let place = test.location.as_ref();
+                place
+                    .zip(diff.as_ref())
+                    .is_some_and(|(place, diff)| diff.contains(&place.path, place.line))
+            })
+            .map(|test| test.id.clone())
+            .collect();
+        Gathered {
+            report,
+            patch,
+            in_diff,
+            test_files: self.test_files,
+            coverage_files: self.coverage_files,
+        }
+    }
+}
+
+/// Git's id of a file's content: SHA-1 over `blob SIZE\0` and the bytes ("Git Internals - Git
+/// Objects").
+fn blob_id(path: &Path) -> std::io::Result<String> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut digest = Sha1::new();
+    digest.update(format!("blob {size}\0"));
+    let mut reader = BufReader::new(file);
+    let mut block = vec![0; 64 * 1024];
+    loop {
+        let read = reader.read(&mut block)?;
+        let Some(bytes) = block.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        digest.update(bytes);
+    }
+    Ok(digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blob_id;
+
+    #[test]
+    fn the_id_of_a_content_is_that_of_git() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hello");
+        std::fs::write(&file, "hello\n").unwrap();
+        // `echo hello | git hash-object --stdin`
+        assert_eq!(
+            blob_id(&file).unwrap(),
+            "ce013625030ba8dba906f756967f9e9ca394464a"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Deliveries: kept first, handled after.
+
+use tracing::{info, warn};
+
+use super::state::{App, retry_at};
+use crate::domain::event::changes;
+use crate::domain::{Change, Event};
+use crate::feedback;
+use crate::ports::error::Result;
+use crate::ports::store::{NewDelivery, Recorded};
+use crate::ports::{Kind, PortError};
+
+/// How long handling a delivery may take before another worker tries, in milliseconds.
+const LEASE_MS: i64 = 30_000;
+/// How often a delivery is tried before it is given up.
+const TRIES: u32 = 10;
+
+/// A delivery as it came in, its signature checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// `X-GitHub-Delivery`.
+    pub guid: String,
+    /// `X-GitHub-Event`.
+    pub event: String,
+    /// The raw body.
+    pub body: String,
+}
+
+impl App {
+    /// Makes a delivery durable. When this has returned, it is not lost any more.
+    ///
+    /// # Errors
+    /// `Transient` when it could not be kept: the sender must not be told that it was.
+    pub async fn receive(&self, received: Received) -> Result<Recorded> {
+        let delivery = NewDelivery {
+            guid: received.guid,
+            event: received.event,
+            body: received.body,
+            received_ms: self.now_ms(),
+        };
+        let recorded = self.parts.store.record_delivery(delivery).await?;
+        self.stir();
+        Ok(recorded)
+    }
+
+    /// Handles one delivery; `false` when none waits.
+    pub(super) async fn handle_delivery(&self) -> Result<bool> {
+        let store = &self.parts.store;
+        let now_ms = self.now_ms();
+        let Some(delivery) = store.claim_delivery(now_ms, now_ms + LEASE_MS).await? else {
+            return Ok(false);
+        };
+        let handled = match self.parts.forge.read_event(&delivery.event, &delivery.body) {
+            Ok(event) => {
+                info!(
+                    delivery.guid,
+                    delivery.event,
+                    event = describe(&event),
+                    "delivery {} ({})",
+                    delivery.guid,
+                    delivery.event
+                );
+                let changes = self.announce(changes(event));
+                store
+                    .settle_delivery(&delivery.guid, changes, self.now_ms())
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = handled {
+            self.delivery_failed(&delivery.guid, delivery.tries, &error)
+                .await?;
+        }
+        self.stir();
+        Ok(true)
+    }
+
+    async fn delivery_failed(&self, guid: &str, tries: u32, error: &PortError) -> Result<()> {
+        let hopeless = error.kind == Kind::Refused || tries + 1 >= TRIES;
+        let retry = (!hopeless).then(|| retry_at(self.now_ms(), tries));
+        warn!(
+            delivery.guid = guid,
+            "failed to {error}{}",
+            if hopeless { "; given up" } else { "" }
+        );
+        self.parts
+            .store
+            .fail_delivery(guid, &error.message, retry)
+            .await
+    }
+
+    /// Adds to each build the check run that shows at once.
+    fn announce(&self, changes: Vec<Change>) -> Vec<Change> {
+        let mut names = (String::new(), String::new());
+        changes
+            .into_iter()
+            .map(|change| match change {
+                Change::KeepRepository(repository) => {
+                    names = (repository.owner.clone(), repository.name.clone());
+                    Change::KeepRepository(repository)
+                }
+                Change::Build {
+                    repository,
+                    commit,
+                    occasion,
+                    trust,
+                    sender,
+                    supersedes,
+                    ..
+                } => {
+                    let check =
+                        feedback::announcement(&self.settings.links, &names.0, &names.1, &commit);
+                    Change::Build {
+                        repository,
+                        commit,
+                        occasion,
+                        trust,
+                        sender,
+                        supersedes,
+                        announcement: Some(Box::new(check)),
+                    }
+                }
+                other => other,
+            })
+            .collect()
+    }
+}
+
+fn describe(event: &Event) -> &'static str {
+    match event {
+        Event::PullRequestOpened { .. } => "pull request to build",
+        Event::PullRequestUpdated { .. } => "pull request with a new head",
+        Event::PullRequestClosed { .. } => "pull request closed",
+        Event::Pushed { .. } => "push",
+        Event::Rerequested { .. } => "run again",
+        Event::Installed { .. } => "installed",
+        Event::Uninstalled { .. } => "uninstalled",
+        Event::RepositoriesRemoved { .. } => "repositories removed",
+        Event::RepositoryChanged { .. } => "repository changed",
+        Event::Ignored { reason } => reason,
+    }
+}

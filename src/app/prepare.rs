@@ -1,0 +1,386 @@
+//! From a trigger to a build: reads the specification at the commit and decides what to do.
+
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+
+use super::state::{App, ForkPolicy, retry_at};
+use crate::domain::{Conclusion, Occasion, Preparation, Repository, Sha, Trigger, Trust};
+use crate::ports::error::Result;
+use crate::ports::source::Remote;
+use crate::ports::store::{BuildDraft, DraftJob};
+use crate::ports::{Kind, PortError};
+use crate::spec::{self, Decision, Specification};
+use crate::text::markdown;
+
+/// How long preparing may take before another worker tries, in milliseconds.
+const LEASE_MS: i64 = 10 * 60 * 1000;
+
+/// A specification file as it was found.
+struct Found {
+    path: &'static str,
+    bytes: Vec<u8>,
+}
+
+impl App {
+    /// Prepares one trigger; `false` when none waits.
+    pub(super) async fn handle_trigger(&self) -> Result<bool> {
+        let store = &self.parts.store;
+        let now_ms = self.now_ms();
+        let Some((trigger, repository)) = store.claim_trigger(now_ms, now_ms + LEASE_MS).await?
+        else {
+            return Ok(false);
+        };
+        match self.prepare(&trigger, &repository).await {
+            Ok(Some(draft)) => store.attach(&trigger.id, draft, self.now_ms()).await?,
+            Ok(None) => {
+                info!(
+                    repository = repository.full_name(),
+                    commit = trigger.commit.as_str(),
+                    "nothing to build for {} of {}",
+                    trigger.occasion.subject(),
+                    repository.full_name()
+                );
+                store.drop_trigger(&trigger.id, self.now_ms()).await?;
+            }
+            Err(error) => self.trigger_failed(&trigger, &error).await?,
+        }
+        self.stir();
+        Ok(true)
+    }
+
+    /// GitHub or git failed: that says nothing about the commit, so it is tried again; what will
+    /// never work ends in a check that says so.
+    async fn trigger_failed(&self, trigger: &Trigger, error: &PortError) -> Result<()> {
+        const TRIES: u32 = 20;
+        warn!(
+            commit = trigger.commit.as_str(),
+            "failed to prepare a build of {}: {error}", trigger.commit
+        );
+        let store = &self.parts.store;
+        let hopeless = match error.kind {
+            Kind::Refused => true,
+            // GitHub tells of a commit before it can be read everywhere.
+            Kind::Gone | Kind::Denied => trigger.tries >= 5,
+            Kind::Transient | Kind::Throttled { .. } => trigger.tries >= TRIES,
+        };
+        if hopeless {
+            let what = format!("Herald could not finish: {error}");
+            let draft = ended(trigger, Conclusion::Cancelled, &what, &what);
+            return store.attach(&trigger.id, draft, self.now_ms()).await;
+        }
+        let at_ms = match error.kind {
+            Kind::Throttled { until_ms } => until_ms,
+            _ => retry_at(self.now_ms(), trigger.tries),
+        };
+        store
+            .postpone_trigger(&trigger.id, &error.message, at_ms)
+            .await
+    }
+
+    /// The build that the trigger asks for; `None` when it asks for nothing.
+    async fn prepare(
+        &self,
+        trigger: &Trigger,
+        repository: &Repository,
+    ) -> Result<Option<BuildDraft>> {
+        if trigger.trust == Trust::Fork {
+            return Ok(Some(self.prepare_fork(trigger)));
+        }
+        let source = &self.parts.source;
+        let remote = self.parts.forge.remote(repository).await?;
+        source
+            .fetch(&remote, trigger.commit.as_str(), &refs(&trigger.occasion))
+            .await?;
+        let base = self.fetch_base(&remote, trigger).await?;
+        let head = self.find(&remote.id, &trigger.commit).await?;
+        let before = match &base {
+            Some(base) => self.find(&remote.id, base).await?,
+            None => None,
+        };
+        let by_default = is_default(&trigger.occasion, repository);
+        let Some(head) = head else {
+            return self
+                .without_specification(trigger, repository, before.as_ref(), by_default)
+                .await;
+        };
+        let differs = before
+            .as_ref()
+            .is_some_and(|before| before.bytes != head.bytes);
+        let parsed = spec::parse(&head.bytes);
+        let preparation = Preparation {
+            path: Some(head.path.to_owned()),
+            problems: parsed.problems,
+            differs_from_base: differs,
+            min_tests: 1,
+            ..Preparation::default()
+        };
+        let Some(specification) = parsed.specification else {
+            // A branch that nobody asked to build says nothing.
+            return Ok(by_default.then(|| bad_specification(trigger, &head, preparation)));
+        };
+        let changed = match &base {
+            Some(base) => self.changed(&remote.id, base, &trigger.commit).await,
+            None => None,
+        };
+        let occasion = occasion(&trigger.occasion, by_default, changed.as_deref());
+        let mut plan = spec::plan(&specification, &occasion);
+        if plan.skips_everything() {
+            if !by_default {
+                return Ok(None);
+            }
+            // A change must not switch off its own gate: the `when` of the base decides.
+            let former = before
+                .filter(|_| differs)
+                .and_then(|before| spec::parse(&before.bytes).specification);
+            if let Some(former) = former
+                && !spec::plan(&former, &occasion).skips_everything()
+            {
+                let mut ungated = specification.clone();
+                ungated.when = None;
+                for job in &mut ungated.jobs {
+                    job.when = None;
+                }
+                plan = spec::plan(&ungated, &occasion);
+            }
+        }
+        Ok(Some(draft(
+            trigger,
+            &head,
+            preparation,
+            &specification,
+            plan,
+        )))
+    }
+
+    /// Code of a fork runs only in a container, and only after approval.
+    fn prepare_fork(&self, trigger: &Trigger) -> BuildDraft {
+        let why = if self.settings.forks == ForkPolicy::Ignore {
+            "builds of forks are off"
+        } else if self.parts.executor.isolates() {
+            "someone with write permission must approve this commit"
+        } else {
+            "this server has no isolating executor"
+        };
+        let summary = format!("This pull request comes from a fork, and {why}.");
+        ended(trigger, Conclusion::ActionRequired, why, &summary)
+    }
+
+    /// The base commit, made present; `None` when there is none or it is gone.
+    async fn fetch_base(&self, remote: &Remote, trigger: &Trigger) -> Result<Option<Sha>> {
+        let Some(base) = trigger.occasion.base() else {
+            return Ok(None);
+        };
+        let refs = match &trigger.occasion {
+            Occasion::PullRequest { pull } => vec![format!("refs/heads/{}", pull.base_ref)],
+            Occasion::Push { .. } | Occasion::Tag { .. } => Vec::new(),
+        };
+        let source = &self.parts.source;
+        match source.fetch(remote, base.as_str(), &refs).await {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Gone => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        // What the change does counts from where it left the base, not from where the base is.
+        let fork_point = source
+            .merge_base(&remote.id, base.as_str(), trigger.commit.as_str())
+            .await?;
+        Ok(Some(
+            fork_point
+                .and_then(|commit| Sha::parse(&commit).ok())
+                .unwrap_or_else(|| base.clone()),
+        ))
+    }
+
+    async fn find(&self, repository: &str, commit: &Sha) -> Result<Option<Found>> {
+        for path in spec::FILES {
+            let file = self
+                .parts
+                .source
+                .file(repository, commit.as_str(), path)
+                .await?;
+            if let Some(bytes) = file {
+                return Ok(Some(Found { path, bytes }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The paths that changed; `None` (which matches everything) when that cannot be told.
+    async fn changed(&self, repository: &str, base: &Sha, head: &Sha) -> Option<Vec<String>> {
+        self.parts
+            .source
+            .changed_paths(repository, base.as_str(), head.as_str())
+            .await
+            .ok()
+    }
+
+    async fn without_specification(
+        &self,
+        trigger: &Trigger,
+        repository: &Repository,
+        before: Option<&Found>,
+        by_default: bool,
+    ) -> Result<Option<BuildDraft>> {
+        if let (Occasion::PullRequest { .. }, Some(before)) = (&trigger.occasion, before) {
+            let title = format!("this change removes {}", before.path);
+            let summary = format!(
+                "The base has `{}`, this commit has not. Without it nothing proves the change; \
+                 put it back, or merge by overriding this check.",
+                before.path
+            );
+            let mut draft = ended(trigger, Conclusion::Failure, &title, &summary);
+            draft.plan.specification_failed = true;
+            return Ok(Some(draft));
+        }
+        let by_hand = self.parts.store.selected_by_hand(&repository.id).await?;
+        if !by_default || !by_hand {
+            return Ok(None);
+        }
+        let summary = "Herald builds what `.herald.yml` in the root of the repository says. To \
+                       begin, add one:\n\n```yaml\nexecute:\n  - make test\n```\n";
+        Ok(Some(ended(
+            trigger,
+            Conclusion::Neutral,
+            "no .herald.yml",
+            summary,
+        )))
+    }
+}
+
+/// Where the commit can be found if GitHub does not give it out by its id.
+fn refs(occasion: &Occasion) -> Vec<String> {
+    match occasion {
+        Occasion::PullRequest { pull } => vec![format!("refs/pull/{}/head", pull.number)],
+        Occasion::Push { branch, .. } => vec![format!("refs/heads/{branch}")],
+        Occasion::Tag { tag } => vec![format!("refs/tags/{tag}")],
+    }
+}
+
+/// What is built without a word from the specification.
+fn is_default(occasion: &Occasion, repository: &Repository) -> bool {
+    match occasion {
+        Occasion::PullRequest { .. } | Occasion::Tag { .. } => true,
+        Occasion::Push { branch, .. } => *branch == repository.default_branch,
+    }
+}
+
+fn occasion<'a>(
+    occasion: &'a Occasion,
+    by_default: bool,
+    changed_paths: Option<&'a [String]>,
+) -> spec::Occasion<'a> {
+    let (event, branch, tag) = match occasion {
+        Occasion::PullRequest { pull } => {
+            (spec::Event::PullRequest, Some(pull.base_ref.as_str()), None)
+        }
+        Occasion::Push { branch, .. } => (spec::Event::Push, Some(branch.as_str()), None),
+        Occasion::Tag { tag } => (spec::Event::Tag, None, Some(tag.as_str())),
+    };
+    spec::Occasion {
+        event,
+        branch,
+        tag,
+        changed_paths,
+        by_default,
+    }
+}
+
+/// A build that ends before it begins.
+fn ended(trigger: &Trigger, conclusion: Conclusion, reason: &str, summary: &str) -> BuildDraft {
+    BuildDraft {
+        tested: trigger.commit.clone(),
+        specification: hash(&[conclusion.as_str().as_bytes(), reason.as_bytes()]),
+        plan: Preparation {
+            verdict: Some((reason.to_owned(), summary.to_owned())),
+            min_tests: 1,
+            ..Preparation::default()
+        },
+        jobs: Vec::new(),
+        ended: Some((conclusion, reason.to_owned())),
+    }
+}
+
+fn bad_specification(trigger: &Trigger, found: &Found, mut preparation: Preparation) -> BuildDraft {
+    let errors: Vec<&spec::Problem> = preparation
+        .problems
+        .iter()
+        .filter(|problem| problem.severity == spec::Severity::Error)
+        .collect();
+    let title = match errors.as_slice() {
+        [only] => format!("{}:{}: {}", found.path, only.line, only.message),
+        many => format!("{} has {} errors", found.path, many.len()),
+    };
+    let mut summary = format!("`{}` cannot be carried out:\n\n", found.path);
+    for error in errors.iter().take(50) {
+        let hint = error
+            .hint
+            .as_deref()
+            .map_or_else(String::new, |hint| format!(" ({})", markdown::escape(hint)));
+        summary.push_str(&format!(
+            "- line {}, column {}: {}{hint}\n",
+            error.line,
+            error.column,
+            markdown::escape(&error.message)
+        ));
+    }
+    preparation.specification_failed = true;
+    preparation.verdict = Some((title.clone(), summary));
+    BuildDraft {
+        tested: trigger.commit.clone(),
+        specification: hash(&[b"bad", &found.bytes]),
+        plan: preparation,
+        jobs: Vec::new(),
+        ended: Some((Conclusion::Failure, title)),
+    }
+}
+
+fn draft(
+    trigger: &Trigger,
+    found: &Found,
+    mut preparation: Preparation,
+    specification: &Specification,
+    plan: spec::Plan,
+) -> BuildDraft {
+    preparation.publish = specification.publish.clone();
+    preparation.min_tests = specification.gates.min_tests;
+    let mut selection = String::new();
+    let mut jobs = Vec::new();
+    for planned in plan.jobs {
+        let skipped = match planned.decision {
+            Decision::Run => None,
+            Decision::Skipped(reason) => Some(reason),
+        };
+        if skipped.is_none() {
+            // Two occasions that select the same jobs have the same result.
+            selection.push_str(&planned.job.key);
+            selection.push('\n');
+            preparation.declares_tests |= planned.job.reports.tests.is_some();
+            preparation.declares_coverage |= planned.job.reports.coverage.is_some();
+        }
+        jobs.push(DraftJob {
+            order: planned.job,
+            skipped,
+        });
+    }
+    BuildDraft {
+        tested: trigger.commit.clone(),
+        specification: hash(&[&found.bytes, selection.as_bytes()]),
+        plan: preparation,
+        jobs,
+        ended: None,
+    }
+}
+
+/// SHA-256 over length-prefixed parts, in hex.
+fn hash(parts: &[&[u8]]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,468 @@
+//! Carrying out a job: checkout, executor, log, reports, verdict.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::collect::Reports;
+use super::order::{Surroundings, environment, job_order};
+use super::state::App;
+use crate::domain::verdict::{Ending, Facts, verdict};
+use crate::domain::{JobResult, Occasion, StepRecord, StepState};
+use crate::ports::error::Result;
+use crate::ports::executor::JobEnd;
+use crate::ports::source::TreeEntry;
+use crate::ports::store::{Claim, Heartbeat};
+use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
+use crate::protocol::{Exit, Stream};
+
+/// How long a job may be silent before another worker takes it, in milliseconds.
+const LEASE_MS: i64 = 60_000;
+/// How often the lease is renewed.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often a job that Herald itself failed is tried.
+pub(super) const ATTEMPTS: u32 = 3;
+
+/// The folders of one attempt; deleted with it.
+struct Place {
+    root: PathBuf,
+    workspace: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Place {
+    fn new(work_dir: &Path, job: &str) -> Result<Self> {
+        let root = work_dir.join(job);
+        let place = Self {
+            workspace: root.join("tree"),
+            scratch: root.join("scratch"),
+            root,
+        };
+        for dir in [&place.workspace, &place.scratch] {
+            std::fs::create_dir_all(dir).map_err(|error| {
+                PortError::transient(format!("make the folder {}: {error}", dir.display()))
+            })?;
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Left over folders are deleted at the next start.
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+/// What the attempt's own worker found out.
+enum Outcome {
+    /// It came to an end.
+    Ended(Box<JobResult>, Vec<StepRecord>),
+    /// Somebody else has it.
+    Lost,
+    /// Herald's own trouble.
+    Trouble(String),
+}
+
+impl App {
+    /// Takes the next job that may start; `None` when there is none.
+    pub(super) async fn claim_job(&self) -> Result<Option<Claim>> {
+        let now_ms = self.now_ms();
+        let settings = &self.settings;
+        let claim = self
+            .parts
+            .store
+            .claim_job(&settings.worker, now_ms, now_ms + LEASE_MS, settings.room)
+            .await?;
+        if claim.is_some() {
+            self.stir();
+        }
+        Ok(claim)
+    }
+
+    /// Jobs that a worker did not finish get a new attempt.
+    pub(super) async fn recover(&self, what: &str, worker: &str) -> Result<()> {
+        let store = &self.parts.store;
+        for (job, held_by) in store.lost_jobs(worker, self.now_ms()).await? {
+            info!(job = job.as_str(), "job {job} was lost: {what}");
+            store
+                .interrupt_job(&job, &held_by, what, ATTEMPTS, self.now_ms())
+                .await?;
+            self.stir();
+        }
+        Ok(())
+    }
+
+    /// Carries out a claimed job to its end.
+    pub(super) async fn run_job(&self, claim: Claim, stop: &CancellationToken) -> Result<()> {
+        let job = &claim.job.id;
+        let worker = self.settings.worker.as_str();
+        let store = &self.parts.store;
+        info!(
+            build = claim.build.number,
+            repository = claim.repository.full_name(),
+            job = claim.job.key,
+            "job {} of build {} of {}",
+            claim.job.key,
+            claim.build.number,
+            claim.repository.full_name()
+        );
+        let outcome = match self.attempt(&claim, stop).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Trouble(error.message),
+        };
+        match outcome {
+            Outcome::Ended(result, steps) => {
+                info!(
+                    build = claim.build.number,
+                    job = claim.job.key,
+                    conclusion = result.conclusion.as_str(),
+                    "job {}: {}",
+                    claim.job.key,
+                    result.title
+                );
+                store
+                    .finish_job(job, worker, &steps, *result, self.now_ms())
+                    .await?;
+            }
+            Outcome::Lost => info!(job = job.as_str(), "job {job} belongs to another worker"),
+            Outcome::Trouble(what) => {
+                warn!(job = job.as_str(), "failed to carry out job {job}: {what}");
+                store
+                    .interrupt_job(job, worker, &what, ATTEMPTS, self.now_ms())
+                    .await?;
+            }
+        }
+        self.stir();
+        Ok(())
+    }
+
+    async fn attempt(&self, claim: &Claim, stop: &CancellationToken) -> Result<Outcome> {
+        let place = Place::new(&self.settings.work_dir, claim.job.id.as_str())?;
+        let (tree, diff, commit_count) = self.check_out(claim, &place).await?;
+        let build_url = self.settings.links.build(&claim.repository, &claim.build);
+        let fixed = environment(&Surroundings {
+            owner: &claim.repository.owner,
+            name: &claim.repository.name,
+            build: Some(&claim.build),
+            build_url: &build_url,
+            commit: claim.build.tested.as_str(),
+            occasion: Some(&claim.build.occasion),
+            event: claim.build.occasion.name(),
+            commit_count,
+            job: &claim.job.key,
+            attempt: claim.job.attempt,
+            path: &self.settings.path,
+        });
+        let (job, steps) = job_order(&claim.job.order, fixed, self.settings.job_timeout_max_ms);
+        let key = LogKey {
+            build: claim.build.id.as_str().to_owned(),
+            job: claim.job.key.clone(),
+            attempt: claim.job.attempt,
+        };
+        let log = self.parts.logs.create(&key).await?;
+        let order = JobOrder {
+            id: claim.job.id.as_str().to_owned(),
+            workspace: place.workspace.clone(),
+            scratch: place.scratch.clone(),
+            image: claim.job.order.image.clone(),
+            job,
+        };
+        let running = self.parts.executor.start(order).await?;
+        let mut attempt = Attempt {
+            app: self,
+            claim,
+            running,
+            log,
+            steps,
+            reports: Reports::new(&tree),
+            notes: Vec::new(),
+            cancelled: None,
+            started_ms: self.now_ms(),
+        };
+        attempt.drive(stop, diff.as_deref()).await
+    }
+
+    /// Fetches the commit and writes it into the attempt's folder; says its files, the diff to
+    /// the base where there is one, and how many commits lead to it.
+    async fn check_out(
+        &self,
+        claim: &Claim,
+        place: &Place,
+    ) -> Result<(Vec<TreeEntry>, Option<String>, Option<u64>)> {
+        let source = &self.parts.source;
+        let remote = self.parts.forge.remote(&claim.repository).await?;
+        let commit = claim.build.tested.as_str();
+        source
+            .fetch(&remote, commit, &fetch_refs(&claim.build.occasion))
+            .await?;
+        source
+            .checkout(&remote.id, commit, &place.workspace)
+            .await?;
+        let tree = source.tree(&remote.id, commit).await?;
+        let count = source.commit_count(&remote.id, commit).await.ok();
+        let diff = match claim.build.occasion.base() {
+            Some(base) => self.diff(&remote.id, base.as_str(), commit).await?,
+            None => None,
+        };
+        Ok((tree, diff, count))
+    }
+
+    /// What the change adds, counted from where it left the base; `None` when it cannot be told.
+    async fn diff(&self, repository: &str, base: &str, head: &str) -> Result<Option<String>> {
+        let source = &self.parts.source;
+        let from = match source.merge_base(repository, base, head).await {
+            Ok(Some(from)) => from,
+            Ok(None) => base.to_owned(),
+            Err(error) if error.kind == Kind::Gone => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(source.diff(repository, &from, head).await.ok())
+    }
+}
+
+fn fetch_refs(occasion: &Occasion) -> Vec<String> {
+    match occasion {
+        Occasion::PullRequest { pull } => vec![
+            format!("refs/pull/{}/head", pull.number),
+            format!("refs/heads/{}", pull.base_ref),
+        ],
+        Occasion::Push { branch, .. } => vec![format!("refs/heads/{branch}")],
+        Occasion::Tag { tag } => vec![format!("refs/tags/{tag}")],
+    }
+}
+
+/// One attempt while it runs.
+struct Attempt<'a> {
+    app: &'a App,
+    claim: &'a Claim,
+    running: Box<dyn Running>,
+    log: Box<dyn LogWriter>,
+    steps: Vec<StepRecord>,
+    reports: Reports,
+    notes: Vec<String>,
+    cancelled: Option<String>,
+    started_ms: i64,
+}
+
+impl Attempt<'_> {
+    async fn drive(&mut self, stop: &CancellationToken, diff: Option<&str>) -> Result<Outcome> {
+        let mut pulse = self.app.pulse();
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    // Dropping `running` ends it; the next start makes a new attempt.
+                    return Ok(Outcome::Trouble("Herald was shut down".to_owned()));
+                }
+                event = self.running.next() => match event {
+                    Some(JobEvent::Finished(end)) => break end,
+                    Some(event) => self.note(event).await?,
+                    None => break JobEnd::Lost("the runner has gone".to_owned()),
+                },
+                _ = beat.tick() => if !self.renew().await? { return Ok(Outcome::Lost) },
+                () = stirred(&mut pulse) => if !self.renew().await? { return Ok(Outcome::Lost) },
+            }
+        };
+        self.log.finish()?;
+        let ending = match (end, self.cancelled.take()) {
+            (JobEnd::Lost(what), None) => return Ok(Outcome::Trouble(what)),
+            (_, Some(reason)) => Ending::Cancelled(reason),
+            (JobEnd::Cancelled, None) => Ending::Cancelled("by the runner".to_owned()),
+            (JobEnd::TimedOut, None) => Ending::TimedOut,
+            (JobEnd::Done, None) => Ending::Done,
+        };
+        Ok(self.conclude(ending, diff))
+    }
+
+    /// Renews the lease and passes on a wish to cancel. `false` when the job is not ours.
+    async fn renew(&mut self) -> Result<bool> {
+        let lease_ms = self.app.now_ms() + LEASE_MS;
+        let beat = self
+            .app
+            .parts
+            .store
+            .heartbeat(&self.claim.job.id, &self.app.settings.worker, lease_ms)
+            .await?;
+        match beat {
+            Heartbeat::Go => Ok(true),
+            Heartbeat::Lost => Ok(false),
+            Heartbeat::Cancel(reason) => {
+                if self.cancelled.is_none() {
+                    self.running.cancel(&reason).await;
+                    self.cancelled = Some(reason);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Takes note of something that happened.
+    async fn note(&mut self, event: JobEvent) -> Result<()> {
+        match event {
+            JobEvent::Started | JobEvent::Finished(_) => Ok(()),
+            JobEvent::Note(text) => {
+                let now_ms = u64::try_from(self.app.now_ms()).unwrap_or(0);
+                let line = format!("[herald] {text}\n");
+                self.log
+                    .append(u32::MAX, Stream::Stderr, now_ms, line.as_bytes())?;
+                self.notes.push(text);
+                Ok(())
+            }
+            JobEvent::Output {
+                step,
+                stream,
+                unix_ms,
+                bytes,
+            } => self.log.append(step, stream, unix_ms, &bytes),
+            JobEvent::StepStarted { step, unix_ms } => {
+                if let Some(record) = self.steps.iter_mut().find(|record| record.index == step) {
+                    record.state = StepState::Running;
+                    record.started_ms = i64::try_from(unix_ms).ok();
+                }
+                self.save().await
+            }
+            JobEvent::StepFinished {
+                step,
+                exit,
+                duration_ms,
+            } => {
+                if let Some(record) = self.steps.iter_mut().find(|record| record.index == step) {
+                    close_step(record, &exit, duration_ms);
+                }
+                self.save().await
+            }
+            JobEvent::File {
+                kind, path, stored, ..
+            } => {
+                let added = self.reports.add(kind, &path, &stored);
+                let _ = std::fs::remove_file(&stored);
+                added
+            }
+        }
+    }
+
+    async fn save(&mut self) -> Result<()> {
+        let worker = &self.app.settings.worker;
+        self.app
+            .parts
+            .store
+            .save_steps(&self.claim.job.id, worker, &self.steps)
+            .await
+    }
+
+    fn conclude(&mut self, ending: Ending, diff: Option<&str>) -> Outcome {
+        for record in &mut self.steps {
+            if matches!(record.state, StepState::Waiting | StepState::Running) {
+                record.state = StepState::Skipped;
+            }
+        }
+        let reports = std::mem::replace(&mut self.reports, Reports::new(&[]));
+        let gathered = reports.finish(diff);
+        let duration =
+            Duration::from_millis(u64::try_from(self.app.now_ms() - self.started_ms).unwrap_or(0));
+        let declared = &self.claim.job.order.reports;
+        let said = verdict(&Facts {
+            ending,
+            steps: &self.steps,
+            report: &gathered.report,
+            declared_tests: declared.tests.as_deref().unwrap_or_default(),
+            declared_coverage: declared.coverage.as_deref().unwrap_or_default(),
+            test_files: gathered.test_files,
+            coverage_files: gathered.coverage_files,
+            min_tests: self.claim.build.plan.min_tests,
+            duration,
+        });
+        let result = JobResult {
+            conclusion: said.conclusion,
+            title: said.title,
+            failures: said.failures,
+            notes: std::mem::take(&mut self.notes),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            report: gathered.report,
+            patch: gathered.patch,
+            in_diff: gathered.in_diff,
+        };
+        Outcome::Ended(Box::new(result), std::mem::take(&mut self.steps))
+    }
+}
+
+/// Waits for a pulse; for ever once nobody can send one.
+async fn stirred(pulse: &mut watch::Receiver<u64>) {
+    if pulse.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Writes down how a step ended.
+pub(super) fn close_step(record: &mut StepRecord, exit: &Exit, duration_ms: u64) {
+    record.duration_ms = Some(duration_ms);
+    let (state, words) = match exit {
+        Exit::Code(0) => (StepState::Passed, None),
+        Exit::Code(code) => {
+            record.code = Some(*code);
+            (StepState::Failed, Some(format!("exit {code}")))
+        }
+        Exit::Signal(signal) => (StepState::Failed, Some(signal_words(*signal))),
+        Exit::TimedOut => (StepState::TimedOut, Some("timed out".to_owned())),
+        Exit::Cancelled => (StepState::Cancelled, Some("cancelled".to_owned())),
+        Exit::NotStarted(why) => (StepState::Failed, Some(format!("not started: {why}"))),
+        Exit::Skipped => (StepState::Skipped, None),
+    };
+    if *exit == Exit::Code(0) {
+        record.code = Some(0);
+    }
+    if matches!(exit, Exit::Skipped) {
+        record.duration_ms = None;
+    }
+    record.state = state;
+    record.exit = words;
+}
+
+/// `killed by SIGSEGV`.
+fn signal_words(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(
+        |_| format!("killed by signal {signal}"),
+        |signal| format!("killed by {signal}"),
+    )
+}
+
+/// Drives an executor's job outside of any build (`herald run`): passes every event on and
+/// returns how it ended.
+pub async fn carry_out(
+    mut running: Box<dyn Running>,
+    mut steps: Vec<StepRecord>,
+    mut on_event: impl FnMut(&JobEvent, &[StepRecord]),
+) -> (JobEnd, Vec<StepRecord>) {
+    loop {
+        let Some(event) = running.next().await else {
+            return (JobEnd::Lost("the runner has gone".to_owned()), steps);
+        };
+        match &event {
+            JobEvent::StepStarted { step, unix_ms } => {
+                if let Some(record) = steps.iter_mut().find(|record| record.index == *step) {
+                    record.state = StepState::Running;
+                    record.started_ms = i64::try_from(*unix_ms).ok();
+                }
+            }
+            JobEvent::StepFinished {
+                step,
+                exit,
+                duration_ms,
+            } => {
+                if let Some(record) = steps.iter_mut().find(|record| record.index == *step) {
+                    close_step(record, exit, *duration_ms);
+                }
+            }
+            _ => {}
+        }
+        on_event(&event, &steps);
+        if let JobEvent::Finished(end) = event {
+            return (end, steps);
+        }
+    }
+}

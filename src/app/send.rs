@@ -1,0 +1,158 @@
+//! Sending publications to GitHub: each thing once, whatever happens in between.
+//!
+//! The store marks a publication as uncertain before it is handed out here, and only a clear
+//! answer takes the mark away. An uncertain one is looked for on GitHub before anything is made
+//! again. So a crash or a lost answer between request and note neither loses nor doubles it.
+
+use tracing::{debug, warn};
+
+use super::state::{App, retry_at};
+use crate::domain::{CheckRun, Comment, Content, Status};
+use crate::ports::error::Result;
+use crate::ports::store::{Outgoing, Sent};
+use crate::ports::{Kind, PortError};
+
+/// How long sending may take before another worker tries, in milliseconds.
+const LEASE_MS: i64 = 120_000;
+/// GitHub's limit of annotations in one request ("Checks" in its REST documentation).
+const ANNOTATIONS: usize = 50;
+/// How often something that GitHub refuses or does not find is tried.
+const TRIES: u32 = 6;
+
+impl App {
+    /// Sends the most urgent publication; `false` when none waits.
+    pub(super) async fn send_publication(&self) -> Result<bool> {
+        let store = &self.parts.store;
+        let now_ms = self.now_ms();
+        let Some(mut outgoing) = store.claim_publication(now_ms, now_ms + LEASE_MS).await? else {
+            return Ok(false);
+        };
+        let sent = match self.send(&mut outgoing).await {
+            Ok(sent) => sent,
+            Err(error) => self.failed(&mut outgoing, error),
+        };
+        debug!(publication = outgoing.id, ?sent, "sent {}", outgoing.id);
+        store.sent(&outgoing, sent).await?;
+        self.stir();
+        Ok(true)
+    }
+
+    /// What follows from an error.
+    fn failed(&self, outgoing: &mut Outgoing, error: PortError) -> Sent {
+        warn!(
+            publication = outgoing.id,
+            "failed to publish to {}: {error}",
+            outgoing.repository.full_name()
+        );
+        let retry = retry_at(self.now_ms(), outgoing.tries);
+        let later = |at_ms, uncertain, throttled| Sent::Later {
+            at_ms,
+            error: error.message.clone(),
+            uncertain,
+            throttled,
+        };
+        match error.kind {
+            // GitHub did not look at the request: what was uncertain before stays so.
+            Kind::Throttled { until_ms } => later(until_ms, outgoing.uncertain, true),
+            Kind::Transient => later(retry, true, false),
+            Kind::Gone if outgoing.tries < TRIES => {
+                // Not yet visible, or deleted by somebody: look for it again, else make it anew.
+                outgoing.remote = None;
+                later(retry, true, false)
+            }
+            Kind::Denied if outgoing.tries < TRIES => later(retry, outgoing.uncertain, false),
+            Kind::Gone | Kind::Denied | Kind::Refused => Sent::Never {
+                error: error.message,
+            },
+        }
+    }
+
+    async fn send(&self, outgoing: &mut Outgoing) -> Result<Sent> {
+        match outgoing.content.clone() {
+            Content::Check(check) => self.send_check(outgoing, &check).await,
+            Content::Status(status) => self.send_status(outgoing, &status).await,
+            Content::Comment(comment) => self.send_comment(outgoing, &comment).await,
+        }
+    }
+
+    async fn send_check(&self, outgoing: &mut Outgoing, check: &CheckRun) -> Result<Sent> {
+        let forge = &self.parts.forge;
+        let look = outgoing.uncertain
+            && (outgoing.remote.is_none() || outgoing.annotations_sent < check.annotations.len());
+        if look
+            && let Some(found) = forge
+                .find_check(
+                    &outgoing.repository,
+                    &check.commit,
+                    &check.name,
+                    &outgoing.id,
+                )
+                .await?
+        {
+            outgoing.remote = Some(found.id);
+            outgoing.annotations_sent = found.annotations;
+        }
+        let next = batch(check, outgoing.annotations_sent);
+        match &outgoing.remote {
+            Some(id) => {
+                forge
+                    .update_check(&outgoing.repository, id, check, next)
+                    .await?;
+            }
+            None => {
+                let id = forge
+                    .create_check(&outgoing.repository, &outgoing.id, check, next)
+                    .await?;
+                outgoing.remote = Some(id);
+            }
+        }
+        outgoing.annotations_sent += next.len();
+        Ok(if outgoing.annotations_sent < check.annotations.len() {
+            Sent::Part
+        } else {
+            Sent::All
+        })
+    }
+
+    async fn send_status(&self, outgoing: &mut Outgoing, status: &Status) -> Result<Sent> {
+        let forge = &self.parts.forge;
+        if outgoing.uncertain {
+            let found = forge
+                .find_status(&outgoing.repository, &status.commit, &status.context)
+                .await?;
+            if found.as_ref() == Some(status) {
+                return Ok(Sent::All);
+            }
+        }
+        forge.create_status(&outgoing.repository, status).await?;
+        Ok(Sent::All)
+    }
+
+    async fn send_comment(&self, outgoing: &mut Outgoing, comment: &Comment) -> Result<Sent> {
+        let forge = &self.parts.forge;
+        if outgoing.remote.is_none() {
+            outgoing.remote = forge
+                .find_comment(&outgoing.repository, comment.pull, &comment.marker)
+                .await?;
+        }
+        match &outgoing.remote {
+            Some(id) => {
+                forge
+                    .update_comment(&outgoing.repository, id, comment)
+                    .await?;
+            }
+            None if comment.worth_a_first => {
+                let id = forge.create_comment(&outgoing.repository, comment).await?;
+                outgoing.remote = Some(id);
+            }
+            None => {}
+        }
+        Ok(Sent::All)
+    }
+}
+
+/// The annotations that go with the next request.
+fn batch(check: &CheckRun, sent: usize) -> &[crate::domain::Annotation] {
+    let rest = check.annotations.get(sent..).unwrap_or_default();
+    rest.get(..ANNOTATIONS).unwrap_or(rest)
+}

@@ -1,0 +1,149 @@
+//! The loops that drain the queues.
+//!
+//! Each loop does one piece of work after another and waits for a pulse when there is none; a
+//! second without one and it looks all the same, so that what becomes due is found. An error is
+//! logged once and the loop goes on: the work is still in its queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::state::App;
+use crate::ports::error::Result;
+
+/// How long a loop sleeps without a pulse.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How many publications are sent at once.
+const SENDERS: usize = 4;
+/// How many triggers are prepared at once.
+const PREPARERS: usize = 2;
+
+/// One kind of work.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Deliveries,
+    Triggers,
+    Render,
+    Send,
+}
+
+async fn once(app: &App, work: Work) -> Result<bool> {
+    match work {
+        Work::Deliveries => app.handle_delivery().await,
+        Work::Triggers => app.handle_trigger().await,
+        Work::Render => app.render_builds().await,
+        Work::Send => app.send_publication().await,
+    }
+}
+
+/// Works until `stop`; then running jobs are ended and what they leave is published, for at most
+/// ten seconds.
+pub async fn serve(app: Arc<App>, stop: CancellationToken) {
+    // A crash leaves checkouts behind; nobody else uses this folder.
+    let _ = std::fs::remove_dir_all(&app.settings.work_dir);
+    let worker = app.settings.worker.clone();
+    if let Err(error) = app.recover("Herald was restarted", &worker).await {
+        error!("failed to recover lost jobs: {error}");
+    }
+    let mut tasks = JoinSet::new();
+    let last = CancellationToken::new();
+    tasks.spawn(repeat(Arc::clone(&app), Work::Deliveries, stop.clone()));
+    for _ in 0..PREPARERS {
+        tasks.spawn(repeat(Arc::clone(&app), Work::Triggers, stop.clone()));
+    }
+    let jobs = tokio::spawn(run_jobs(Arc::clone(&app), stop.clone()));
+    tasks.spawn(repeat(Arc::clone(&app), Work::Render, last.clone()));
+    for _ in 0..SENDERS {
+        tasks.spawn(repeat(Arc::clone(&app), Work::Send, last.clone()));
+    }
+    stop.cancelled().await;
+    let grace = async {
+        let _ = jobs.await;
+        // What the jobs left is rendered and sent.
+        while let Ok(true) = app.render_builds().await {}
+        while let Ok(true) = app.send_publication().await {}
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(10), grace).await;
+    last.cancel();
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn repeat(app: Arc<App>, work: Work, stop: CancellationToken) {
+    let mut pulse = app.pulse();
+    while !stop.is_cancelled() {
+        pulse.mark_unchanged();
+        match once(&app, work).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => error!("failed to {error}"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = pulse.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// Starts jobs as room and queue allow, and waits for those that run when it stops.
+async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
+    let mut jobs = JoinSet::new();
+    let mut pulse = app.pulse();
+    while !stop.is_cancelled() {
+        pulse.mark_unchanged();
+        match app.claim_job().await {
+            Ok(Some(claim)) => {
+                let (app, stop) = (Arc::clone(&app), stop.clone());
+                jobs.spawn(async move {
+                    if let Err(error) = app.run_job(claim, &stop).await {
+                        error!("failed to {error}");
+                    }
+                });
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => error!("failed to {error}"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = jobs.join_next(), if !jobs.is_empty() => {}
+            _ = pulse.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {
+                // Leases that ended: their workers are gone.
+                if let Err(error) = app.recover("its worker went away", "").await {
+                    error!("failed to recover lost jobs: {error}");
+                }
+            }
+        }
+    }
+    while jobs.join_next().await.is_some() {}
+}
+
+/// Does all work there is, one piece after another, until nothing is due. Jobs run to their end.
+/// For tests and `demo --once`, where time stands still in between.
+///
+/// # Errors
+/// The first error, with the work still in its queue.
+pub async fn drain(app: &App) -> Result<()> {
+    let never = CancellationToken::new();
+    loop {
+        let mut busy = false;
+        for work in [Work::Deliveries, Work::Triggers, Work::Render, Work::Send] {
+            while once(app, work).await? {
+                busy = true;
+            }
+        }
+        if let Some(claim) = app.claim_job().await? {
+            // People see that it runs before they see how it ended.
+            while app.render_builds().await? || app.send_publication().await? {}
+            app.run_job(claim, &never).await?;
+            busy = true;
+        }
+        if !busy {
+            return Ok(());
+        }
+    }
+}

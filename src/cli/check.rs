@@ -1,0 +1,141 @@
+//! `herald check`, `explain`, `schema`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::arguments::CheckFormat;
+use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
+use super::{End, wrong};
+use crate::spec::{self, Parsed, Severity, Specification};
+
+/// Reads a specification file; without a path the one of the current folder.
+fn read(path: Option<&Path>) -> anyhow::Result<(String, Vec<u8>)> {
+    let path = match path {
+        Some(path) if path == Path::new("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut bytes)
+                .context("read standard input")?;
+            return Ok(("-".to_owned(), bytes));
+        }
+        Some(path) => path.to_owned(),
+        None => find(Path::new("."))?,
+    };
+    let name = path
+        .strip_prefix("./")
+        .unwrap_or(&path)
+        .display()
+        .to_string();
+    let bytes = std::fs::read(&path).map_err(|error| wrong(format!("read {name}: {error}")))?;
+    Ok((name, bytes))
+}
+
+/// The specification file of a folder.
+pub(super) fn find(dir: &Path) -> anyhow::Result<PathBuf> {
+    spec::FILES
+        .iter()
+        .map(|name| dir.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            wrong(format!(
+                "there is no .herald.yml in {}; `herald schema` says what can stand in one",
+                dir.display()
+            ))
+        })
+}
+
+/// Reads and parses the specification of a folder; prints its problems.
+pub(super) fn specification(dir: &Path, screen: &Screen) -> anyhow::Result<Option<Specification>> {
+    let (name, bytes) = read(Some(&find(dir)?))?;
+    let parsed = spec::parse(&bytes);
+    if !parsed.problems.is_empty() {
+        screen.say(text(&name, &parsed).trim_end());
+    }
+    Ok(parsed.specification)
+}
+
+/// `file:line:column: error: text (did you mean …?)`, a line each.
+fn text(name: &str, parsed: &Parsed) -> String {
+    parsed
+        .problems
+        .iter()
+        .map(|problem| {
+            let color = match problem.severity {
+                Severity::Error => RED,
+                Severity::Warning => YELLOW,
+            };
+            let line = format!("{problem}");
+            let (word, rest) = line.split_once(':').unwrap_or(("", &line));
+            format!(
+                "{BOLD}{name}:{}:{}:{PLAIN} {color}{word}:{PLAIN}{rest}\n",
+                problem.line, problem.column
+            )
+        })
+        .collect()
+}
+
+pub(super) fn check(
+    file: Option<&Path>,
+    format: CheckFormat,
+    screen: &Screen,
+) -> anyhow::Result<End> {
+    let (name, bytes) = read(file)?;
+    let parsed = spec::parse(&bytes);
+    match format {
+        CheckFormat::Text => {
+            screen.result(&text(&name, &parsed));
+            if parsed.specification.is_some() {
+                screen.say(&format!("{GREEN}{name} is good{PLAIN}"));
+            }
+        }
+        CheckFormat::Json => {
+            let answer = json!({
+                "file": name,
+                "valid": parsed.specification.is_some(),
+                "problems": parsed.problems,
+            });
+            screen.result(&format!("{answer:#}\n"));
+        }
+        CheckFormat::Github => {
+            for problem in &parsed.problems {
+                let level = match problem.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                };
+                // Values of workflow commands escape these three ("Workflow commands").
+                let text = format!("{problem}")
+                    .replace('%', "%25")
+                    .replace('\r', "%0D")
+                    .replace('\n', "%0A");
+                screen.result(&format!(
+                    "::{level} file={name},line={},col={}::{text}\n",
+                    problem.line, problem.column
+                ));
+            }
+        }
+    }
+    Ok(if parsed.specification.is_some() {
+        End::Good
+    } else {
+        End::Wrong
+    })
+}
+
+pub(super) fn explain(dir: &Path, screen: &Screen) -> anyhow::Result<End> {
+    match specification(dir, screen)? {
+        Some(specification) => {
+            screen.result(&spec::explain(&specification));
+            Ok(End::Good)
+        }
+        None => Ok(End::Wrong),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a command")]
+pub(super) fn schema(screen: &Screen) -> anyhow::Result<End> {
+    screen.result(&format!("{:#}\n", spec::schema()));
+    Ok(End::Good)
+}

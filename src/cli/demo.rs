@@ -1,0 +1,217 @@
+//! `herald demo`: the whole main job on a simulated GitHub.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::body::Body;
+use axum::http::Request;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::arguments::DemoFlags;
+use super::screen::{BOLD, GREEN, PLAIN, Screen};
+use super::{End, runtime, serve, wrong};
+use crate::app;
+use crate::config::{Config, Credentials, Reader};
+use crate::demo::{GitHub, Project, Sample, delivery_headers, sample, show};
+use crate::domain::Secret;
+use crate::github::verify;
+use crate::web::{self, Web};
+use crate::wire::{self, SystemClock};
+
+const OWNER: &str = "octo";
+const NAME: &str = "greet";
+
+/// The demonstration while it runs.
+struct Demo {
+    github: GitHub,
+    project: Project,
+    sample: Sample,
+    app: Arc<app::App>,
+    web: Web,
+    public_url: String,
+}
+
+pub(super) fn run(flags: &DemoFlags, screen: &Screen) -> anyhow::Result<End> {
+    let listen: SocketAddr = flags.listen.parse().map_err(|_| {
+        wrong(format!(
+            "--listen: `{}` is no address and port, as in 127.0.0.1:8080",
+            flags.listen
+        ))
+    })?;
+    let filter = if flags.once { "warn" } else { "info" };
+    serve::start_log(
+        &std::env::var("HERALD_LOG").unwrap_or_else(|_| filter.to_owned()),
+        false,
+    )?;
+    runtime()?.block_on(demo(listen, flags.once, screen))?;
+    Ok(End::Good)
+}
+
+async fn demo(listen: SocketAddr, once: bool, screen: &Screen) -> anyhow::Result<()> {
+    wire::install_crypto();
+    let dir = tempfile::tempdir().context("make a temporary folder")?;
+    // With --once nobody looks at pages, and no port is taken.
+    let pages = if once {
+        None
+    } else {
+        let listener = tokio::net::TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("listen on {listen}; try --listen 127.0.0.1:0"))?;
+        Some(listener)
+    };
+    let address = match &pages {
+        Some(listener) => listener.local_addr()?,
+        None => listen,
+    };
+    screen.say("Making a sample repository and a simulated GitHub …");
+    let sample = sample(dir.path())?;
+    let github = GitHub::new(Arc::new(SystemClock))?;
+    let project = github.add_project(OWNER, NAME, false, &sample.git_dir);
+    let forge = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let github_url = format!("http://{}", forge.local_addr()?);
+    let router = github.router();
+    tokio::spawn(async move { axum::serve(forge, router).await });
+    let demo = build(github, project, sample, dir.path(), &github_url, address).await?;
+
+    let stop = CancellationToken::new();
+    let serving = pages.map(|listener| {
+        let router = web::router(demo.web.clone());
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stopped.cancelled().await })
+                .await
+        })
+    });
+    screen.say("Building the default branch and two pull requests …");
+    demo.deliver_all().await?;
+    app::drain(&demo.app).await?;
+    demo.print(screen);
+    if let Some(serving) = serving {
+        let url = &demo.public_url;
+        screen.result(&format!(
+            "\n{BOLD}To look at{PLAIN}\n  {url}/\n  {url}/repos/{OWNER}/{NAME}\n  \
+             {url}/badges/{OWNER}/{NAME}/build.svg\n  {url}/badges/{OWNER}/{NAME}/tests.svg\n\
+             \nPress Ctrl-C to end.\n"
+        ));
+        serve::stop_on_signal(stop).await;
+        serving.await??;
+    }
+    Ok(())
+}
+
+/// Puts a server together whose GitHub is the simulated one.
+async fn build(
+    github: GitHub,
+    project: Project,
+    sample: Sample,
+    dir: &std::path::Path,
+    github_url: &str,
+    address: SocketAddr,
+) -> anyhow::Result<Demo> {
+    let public_url = format!("http://{address}");
+    let settings = [
+        ("HERALD_DATA_DIR", dir.join("data").display().to_string()),
+        ("HERALD_GITHUB_URL", github_url.to_owned()),
+        ("HERALD_PUBLIC_URL", public_url.clone()),
+    ];
+    let settings = settings.map(|(name, value)| (name, Some(value)));
+    let config = Config::read(Reader::new([], settings))?;
+    std::fs::create_dir_all(&config.data_dir)?;
+    let credentials = Credentials {
+        app_id: GitHub::APP_ID,
+        private_key: github.private_key().clone(),
+        webhook_secrets: vec![github.webhook_secret().clone()],
+    };
+    let store = wire::open_store(&config).await?;
+    let executor = Arc::new(wire::executor(false)?);
+    let clock = Arc::new(SystemClock);
+    let app = Arc::new(wire::app(
+        &config,
+        Some(&credentials),
+        store,
+        executor,
+        "demo".to_owned(),
+        clock,
+    )?);
+    let secrets = credentials.webhook_secrets;
+    let web = Web {
+        app: Arc::clone(&app),
+        verify: Some(Arc::new(move |body: &[u8], header: &str| {
+            verify(&secrets, body, header)
+        })),
+        ready: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+    };
+    Ok(Demo {
+        github,
+        project,
+        sample,
+        app,
+        web,
+        public_url,
+    })
+}
+
+impl Demo {
+    /// Sends what GitHub would: a push to the default branch and two pull requests.
+    async fn deliver_all(&self) -> anyhow::Result<()> {
+        let (github, project, sample) = (&self.github, &self.project, &self.sample);
+        let zero = "0".repeat(40);
+        let push = github.push(project, "main", &zero, &sample.main);
+        self.deliver("push", &push).await?;
+        for (number, (branch, head)) in [(1, &sample.failing), (2, &sample.passing)] {
+            let payload = github.pull_request(
+                project,
+                "opened",
+                number,
+                (branch, head),
+                ("main", &sample.main),
+            );
+            self.deliver("pull_request", &payload).await?;
+        }
+        Ok(())
+    }
+
+    /// One signed delivery, through the real webhook.
+    async fn deliver(&self, event: &str, payload: &serde_json::Value) -> anyhow::Result<()> {
+        let body = payload.to_string();
+        let guid = uuid::Uuid::new_v4().to_string();
+        let secret: &Secret = self.github.webhook_secret();
+        let mut request = Request::post("/webhooks/github");
+        for (name, value) in delivery_headers(secret, event, &guid, body.as_bytes()) {
+            request = request.header(name, value);
+        }
+        let answer = web::router(self.web.clone())
+            .oneshot(request.body(Body::from(body))?)
+            .await?;
+        anyhow::ensure!(
+            answer.status() == 202,
+            "the webhook answered {}",
+            answer.status()
+        );
+        Ok(())
+    }
+
+    fn print(&self, screen: &Screen) {
+        let state = self.github.state();
+        let sample = &self.sample;
+        for (title, commit, pull) in [
+            (
+                "Pull request #1: Shorten the greeting",
+                &sample.failing.1,
+                Some(1),
+            ),
+            ("Pull request #2: Say goodbye", &sample.passing.1, Some(2)),
+            ("Branch main: Say hello", &sample.main, None),
+        ] {
+            let text = show(&state, title, commit, pull);
+            let mut lines = text.splitn(2, '\n');
+            let head = lines.next().unwrap_or_default();
+            let rest = lines.next().unwrap_or_default();
+            screen.result(&format!("\n{BOLD}{head}{PLAIN}\n{rest}"));
+        }
+        screen.say(&format!("{GREEN}done{PLAIN}"));
+    }
+}

@@ -1,0 +1,202 @@
+//! `herald doctor`: what is wrong with this server, and what to do about it.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::arguments::ServeFlags;
+use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
+use super::{End, runtime, serve};
+use crate::config::Config;
+use crate::domain::Secret;
+use crate::github::{AppKey, Client, ClientOptions, GitHub};
+use crate::wire::{SystemClock, executor, install_crypto, open_store};
+
+/// The manifest that the App is registered from.
+const MANIFEST: &str = include_str!("../../app-manifest.yml");
+
+/// Prints findings and remembers whether one was bad.
+struct Findings<'a> {
+    screen: &'a Screen,
+    bad: bool,
+}
+
+impl Findings<'_> {
+    fn good(&self, what: &str) {
+        self.screen
+            .result(&format!("{GREEN}ok{PLAIN}      {what}\n"));
+    }
+
+    fn odd(&self, what: &str) {
+        self.screen
+            .result(&format!("{YELLOW}warning{PLAIN} {what}\n"));
+    }
+
+    fn bad(&mut self, what: &str, way_out: &str) {
+        self.bad = true;
+        self.screen.result(&format!(
+            "{RED}problem{PLAIN} {what}\n        {BOLD}→{PLAIN} {way_out}\n"
+        ));
+    }
+}
+
+pub(super) fn run(flags: ServeFlags, screen: &Screen) -> anyhow::Result<End> {
+    let config = serve::config(flags)?;
+    let mut findings = Findings { screen, bad: false };
+    for warning in &config.warnings {
+        findings.odd(warning);
+    }
+    findings.good("configuration");
+    git(&mut findings);
+    match executor(config.sandbox) {
+        Ok(_) if config.sandbox => findings.good("executor: process, in a sandbox"),
+        Ok(_) => findings
+            .odd("executor: process without a sandbox; a step can read what Herald can read"),
+        Err(error) => findings.bad(
+            &format!("executor: {error:#}"),
+            "apt-get install bubblewrap, or HERALD_PROCESS_SANDBOX=off on a machine of its own",
+        ),
+    }
+    install_crypto();
+    runtime()?.block_on(async {
+        data(&config, &mut findings).await;
+        github(&config, &mut findings).await;
+    });
+    ruleset(&config, screen);
+    Ok(if findings.bad { End::Wrong } else { End::Good })
+}
+
+fn git(findings: &mut Findings<'_>) {
+    let output = std::process::Command::new("git").arg("--version").output();
+    let version = output
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .and_then(|text| {
+            let version = text.trim().strip_prefix("git version ")?.to_owned();
+            let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+            Some(((parts.next()??, parts.next()??), version))
+        });
+    match version {
+        Some((number, version)) if number >= (2, 30) => findings.good(&format!("git {version}")),
+        Some((_, version)) => findings.bad(&format!("git {version}"), "install git 2.30 or newer"),
+        None => findings.bad("git is missing", "install git 2.30 or newer"),
+    }
+}
+
+async fn data(config: &Config, findings: &mut Findings<'_>) {
+    let dir = config.data_dir.display();
+    if !Path::new(&config.data_dir).is_dir() {
+        findings.odd(&format!(
+            "data directory {dir} is not there yet; `herald serve` makes it"
+        ));
+        return;
+    }
+    match open_store(config).await {
+        Ok(_) => findings.good(&format!("database, data directory {dir}")),
+        Err(error) => findings.bad(
+            &format!("database: {error:#}"),
+            "stop another Herald on it, look at the disk's space and rights",
+        ),
+    }
+}
+
+async fn github(config: &Config, findings: &mut Findings<'_>) {
+    let Some(credentials) = &config.credentials else {
+        findings.bad(
+            "no GitHub credentials",
+            "register an App (permissions and events: app-manifest.yml) and set \
+             HERALD_GITHUB_APP_ID, HERALD_GITHUB_PRIVATE_KEY_FILE and HERALD_GITHUB_WEBHOOK_SECRET",
+        );
+        return;
+    };
+    let key: Result<AppKey, _> = AppKey::new(credentials.app_id, &credentials.private_key);
+    let client = key.and_then(|key| {
+        let options = ClientOptions {
+            api_url: config.github_api_url.clone(),
+            key: Some(key),
+        };
+        Client::new(options, std::sync::Arc::new(SystemClock))
+    });
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => {
+            let way_out = "take the key that GitHub gave when it was made, whole";
+            findings.bad(&format!("credentials: {error}"), way_out);
+            return;
+        }
+    };
+    let github = GitHub::new(client, &config.github_url);
+    match github.app().await {
+        Ok(app) => {
+            findings.good(&format!(
+                "GitHub knows the App as {} ({})",
+                app.name, app.id
+            ));
+            permissions(&app, findings);
+        }
+        Err(error) => findings.bad(
+            &format!("GitHub: failed to {error}"),
+            "compare HERALD_GITHUB_APP_ID and the key with the App's page; look at \
+             HERALD_GITHUB_API_URL, proxy and firewall",
+        ),
+    }
+    let skew_ms = github.client().clock_skew_ms();
+    if skew_ms.abs() >= 30_000 {
+        findings.bad(
+            &format!("this clock is {} s off GitHub's", skew_ms / 1000),
+            "let NTP set the clock (timedatectl set-ntp true)",
+        );
+    }
+    let long_enough = |secret: &Secret| secret.expose().len() >= 16;
+    if !credentials.webhook_secrets.iter().all(long_enough) {
+        findings.odd("the webhook secret is short; take 32 random characters or more");
+    }
+}
+
+/// Compares what the App may do with what the manifest asks for.
+fn permissions(app: &crate::github::AppInfo, findings: &mut Findings<'_>) {
+    let wanted = crate::github::manifest_permissions(MANIFEST);
+    for (name, level) in &wanted {
+        let given = app.permissions.get(name).map(String::as_str);
+        let enough = given == Some("write") || given == Some(level.as_str());
+        if !enough {
+            findings.bad(
+                &format!("the App lacks the permission {name}: {level}"),
+                "grant it on the App's page, then accept it in the installation",
+            );
+        }
+    }
+    for event in crate::github::manifest_events(MANIFEST) {
+        if !app.events.contains(&event) {
+            findings.bad(
+                &format!("the App does not get the event {event}"),
+                "subscribe to it on the App's page",
+            );
+        }
+    }
+}
+
+/// The ruleset that requires Herald's check from this App and nobody else.
+fn ruleset(config: &Config, screen: &Screen) {
+    let Some(credentials) = &config.credentials else {
+        return;
+    };
+    let ruleset = json!({
+        "name": "Herald",
+        "target": "branch",
+        "enforcement": "active",
+        "conditions": {"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}},
+        "rules": [{
+            "type": "required_status_checks",
+            "parameters": {
+                "strict_required_status_checks_policy": false,
+                "required_status_checks": [
+                    {"context": "herald", "integration_id": credentials.app_id},
+                ],
+            },
+        }],
+    });
+    screen.result(&format!(
+        "\nTo require Herald's check, from this App only, import this ruleset:\n{ruleset:#}\n"
+    ));
+}

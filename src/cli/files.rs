@@ -1,0 +1,180 @@
+//! Finding report files and the files of a repository.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use globset::{GlobBuilder, GlobSetBuilder};
+
+use super::screen::Screen;
+use super::wrong;
+use crate::report::{Collector, Index, Limits, Report};
+
+/// Where tools put reports when nobody says where.
+const TESTS: [&str; 4] = [
+    "**/junit*.xml",
+    "**/TEST-*.xml",
+    "**/test-results/**/*.xml",
+    "**/*.trx",
+];
+const COVERAGE: [&str; 4] = [
+    "coverage.xml",
+    "**/lcov.info",
+    "**/jacoco*.xml",
+    "**/cobertura*.xml",
+];
+/// Folders where nothing is looked for.
+const NEVER: [&str; 3] = ["node_modules", "vendor", ".git"];
+/// Endings of files that a folder is searched for.
+const ENDINGS: [&str; 4] = ["xml", "trx", "info", "json"];
+
+/// Files below `dir` that match one of the globs, in order.
+fn matching(dir: &Path, globs: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        let glob = GlobBuilder::new(glob)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| wrong(format!("`{glob}` is no pattern: {error}")))?;
+        set.add(glob);
+    }
+    let set = set.build().context("put patterns together")?;
+    let mut found = Vec::new();
+    let walk = walkdir::WalkDir::new(dir)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| !NEVER.iter().any(|never| entry.file_name() == *never));
+    for entry in walk.flatten() {
+        let path = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+        if entry.file_type().is_file() && set.is_match(path) {
+            found.push(entry.path().to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// The files that a path, folder or pattern of the command line means.
+fn expand(text: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let path = Path::new(text);
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if path.is_dir() {
+        let mut found = Vec::new();
+        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("walk {text}"))?;
+            let known = entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+            if entry.file_type().is_file() && known {
+                found.push(entry.path().to_owned());
+            }
+        }
+        return some(found, text);
+    }
+    if !text.contains(['*', '?', '[', '{']) {
+        return Err(wrong(format!("{text}: there is no such file or folder")));
+    }
+    // The folder before the first wildcard is where the search begins.
+    let fixed: PathBuf = path
+        .components()
+        .take_while(|part| {
+            !part
+                .as_os_str()
+                .to_string_lossy()
+                .contains(['*', '?', '[', '{'])
+        })
+        .collect();
+    let rest = path.strip_prefix(&fixed).unwrap_or(path);
+    let start = if fixed.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        &fixed
+    };
+    some(matching(start, &[&rest.to_string_lossy()])?, text)
+}
+
+fn some(found: Vec<PathBuf>, text: &str) -> anyhow::Result<Vec<PathBuf>> {
+    if found.is_empty() {
+        return Err(wrong(format!("{text} matches no file")));
+    }
+    Ok(found)
+}
+
+/// Reads all reports that are asked for; the usual places of `dir` where nothing is.
+pub(super) fn read(
+    paths: &[String],
+    coverage: &[String],
+    dir: &Path,
+    screen: &Screen,
+) -> anyhow::Result<Report> {
+    let mut files = Vec::new();
+    let mut stdin = false;
+    for path in paths.iter().chain(coverage) {
+        if path == "-" {
+            stdin = true;
+        } else {
+            files.extend(expand(path)?);
+        }
+    }
+    if paths.is_empty() && coverage.is_empty() {
+        files = matching(dir, &[TESTS, COVERAGE].concat())?;
+        if files.is_empty() {
+            return Err(wrong(format!(
+                "there are no reports in the usual places of {}; name files, folders or patterns",
+                dir.display()
+            )));
+        }
+    }
+    let mut collector = Collector::new(Limits::default());
+    if stdin {
+        collector.read("-", std::io::stdin().lock());
+    }
+    let count = files.len();
+    for (number, path) in files.iter().enumerate() {
+        let name = path
+            .strip_prefix("./")
+            .unwrap_or(path)
+            .display()
+            .to_string();
+        screen.fleeting(&format!("reading {} of {count}: {name}", number + 1));
+        let file = File::open(path).map_err(|error| wrong(format!("read {name}: {error}")))?;
+        collector.read(&name, BufReader::new(file));
+    }
+    screen.fleeting("");
+    Ok(collector.finish())
+}
+
+/// The files of a repository: those that git knows, else all there are.
+pub(super) fn index(dir: &Path) -> Index {
+    let tracked = std::process::Command::new("git")
+        .current_dir(dir)
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .output()
+        .ok()
+        .filter(|output| output.status.success());
+    if let Some(output) = tracked {
+        let list = String::from_utf8_lossy(&output.stdout).into_owned();
+        return Index::new(
+            list.split('\0')
+                .filter(|path| !path.is_empty())
+                .map(str::to_owned),
+        );
+    }
+    let walk = walkdir::WalkDir::new(dir)
+        .into_iter()
+        .filter_entry(|entry| !NEVER.iter().any(|never| entry.file_name() == *never));
+    Index::new(
+        walk.flatten()
+            .filter(|entry| entry.file_type().is_file())
+            .filter_map(|entry| Some(entry.path().strip_prefix(dir).ok()?.to_str()?.to_owned())),
+    )
+}

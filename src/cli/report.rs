@@ -1,0 +1,62 @@
+//! `herald report`: reads reports and prints what they say.
+
+use std::path::{Path, PathBuf};
+
+use super::arguments::{FailOn, ReportFlags, ReportFormat};
+use super::screen::Screen;
+use super::{End, files, view};
+use crate::feedback::{annotations, report_markdown};
+use crate::report::json::{Document, Extras};
+use crate::report::{FileStatus, Report, compare};
+
+pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
+    let source: PathBuf = flags.source.clone().unwrap_or_else(|| PathBuf::from("."));
+    let mut report = files::read(&flags.paths, &flags.coverage, &source, screen)?;
+    report.locate(&files::index(&source));
+    let comparison = if flags.base.is_empty() {
+        None
+    } else {
+        let base = files::read(&flags.base, &[], &source, screen)?;
+        Some(compare(&base, &report))
+    };
+    let bad = is_bad(&report);
+    match flags.format {
+        ReportFormat::Text => {
+            let mut text = view::report(&report, Some(Path::new(&source)), flags.failures);
+            if let Some(comparison) = &comparison {
+                text.push_str(&view::comparison(&report, comparison));
+            }
+            screen.result(&text);
+        }
+        ReportFormat::Json => {
+            let extras = Extras {
+                comparison,
+                failures_only: flags.failures,
+                ..Extras::default()
+            };
+            let document = Document::new(&report, extras);
+            screen.result(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+        }
+        ReportFormat::Markdown => screen.result(&format!("{}\n", report_markdown(&report))),
+        ReportFormat::Annotations => {
+            let all = annotations(&report, &[], false, false);
+            screen.result(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        }
+    }
+    Ok(if bad && flags.fail_on == FailOn::Failures {
+        End::Red
+    } else {
+        End::Good
+    })
+}
+
+/// Whether a test failed, or a report is broken, partial or empty.
+fn is_bad(report: &Report) -> bool {
+    let totals = report.totals();
+    totals.failed + totals.errors > 0
+        || report
+            .files
+            .iter()
+            .any(|file| file.status != FileStatus::Ok)
+        || (totals.tests == 0 && report.coverage.is_none())
+}

@@ -1,0 +1,64 @@
+//! `herald serve`.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::arguments::ServeFlags;
+use super::screen::Screen;
+use super::{End, runtime};
+use crate::config::{Config, Reader};
+use crate::wire::Server;
+
+pub(super) fn config(flags: ServeFlags) -> anyhow::Result<Config> {
+    let reader = Reader::new(std::env::vars(), flags.by_variable());
+    Ok(Config::read(reader)?)
+}
+
+/// Starts the log on stderr.
+pub(super) fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| super::wrong(format!("HERALD_LOG: {error}")))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // Fails only where a log is running already.
+    let _ = if json {
+        log.json().try_init()
+    } else {
+        log.with_target(false).try_init()
+    };
+    Ok(())
+}
+
+pub(super) fn run(flags: ServeFlags, _screen: &Screen) -> anyhow::Result<End> {
+    let config = config(flags)?;
+    start_log(&config.log, config.log_json)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    runtime()?.block_on(async {
+        let server = Server::bind(&config).await?;
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone()));
+        server.run(stop).await
+    })?;
+    Ok(End::Good)
+}
+
+/// Cancels on the first TERM or INT.
+pub(super) async fn stop_on_signal(stop: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        warn!("signals cannot be received; the server ends only when it is killed");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM"),
+        _ = interrupt.recv() => info!("SIGINT"),
+    }
+    stop.cancel();
+}

@@ -1,0 +1,10 @@
+//! From flags and environment variables to validated settings.
+//!
+//! The only place that knows the variables' names and defaults. It reads no files but those that
+//! `X_FILE` names, and reports all problems together: each names the variable and the way out.
+
+mod read;
+mod settings;
+
+pub use read::{Problems, Reader, VARIABLES};
+pub use settings::{Config, Credentials, Database};

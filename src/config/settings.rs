@@ -1,0 +1,329 @@
+//! The settings of the server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read::{Problems, Reader};
+use crate::app::ForkPolicy;
+use crate::domain::Secret;
+use crate::ports::store::Room;
+
+/// Where the durable state is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A file in the data directory.
+    Sqlite,
+    /// PostgreSQL at this address, which may hold a password.
+    Postgres(Secret),
+}
+
+/// Who we are to GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The App's id.
+    pub app_id: u64,
+    /// Its private key, PEM.
+    pub private_key: Secret,
+    /// The webhook secret, and the one before it while it is changed.
+    pub webhook_secrets: Vec<Secret>,
+}
+
+/// The settings of `herald serve`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// The operators' listener.
+    pub metrics_listen: SocketAddr,
+    /// Used in every link; no slash at the end.
+    pub public_url: String,
+    /// Database, logs, checkouts.
+    pub data_dir: PathBuf,
+    /// Where the durable state is.
+    pub database: Database,
+    /// Web and git base.
+    pub github_url: String,
+    /// REST base.
+    pub github_api_url: String,
+    /// Missing until the App is registered.
+    pub credentials: Option<Credentials>,
+    /// Whether steps of the `process` executor run in a sandbox.
+    pub sandbox: bool,
+    /// How much runs at once.
+    pub room: Room,
+    /// Ceiling of a job's time-out.
+    pub job_timeout_max: Duration,
+    /// Ceiling of a log, in bytes.
+    pub log_max: u64,
+    /// Pull requests from forks.
+    pub forks: ForkPolicy,
+    /// What is logged: a filter of `tracing`.
+    pub log: String,
+    /// Whether it is logged as JSON.
+    pub log_json: bool,
+    /// What is odd, but not wrong.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn read(mut reader: Reader) -> Result<Self, Problems> {
+        let listen = address(&mut reader, "HERALD_LISTEN", 8080);
+        let metrics_listen = address(&mut reader, "HERALD_METRICS_LISTEN", 8081);
+        let public_url = url(
+            &mut reader,
+            "HERALD_PUBLIC_URL",
+            &format!("http://{listen}"),
+        );
+        let github_url = url(&mut reader, "HERALD_GITHUB_URL", "https://github.com");
+        let api_default = if github_url == "https://github.com" {
+            "https://api.github.com".to_owned()
+        } else {
+            format!("{github_url}/api/v3")
+        };
+        let github_api_url = url(&mut reader, "HERALD_GITHUB_API_URL", &api_default);
+        let database = database(&mut reader);
+        let credentials = credentials(&mut reader);
+        not_yet(&mut reader);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = i64::try_from(cores).unwrap_or(1);
+        let total = at_least_one(&mut reader, "HERALD_MAX_CONCURRENT_JOBS").unwrap_or(cores);
+        let per_repository = at_least_one(&mut reader, "HERALD_MAX_CONCURRENT_JOBS_PER_REPOSITORY")
+            .unwrap_or((total / 2).max(1));
+        let sandbox = [("required", true), ("off", false)];
+        let config = Self {
+            listen,
+            metrics_listen,
+            public_url,
+            data_dir: PathBuf::from(reader.text_or("HERALD_DATA_DIR", "./herald-data")),
+            database,
+            github_url,
+            github_api_url,
+            credentials,
+            sandbox: reader.word("HERALD_PROCESS_SANDBOX", &sandbox, true),
+            room: Room {
+                total,
+                per_repository,
+            },
+            job_timeout_max: reader.duration("HERALD_JOB_TIMEOUT_MAX", Duration::from_hours(2)),
+            log_max: reader.size("HERALD_LOG_MAX", 256 << 20),
+            forks: reader.word(
+                "HERALD_FORK_POLICY",
+                &[
+                    ("approve", ForkPolicy::Approve),
+                    ("ignore", ForkPolicy::Ignore),
+                ],
+                ForkPolicy::Approve,
+            ),
+            log: reader.text_or("HERALD_LOG", "info"),
+            log_json: reader.word(
+                "HERALD_LOG_FORMAT",
+                &[("text", false), ("json", true)],
+                false,
+            ),
+            warnings: std::mem::take(&mut reader.warnings),
+        };
+        if reader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Problems(reader.problems))
+        }
+    }
+}
+
+fn address(reader: &mut Reader, name: &str, port: u16) -> SocketAddr {
+    reader
+        .parsed(name, "an address and port, as in 127.0.0.1:8080", |text| {
+            text.parse().ok()
+        })
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+fn url(reader: &mut Reader, name: &str, default: &str) -> String {
+    reader
+        .parsed(
+            name,
+            "an address that begins with http:// or https://",
+            |text| {
+                let rest = text
+                    .strip_prefix("https://")
+                    .or_else(|| text.strip_prefix("http://"))?;
+                // Credentials in an address end up in logs.
+                let plain = !rest.is_empty() && !rest.contains(['@', ' ', '?', '#']);
+                plain.then(|| text.trim_end_matches('/').to_owned())
+            },
+        )
+        .unwrap_or_else(|| default.to_owned())
+}
+
+fn at_least_one(reader: &mut Reader, name: &str) -> Option<i64> {
+    reader.parsed(name, "a whole number from 1", |text| {
+        text.parse::<i64>().ok().filter(|number| *number >= 1)
+    })
+}
+
+fn database(reader: &mut Reader) -> Database {
+    let Some(address) = reader.secret("HERALD_DATABASE_URL") else {
+        return Database::Sqlite;
+    };
+    let text = address.expose();
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Database::Postgres(address);
+    }
+    reader.problems.push(
+        "HERALD_DATABASE_URL must begin with postgres://; leave it out for SQLite in the data \
+         directory"
+            .to_owned(),
+    );
+    Database::Sqlite
+}
+
+/// All of the App's credentials, or none of them.
+fn credentials(reader: &mut Reader) -> Option<Credentials> {
+    let app_id = reader.parsed("HERALD_GITHUB_APP_ID", "a whole number", |text| {
+        text.parse::<u64>().ok()
+    });
+    let private_key = reader
+        .secret("HERALD_GITHUB_PRIVATE_KEY")
+        .map(|key| Secret::new(key.expose().replace("\\n", "\n")));
+    let secret = reader.secret("HERALD_GITHUB_WEBHOOK_SECRET");
+    let previous = reader.secret("HERALD_GITHUB_WEBHOOK_SECRET_PREVIOUS");
+    if let Some(key) = &private_key
+        && !key.expose().contains("-----BEGIN")
+    {
+        reader.problems.push(
+            "HERALD_GITHUB_PRIVATE_KEY is no PEM text (-----BEGIN …); paste the whole file that \
+             GitHub gave, or name it in HERALD_GITHUB_PRIVATE_KEY_FILE"
+                .to_owned(),
+        );
+    }
+    match (app_id, private_key, secret) {
+        (Some(app_id), Some(private_key), Some(secret)) => Some(Credentials {
+            app_id,
+            private_key,
+            webhook_secrets: std::iter::once(secret).chain(previous).collect(),
+        }),
+        (None, None, None) => None,
+        (app_id, private_key, secret) => {
+            for (missing, name) in [
+                (app_id.is_none(), "HERALD_GITHUB_APP_ID"),
+                (private_key.is_none(), "HERALD_GITHUB_PRIVATE_KEY"),
+                (secret.is_none(), "HERALD_GITHUB_WEBHOOK_SECRET"),
+            ] {
+                if missing && reader.text(name).is_none() {
+                    reader.problems.push(format!(
+                        "{name} is missing; the App needs its id, private key and webhook secret \
+                         together"
+                    ));
+                }
+            }
+            None
+        }
+    }
+}
+
+/// What the variables can ask for and this version does not do, said instead of ignored.
+fn not_yet(reader: &mut Reader) {
+    let executor = reader.text_or("HERALD_EXECUTOR", "process");
+    if executor != "process" {
+        reader.problems.push(format!(
+            "HERALD_EXECUTOR: `{executor}` is not supported by this version; use `process`"
+        ));
+    }
+    let role = reader.text_or("HERALD_ROLE", "all");
+    if role != "all" {
+        reader.problems.push(format!(
+            "HERALD_ROLE: `{role}` is not supported by this version; use `all`"
+        ));
+    }
+    for name in [
+        "HERALD_RUNNER_LISTEN",
+        "HERALD_RUNNER_URL",
+        "HERALD_RUNNER_PATH",
+        "HERALD_DOCKER_HOST",
+        "HERALD_REGISTRY_AUTH_FILE",
+        "HERALD_SWARM_CONSTRAINTS",
+        "HERALD_GITHUB_CLIENT_ID",
+        "HERALD_GITHUB_CLIENT_SECRET",
+        "HERALD_SECRET_KEY",
+        "HERALD_RETENTION_LOGS",
+        "HERALD_RETENTION_ARTIFACTS",
+        "HERALD_RETENTION_DELIVERIES",
+        "HERALD_RETENTION_HISTORY",
+    ] {
+        if reader.text(name).is_some() || reader.text(&format!("{name}_FILE")).is_some() {
+            reader
+                .warnings
+                .push(format!("{name} has no effect in this version"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Database};
+    use crate::config::Reader;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let environment = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::read(Reader::new(environment, [])).map_err(|problems| problems.0)
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_server_without_credentials() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.public_url, "http://127.0.0.1:8080");
+        assert_eq!(config.github_api_url, "https://api.github.com");
+        assert_eq!(config.database, Database::Sqlite);
+        assert!(config.credentials.is_none());
+        assert!(config.sandbox);
+    }
+
+    #[test]
+    fn an_enterprise_server_has_its_api_below_it() {
+        let config = read(&[("HERALD_GITHUB_URL", "https://git.example/")]).unwrap();
+        assert_eq!(config.github_api_url, "https://git.example/api/v3");
+    }
+
+    #[test]
+    fn all_problems_are_told_together() {
+        let problems = read(&[
+            ("HERALD_LISTEN", "localhost"),
+            ("HERALD_JOB_TIMEOUT_MAX", "soon"),
+            ("HERALD_PROCESS_SANDBOX", "maybe"),
+            ("HERALD_GITHUB_APP_ID", "12"),
+            ("HERALD_GITHUB_WEBHOOK_SECRET", "a"),
+            ("HERALD_GITHUB_WEBHOOK_SECRET_FILE", "/b"),
+            ("HERALD_EXECUTOR", "swarm"),
+        ])
+        .unwrap_err();
+        for name in [
+            "HERALD_LISTEN",
+            "HERALD_JOB_TIMEOUT_MAX",
+            "HERALD_PROCESS_SANDBOX",
+            "HERALD_GITHUB_PRIVATE_KEY",
+            "HERALD_GITHUB_WEBHOOK_SECRET_FILE",
+            "HERALD_EXECUTOR",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.contains(name)),
+                "{name}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_noticed() {
+        let config = read(&[("HERALD_LISTN", "127.0.0.1:1")]).unwrap();
+        assert_eq!(
+            config.warnings,
+            ["HERALD_LISTN is not a variable of Herald; did you mean HERALD_LISTEN?"]
+        );
+    }
+}

@@ -1,0 +1,605 @@
+//! The REST API of the simulated GitHub, under `/api/v3` as on an Enterprise Server.
+
+use std::collections::HashMap;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request as HttpRequest, State as Handle};
+use axum::http::header::{AUTHORIZATION, DATE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, patch, post};
+use serde_json::{Value, json};
+
+use super::faults::{What, strike};
+use super::git;
+use super::state::{Access, Check, GitHub, Posted, PostedStatus, Request, State};
+
+/// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
+const OUTPUT_MAX: usize = 65_535;
+const ANNOTATIONS_MAX: usize = 50;
+const COMMENT_MAX: usize = 65_536;
+
+/// An answer that is no success.
+struct Refusal(StatusCode, String);
+
+type Answer = Result<(StatusCode, Json<Value>), Refusal>;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({"message": self.1}))).into_response()
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal(StatusCode::UNPROCESSABLE_ENTITY, message.into())
+}
+
+fn not_found() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "Not Found".to_owned())
+}
+
+impl GitHub {
+    /// All routes: the API under `/api/v3`, git under the names of repositories.
+    pub fn router(&self) -> Router {
+        let api = Router::new()
+            .route("/app", get(app))
+            .route("/app/installations/{id}/access_tokens", post(mint))
+            .route("/repos/{owner}/{repo}/check-runs", post(create_check))
+            .route("/repos/{owner}/{repo}/check-runs/{id}", patch(update_check))
+            .route(
+                "/repos/{owner}/{repo}/check-runs/{id}/annotations",
+                get(list_annotations),
+            )
+            .route(
+                "/repos/{owner}/{repo}/commits/{sha}/check-runs",
+                get(list_checks),
+            )
+            .route("/repos/{owner}/{repo}/statuses/{sha}", post(create_status))
+            .route(
+                "/repos/{owner}/{repo}/commits/{sha}/statuses",
+                get(list_statuses),
+            )
+            .route(
+                "/repos/{owner}/{repo}/issues/{number}/comments",
+                get(list_comments).post(create_comment),
+            )
+            .route(
+                "/repos/{owner}/{repo}/issues/comments/{id}",
+                patch(update_comment),
+            )
+            .fallback(|| async { not_found() });
+        Router::new()
+            .nest("/api/v3", api)
+            .fallback(git::serve)
+            .layer(middleware::from_fn_with_state(self.clone(), around))
+            .with_state(self.clone())
+    }
+}
+
+/// Faults, the clock in `Date`, and the list of requests.
+async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next) -> Response {
+    let method = request.method().as_str().to_owned();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let fault = strike(&mut github.state().faults, &method, &path);
+    let mut response = match fault {
+        Some(What::Status(status)) => StatusCode::from_u16(status)
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            .into_response(),
+        Some(What::Throttled(seconds)) => {
+            let message = json!({"message": "You have exceeded a secondary rate limit"});
+            let mut response = (StatusCode::FORBIDDEN, Json(message)).into_response();
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response
+        }
+        Some(What::LostAnswer) => {
+            let done = next.run(request).await;
+            // The head arrives, the body breaks off: the client cannot know what happened.
+            let broken = futures_util::stream::once(async {
+                Err::<Bytes, _>(std::io::Error::other("the connection broke"))
+            });
+            (done.status(), Body::from_stream(broken)).into_response()
+        }
+        None => next.run(request).await,
+    };
+    let now = chrono::DateTime::from_timestamp_millis(github.clock.now_ms());
+    if let Some(date) = now
+        .map(|now| now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .and_then(|date| HeaderValue::from_str(&date).ok())
+    {
+        response.headers_mut().insert(DATE, date);
+    }
+    github.state().requests.push(Request {
+        method,
+        path,
+        status: response.status().as_u16(),
+    });
+    response
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+}
+
+fn bad_credentials(why: &str) -> Refusal {
+    Refusal(StatusCode::UNAUTHORIZED, format!("Bad credentials: {why}"))
+}
+
+/// The App's own token: signed, not from the future, valid for ten minutes at most.
+fn authenticate_app(github: &GitHub, headers: &HeaderMap) -> Result<(), Refusal> {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
+    let mut rules = Validation::new(Algorithm::RS256);
+    rules.validate_exp = false;
+    rules.required_spec_claims.clear();
+    let key = DecodingKey::from_rsa_der(github.public_key());
+    let claims = jsonwebtoken::decode::<Value>(token, &key, &rules)
+        .map_err(|error| bad_credentials(&error.to_string()))?
+        .claims;
+    let number = |name: &str| claims.get(name).and_then(Value::as_i64).unwrap_or(0);
+    let now = github.clock.now_ms() / 1000;
+    if claims.get("iss").and_then(Value::as_str) != Some(&GitHub::APP_ID.to_string()) {
+        return Err(bad_credentials("another issuer"));
+    }
+    if number("iat") > now || number("exp") <= now || number("exp") > now + 600 {
+        return Err(bad_credentials("'exp' or 'iat' is out of range"));
+    }
+    Ok(())
+}
+
+/// Whether a token may do this in a repository; says the repository's id.
+fn authorize(
+    github: &GitHub,
+    state: &State,
+    headers: &HeaderMap,
+    (owner, name): (&str, &str),
+    (permission, level): (&str, &str),
+) -> Result<i64, Refusal> {
+    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
+    let access = state
+        .tokens
+        .get(token)
+        .filter(|access| access.ends_ms > github.clock.now_ms())
+        .ok_or_else(|| bad_credentials("an unknown or ended token"))?;
+    let project = state.project(owner, name).ok_or_else(not_found)?;
+    if let Some(only) = &access.repositories
+        && !only.contains(&project.id)
+    {
+        return Err(not_found());
+    }
+    if !allows(access, permission, level) {
+        return Err(Refusal(
+            StatusCode::FORBIDDEN,
+            "Resource not accessible by integration".to_owned(),
+        ));
+    }
+    Ok(project.id)
+}
+
+/// Whether a token has a permission. The App itself has what its manifest asks for.
+pub(super) fn allows(access: &Access, permission: &str, level: &str) -> bool {
+    match &access.permissions {
+        None => true,
+        Some(given) => match given.get(permission).map(String::as_str) {
+            Some("write") => true,
+            Some("read") => level == "read",
+            _ => false,
+        },
+    }
+}
+
+async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {
+    authenticate_app(&github, &headers)?;
+    let answer = json!({
+        "id": GitHub::APP_ID,
+        "name": "herald-demo",
+        "permissions": {
+            "actions": "read", "checks": "write", "contents": "read", "deployments": "write",
+            "merge_queues": "read", "metadata": "read", "pull_requests": "write",
+            "statuses": "write",
+        },
+        "events": [
+            "check_run", "check_suite", "issue_comment", "merge_group", "pull_request", "push",
+            "repository", "workflow_run",
+        ],
+    });
+    Ok((StatusCode::OK, Json(answer)))
+}
+
+async fn mint(
+    Handle(github): Handle<GitHub>,
+    Path(id): Path<i64>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    authenticate_app(&github, &headers)?;
+    if id != GitHub::INSTALLATION {
+        return Err(not_found());
+    }
+    let wanted: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let repositories = wanted
+        .get("repository_ids")
+        .and_then(Value::as_array)
+        .map(|ids| ids.iter().filter_map(Value::as_i64).collect());
+    let permissions = wanted
+        .get("permissions")
+        .and_then(Value::as_object)
+        .map(|given| {
+            given
+                .iter()
+                .filter_map(|(name, level)| Some((name.clone(), level.as_str()?.to_owned())))
+                .collect::<HashMap<_, _>>()
+        });
+    let mut state = github.state();
+    let ends_ms = github.clock.now_ms() + state.token_life_ms;
+    // As long and as shapeless as those that GitHub gives out since 2026.
+    let token = format!(
+        "ghs_{}_{}",
+        GitHub::APP_ID,
+        "0123456789abcdef.".repeat(28) + &uuid::Uuid::new_v4().simple().to_string()
+    );
+    let access = Access {
+        repositories,
+        permissions,
+        ends_ms,
+    };
+    state.tokens.insert(token.clone(), access);
+    let expires = chrono::DateTime::from_timestamp_millis(ends_ms)
+        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    let answer = json!({"token": token, "expires_at": expires});
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+fn text(body: &Value, key: &str) -> String {
+    body.get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Takes over what a request says of a check run, by GitHub's rules.
+fn apply(check: &mut Check, body: &Value) -> Result<(), Refusal> {
+    if let Some(status) = body.get("status").and_then(Value::as_str) {
+        if !["queued", "in_progress", "completed"].contains(&status) {
+            return Err(invalid(format!("status {status}")));
+        }
+        status.clone_into(&mut check.status);
+    }
+    if let Some(conclusion) = body.get("conclusion").and_then(Value::as_str) {
+        let known = [
+            "action_required",
+            "cancelled",
+            "failure",
+            "neutral",
+            "success",
+            "skipped",
+            "timed_out",
+        ];
+        if !known.contains(&conclusion) {
+            return Err(invalid(format!("conclusion {conclusion}")));
+        }
+        check.conclusion = Some(conclusion.to_owned());
+    }
+    if check.status == "completed" && check.conclusion.is_none() {
+        return Err(invalid("conclusion is missing"));
+    }
+    if let Some(url) = body.get("details_url").and_then(Value::as_str) {
+        url.clone_into(&mut check.details_url);
+    }
+    if let Some(output) = body.get("output") {
+        let (title, summary) = (text(output, "title"), text(output, "summary"));
+        if title.is_empty() || summary.is_empty() {
+            return Err(invalid("output needs a title and a summary"));
+        }
+        if summary.chars().count() > OUTPUT_MAX {
+            return Err(invalid("summary is too long"));
+        }
+        let empty = Vec::new();
+        let annotations = output
+            .get("annotations")
+            .and_then(Value::as_array)
+            .unwrap_or(&empty);
+        if annotations.len() > ANNOTATIONS_MAX {
+            return Err(invalid("more than 50 annotations"));
+        }
+        for annotation in annotations {
+            check_annotation(annotation)?;
+        }
+        check.title = title;
+        check.summary = summary;
+        check.annotations.extend(annotations.iter().cloned());
+        if !annotations.is_empty() {
+            check.batches.push(annotations.len());
+        }
+    }
+    if check.history.last() != Some(&check.status) {
+        check.history.push(check.status.clone());
+    }
+    Ok(())
+}
+
+fn check_annotation(annotation: &Value) -> Result<(), Refusal> {
+    let path = text(annotation, "path");
+    let line = annotation.get("start_line").and_then(Value::as_i64);
+    let message = text(annotation, "message");
+    let long = text(annotation, "title").chars().count() > 255
+        || message.len() > 64 * 1024
+        || text(annotation, "raw_details").len() > 64 * 1024;
+    let level = text(annotation, "annotation_level");
+    if path.is_empty()
+        || path.starts_with('/')
+        || line.is_none_or(|line| line < 1)
+        || message.is_empty()
+        || long
+        || !["notice", "warning", "failure"].contains(&level.as_str())
+    {
+        return Err(invalid(format!("annotation {annotation}")));
+    }
+    Ok(())
+}
+
+fn check_json(check: &Check) -> Value {
+    json!({
+        "id": check.id,
+        "name": check.name,
+        "head_sha": check.commit,
+        "external_id": check.external_id,
+        "status": check.status,
+        "conclusion": check.conclusion,
+        "output": {
+            "title": check.title,
+            "summary": check.summary,
+            "annotations_count": check.annotations.len(),
+        },
+        "app": {"id": GitHub::APP_ID},
+    })
+}
+
+async fn create_check(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = github.state();
+    let access = ("checks", "write");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let commit = text(&body, "head_sha");
+    let project = state.project(&owner, &repo).ok_or_else(not_found)?;
+    if !git::has_commit(&project.git_dir, &commit) {
+        return Err(invalid(format!("No commit found for SHA: {commit}")));
+    }
+    let mut check = Check {
+        id: 0,
+        repository,
+        commit,
+        name: text(&body, "name"),
+        external_id: text(&body, "external_id"),
+        status: "queued".to_owned(),
+        conclusion: None,
+        details_url: String::new(),
+        title: String::new(),
+        summary: String::new(),
+        annotations: Vec::new(),
+        batches: Vec::new(),
+        history: Vec::new(),
+    };
+    apply(&mut check, &body)?;
+    check.id = state.next_id();
+    let answer = check_json(&check);
+    state.checks.push(check);
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn update_check(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, id)): Path<(String, String, u64)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = github.state();
+    let access = ("checks", "write");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let check = state
+        .checks
+        .iter_mut()
+        .find(|check| check.id == id && check.repository == repository)
+        .ok_or_else(not_found)?;
+    let mut changed = check.clone();
+    apply(&mut changed, &body)?;
+    *check = changed;
+    Ok((StatusCode::OK, Json(check_json(check))))
+}
+
+/// One page of a list, by `per_page` and `page`.
+fn page(items: Vec<Value>, query: &HashMap<String, String>) -> Vec<Value> {
+    let number = |key: &str, default: usize| {
+        query
+            .get(key)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+            .max(1)
+    };
+    let per_page = number("per_page", 30).min(100);
+    let skipped = (number("page", 1) - 1) * per_page;
+    items.into_iter().skip(skipped).take(per_page).collect()
+}
+
+async fn list_checks(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, commit)): Path<(String, String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Answer {
+    let state = github.state();
+    let access = ("checks", "read");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let all: Vec<Value> = state
+        .checks
+        .iter()
+        .rev()
+        .filter(|check| check.repository == repository && check.commit == commit)
+        .filter(|check| {
+            query
+                .get("check_name")
+                .is_none_or(|name| *name == check.name)
+        })
+        .map(check_json)
+        .collect();
+    let answer = json!({"total_count": all.len(), "check_runs": page(all, &query)});
+    Ok((StatusCode::OK, Json(answer)))
+}
+
+async fn list_annotations(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, id)): Path<(String, String, u64)>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Answer {
+    let state = github.state();
+    let access = ("checks", "read");
+    authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let check = state
+        .checks
+        .iter()
+        .find(|check| check.id == id)
+        .ok_or_else(not_found)?;
+    let answer = page(check.annotations.clone(), &query);
+    Ok((StatusCode::OK, Json(Value::Array(answer))))
+}
+
+async fn create_status(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, commit)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = github.state();
+    let access = ("statuses", "write");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let status = PostedStatus {
+        repository,
+        commit,
+        context: text(&body, "context"),
+        state: text(&body, "state"),
+        description: text(&body, "description"),
+        target_url: text(&body, "target_url"),
+    };
+    if !["pending", "success", "failure", "error"].contains(&status.state.as_str()) {
+        return Err(invalid("state"));
+    }
+    if status.description.chars().count() > 140 {
+        return Err(invalid(
+            "description is too long (maximum is 140 characters)",
+        ));
+    }
+    state.statuses.push(status);
+    Ok((StatusCode::CREATED, Json(json!({"id": state.next_id()}))))
+}
+
+async fn list_statuses(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, commit)): Path<(String, String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Answer {
+    let state = github.state();
+    let access = ("statuses", "read");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let all: Vec<Value> = state
+        .statuses
+        .iter()
+        .rev()
+        .filter(|status| status.repository == repository && status.commit == commit)
+        .map(|status| {
+            json!({
+                "context": status.context,
+                "state": status.state,
+                "description": status.description,
+                "target_url": status.target_url,
+            })
+        })
+        .collect();
+    Ok((StatusCode::OK, Json(Value::Array(page(all, &query)))))
+}
+
+fn comment_json(comment: &Posted) -> Value {
+    json!({
+        "id": comment.id,
+        "body": comment.body,
+        "performed_via_github_app": {"id": GitHub::APP_ID},
+    })
+}
+
+async fn list_comments(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, pull)): Path<(String, String, i64)>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Answer {
+    let state = github.state();
+    let access = ("pull_requests", "read");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let all: Vec<Value> = state
+        .comments
+        .iter()
+        .filter(|comment| comment.repository == repository && comment.pull == pull)
+        .map(comment_json)
+        .collect();
+    Ok((StatusCode::OK, Json(Value::Array(page(all, &query)))))
+}
+
+async fn create_comment(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, pull)): Path<(String, String, i64)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = github.state();
+    let access = ("pull_requests", "write");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let body = text(&body, "body");
+    if body.is_empty() || body.chars().count() > COMMENT_MAX {
+        return Err(invalid("body is too long (maximum is 65536 characters)"));
+    }
+    let comment = Posted {
+        id: state.next_id(),
+        repository,
+        pull,
+        body,
+        edits: 0,
+    };
+    let answer = comment_json(&comment);
+    state.comments.push(comment);
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn update_comment(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo, id)): Path<(String, String, u64)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = github.state();
+    let access = ("pull_requests", "write");
+    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let comment = state
+        .comments
+        .iter_mut()
+        .find(|comment| comment.id == id && comment.repository == repository)
+        .ok_or_else(not_found)?;
+    comment.body = text(&body, "body");
+    comment.edits += 1;
+    Ok((StatusCode::OK, Json(comment_json(comment))))
+}

@@ -1,0 +1,40 @@
+//! What can go wrong at GitHub, on request.
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// It is answered with this status and nothing is done.
+    Status(u16),
+    /// It is done, and the answer is lost on the way.
+    LostAnswer,
+    /// It is refused for its rate, with so many seconds to wait.
+    Throttled(u32),
+}
+
+/// A fault for requests to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The method, as in `POST`.
+    pub method: String,
+    /// A part of the path.
+    pub path: String,
+    /// How many matching requests pass before it strikes.
+    pub after: usize,
+    /// How often it strikes.
+    pub times: usize,
+    /// What happens.
+    pub what: What,
+}
+
+/// The fault that strikes this request, if one does.
+pub(super) fn strike(faults: &mut [Fault], method: &str, path: &str) -> Option<What> {
+    let fault = faults
+        .iter_mut()
+        .find(|fault| fault.times > 0 && fault.method == method && path.contains(&fault.path))?;
+    if fault.after > 0 {
+        fault.after -= 1;
+        return None;
+    }
+    fault.times -= 1;
+    Some(fault.what)
+}

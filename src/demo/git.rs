@@ -1,0 +1,144 @@
+//! Repositories of the simulated GitHub, served by `git http-backend` (its manual page describes
+//! the CGI variables).
+
+use std::path::Path;
+use std::process::Stdio;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Handle};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::AsyncWriteExt;
+
+use super::api::allows;
+use super::state::{GitHub, Project};
+
+/// Whether a commit is in a repository.
+pub(super) fn has_commit(git_dir: &Path, commit: &str) -> bool {
+    let hex = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex && std::process::Command::new("git")
+        .arg("--git-dir")
+        .arg(git_dir)
+        .args(["cat-file", "-e", &format!("{commit}^{{commit}}")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Serves a path below `/{owner}/{name}.git/`.
+pub(super) async fn serve(Handle(github): Handle<GitHub>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let Some((project, rest)) = find(&github, &path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if !may_read(&github, &project, &request) {
+        let header = [(WWW_AUTHENTICATE, "Basic realm=\"GitHub\"")];
+        return (StatusCode::UNAUTHORIZED, header).into_response();
+    }
+    match backend(&project, &rest, request).await {
+        Ok(response) => response,
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
+}
+
+fn find(github: &GitHub, path: &str) -> Option<(Project, String)> {
+    let (owner, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let (name, rest) = rest.split_once(".git/")?;
+    let project = github.state().project(owner, name)?.clone();
+    Some((project, rest.to_owned()))
+}
+
+/// A token of an installation as the password of `x-access-token`; nobody needs one for a public
+/// repository, but a wrong one is refused there too.
+fn may_read(github: &GitHub, project: &Project, request: &Request) -> bool {
+    let Some(header) = request.headers().get(AUTHORIZATION) else {
+        return !project.private;
+    };
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("Basic "))
+        .and_then(|text| STANDARD.decode(text).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|pair| pair.strip_prefix("x-access-token:").map(str::to_owned));
+    let state = github.state();
+    token
+        .and_then(|token| state.tokens.get(&token))
+        .is_some_and(|access| {
+            access.ends_ms > github.clock.now_ms()
+                && allows(access, "contents", "read")
+                && access
+                    .repositories
+                    .as_ref()
+                    .is_none_or(|only| only.contains(&project.id))
+        })
+}
+
+async fn backend(project: &Project, rest: &str, request: Request) -> anyhow::Result<Response> {
+    let (parts, body) = request.into_parts();
+    let header = |name: HeaderName| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut child = tokio::process::Command::new("git")
+        .args(["-c", "uploadpack.allowAnySHA1InWant=true", "http-backend"])
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("PATH_TRANSLATED", project.git_dir.join(rest))
+        .env("REQUEST_METHOD", parts.method.as_str())
+        .env("QUERY_STRING", parts.uri.query().unwrap_or_default())
+        .env("CONTENT_TYPE", header(CONTENT_TYPE))
+        .env("HTTP_CONTENT_ENCODING", header(CONTENT_ENCODING))
+        .env(
+            "GIT_PROTOCOL",
+            header(HeaderName::from_static("git-protocol")),
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let body = axum::body::to_bytes(body, 256 * 1024 * 1024).await?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&body).await?;
+    }
+    let output = child.wait_with_output().await?;
+    Ok(cgi(&output.stdout))
+}
+
+/// From a CGI answer: header lines, an empty line, the body.
+fn cgi(output: &[u8]) -> Response {
+    let end = output
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap_or(output.len());
+    let head = String::from_utf8_lossy(output.get(..end).unwrap_or_default()).into_owned();
+    let body = Bytes::copy_from_slice(output.get(end + 4..).unwrap_or_default());
+    let mut response = Response::new(Body::from(body));
+    for line in head.lines() {
+        let Some((name, value)) = line.split_once(": ") else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case("status") {
+            let code = value.split(' ').next().and_then(|code| code.parse().ok());
+            if let Some(status) = code.and_then(|code| StatusCode::from_u16(code).ok()) {
+                *response.status_mut() = status;
+            }
+        } else if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(value),
+        ) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}

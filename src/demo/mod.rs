@@ -1,0 +1,20 @@
+//! A simulated GitHub, and the demonstration that runs on it.
+//!
+//! The simulation is a state that one can look at ([`State`]), served by a router with the real
+//! one's rules as far as Herald meets them: authentication as App and installation, permissions,
+//! the life of tokens, 50 annotations a request, lengths of texts, `git http-backend` for the
+//! repositories; and faults on request. `herald demo` runs on it, and so do the tests.
+
+mod api;
+mod faults;
+mod git;
+mod sample;
+mod show;
+mod state;
+
+pub use faults::{Fault, What};
+pub use sample::{Sample, sample};
+pub use show::show;
+pub use state::{
+    Access, Check, GitHub, Posted, PostedStatus, Project, Request, State, delivery_headers,
+};

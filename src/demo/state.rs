@@ -1,0 +1,368 @@
+//! The state of the simulated GitHub.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::faults::Fault;
+use crate::domain::Secret;
+use crate::ports::Clock;
+
+/// A repository on the simulated GitHub.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its numeric id.
+    pub id: i64,
+    /// Its owner.
+    pub owner: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is private.
+    pub private: bool,
+    /// Its default branch.
+    pub default_branch: String,
+    /// The bare repository on disk.
+    pub git_dir: PathBuf,
+}
+
+/// A check run.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Its id.
+    pub id: u64,
+    /// The repository's id.
+    pub repository: i64,
+    /// The commit.
+    pub commit: String,
+    /// Its name.
+    pub name: String,
+    /// The App's own id of it.
+    pub external_id: String,
+    /// `queued`, `in_progress`, `completed`.
+    pub status: String,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// Where "Details" leads.
+    pub details_url: String,
+    /// The title.
+    pub title: String,
+    /// The Markdown.
+    pub summary: String,
+    /// All annotations, in the order in which they came.
+    pub annotations: Vec<Value>,
+    /// How many annotations each request carried.
+    pub batches: Vec<usize>,
+    /// Every status that it had, in order.
+    pub history: Vec<String>,
+}
+
+/// A commit status.
+#[derive(Debug, Clone)]
+pub struct PostedStatus {
+    /// The repository's id.
+    pub repository: i64,
+    /// The commit.
+    pub commit: String,
+    /// Its name.
+    pub context: String,
+    /// `pending`, `success`, `failure`, `error`.
+    pub state: String,
+    /// The words.
+    pub description: String,
+    /// Where "Details" leads.
+    pub target_url: String,
+}
+
+/// A comment.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// Its id.
+    pub id: u64,
+    /// The repository's id.
+    pub repository: i64,
+    /// The pull request.
+    pub pull: i64,
+    /// Its body.
+    pub body: String,
+    /// How often it was edited.
+    pub edits: usize,
+}
+
+/// A token and what it is good for.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Repositories, or all.
+    pub repositories: Option<Vec<i64>>,
+    /// Permissions with `read` or `write`, or all that the App has.
+    pub permissions: Option<HashMap<String, String>>,
+    /// When it ends, in unix milliseconds.
+    pub ends_ms: i64,
+}
+
+/// A request that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The answer's status.
+    pub status: u16,
+}
+
+/// All there is to look at.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Repositories.
+    pub projects: Vec<Project>,
+    /// Check runs, the oldest first.
+    pub checks: Vec<Check>,
+    /// Statuses, the oldest first.
+    pub statuses: Vec<PostedStatus>,
+    /// Comments, the oldest first.
+    pub comments: Vec<Posted>,
+    /// Tokens that were given out.
+    pub tokens: HashMap<String, Access>,
+    /// Requests that were made, git's too.
+    pub requests: Vec<Request>,
+    /// Faults to come.
+    pub faults: Vec<Fault>,
+    /// How long a token lives, in milliseconds.
+    pub token_life_ms: i64,
+    pub(super) last_id: u64,
+}
+
+impl State {
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// The repository of this name.
+    pub fn project(&self, owner: &str, name: &str) -> Option<&Project> {
+        self.projects
+            .iter()
+            .find(|project| project.owner == owner && project.name == name)
+    }
+
+    /// Check runs of a commit with this name, the oldest first.
+    pub fn checks_of(&self, commit: &str, name: &str) -> Vec<&Check> {
+        self.checks
+            .iter()
+            .filter(|check| check.commit == commit && check.name == name)
+            .collect()
+    }
+
+    /// The newest status of a context on a commit.
+    pub fn status_of(&self, commit: &str, context: &str) -> Option<&PostedStatus> {
+        self.statuses
+            .iter()
+            .rfind(|status| status.commit == commit && status.context == context)
+    }
+}
+
+/// The simulated GitHub: a state, the App that is registered on it, and its clock.
+#[derive(Clone)]
+pub struct GitHub {
+    state: Arc<Mutex<State>>,
+    app: Arc<Registered>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+struct Registered {
+    private_key: Secret,
+    public_key: Vec<u8>,
+    webhook_secret: Secret,
+}
+
+impl GitHub {
+    /// The id of the App that is registered on it.
+    pub const APP_ID: u64 = 4711;
+    /// The one installation.
+    pub const INSTALLATION: i64 = 2001;
+
+    /// A GitHub without repositories, with a new App.
+    ///
+    /// # Errors
+    /// When no key could be made.
+    pub fn new(clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let pair = KeyPair::generate(KeySize::Rsa2048)?;
+        let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair)?;
+        let body = STANDARD.encode(der.as_ref());
+        let lines: Vec<&str> = body
+            .as_bytes()
+            .chunks(64)
+            .filter_map(|line| std::str::from_utf8(line).ok())
+            .collect();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            lines.join("\n")
+        );
+        let state = State {
+            token_life_ms: 60 * 60 * 1000,
+            last_id: 1000,
+            ..State::default()
+        };
+        Ok(Self {
+            state: Arc::new(Mutex::new(state)),
+            app: Arc::new(Registered {
+                private_key: Secret::new(pem),
+                public_key: pair.public_key().as_ref().to_vec(),
+                webhook_secret: Secret::new(uuid::Uuid::new_v4().simple().to_string()),
+            }),
+            clock,
+        })
+    }
+
+    /// The state, locked: look, and let go.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The App's private key, PEM.
+    pub fn private_key(&self) -> &Secret {
+        &self.app.private_key
+    }
+
+    /// The App's webhook secret.
+    pub fn webhook_secret(&self) -> &Secret {
+        &self.app.webhook_secret
+    }
+
+    pub(super) fn public_key(&self) -> &[u8] {
+        &self.app.public_key
+    }
+
+    /// Adds a repository that is served from a bare one on disk.
+    pub fn add_project(&self, owner: &str, name: &str, private: bool, git_dir: &Path) -> Project {
+        let mut state = self.state();
+        let project = Project {
+            id: i64::try_from(state.next_id()).unwrap_or(i64::MAX),
+            owner: owner.to_owned(),
+            name: name.to_owned(),
+            private,
+            default_branch: "main".to_owned(),
+            git_dir: git_dir.to_owned(),
+        };
+        state.projects.push(project.clone());
+        project
+    }
+
+    fn repository_json(project: &Project) -> Value {
+        json!({
+            "id": project.id,
+            "name": project.name,
+            "full_name": format!("{}/{}", project.owner, project.name),
+            "private": project.private,
+            "visibility": if project.private { "private" } else { "public" },
+            "owner": {"id": 77, "login": project.owner, "type": "Organization"},
+            "default_branch": project.default_branch,
+        })
+    }
+
+    /// The payload of a `pull_request` delivery for a branch of the repository itself.
+    pub fn pull_request(
+        &self,
+        project: &Project,
+        action: &str,
+        number: i64,
+        head: (&str, &str),
+        base: (&str, &str),
+    ) -> Value {
+        let (head_ref, head_sha) = head;
+        let (base_ref, base_sha) = base;
+        let now = chrono::DateTime::from_timestamp_millis(self.clock.now_ms())
+            .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        json!({
+            "action": action,
+            "number": number,
+            "pull_request": {
+                "number": number,
+                "title": format!("Change {number}"),
+                "user": {"id": 500, "login": "mona", "type": "User"},
+                "head": {"ref": head_ref, "sha": head_sha, "repo": {"id": project.id}},
+                "base": {"ref": base_ref, "sha": base_sha, "repo": {"id": project.id}},
+                "updated_at": now,
+            },
+            "repository": Self::repository_json(project),
+            "installation": {"id": Self::INSTALLATION},
+            "sender": {"id": 500, "login": "mona", "type": "User"},
+        })
+    }
+
+    /// The payload of a `push` delivery.
+    pub fn push(&self, project: &Project, branch: &str, before: &str, after: &str) -> Value {
+        json!({
+            "ref": format!("refs/heads/{branch}"),
+            "before": before,
+            "after": after,
+            "deleted": false,
+            "repository": Self::repository_json(project),
+            "installation": {"id": Self::INSTALLATION},
+            "sender": {"id": 500, "login": "mona", "type": "User"},
+        })
+    }
+
+    /// The payload of a `check_run` or `check_suite` delivery that asks to run again.
+    pub fn rerequested(&self, project: &Project, commit: &str, check: Option<&str>) -> Value {
+        let mut payload = json!({
+            "action": "rerequested",
+            "repository": Self::repository_json(project),
+            "installation": {"id": Self::INSTALLATION},
+            "sender": {"id": 500, "login": "mona", "type": "User"},
+        });
+        let (key, value) = match check {
+            Some(external_id) => (
+                "check_run",
+                json!({"head_sha": commit, "external_id": external_id}),
+            ),
+            None => ("check_suite", json!({"head_sha": commit})),
+        };
+        if let Some(object) = payload.as_object_mut() {
+            object.insert(key.to_owned(), value);
+        }
+        payload
+    }
+}
+
+impl std::fmt::Debug for GitHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GitHub").finish_non_exhaustive()
+    }
+}
+
+/// The headers of a delivery, signed.
+pub fn delivery_headers(
+    secret: &Secret,
+    event: &str,
+    guid: &str,
+    body: &[u8],
+) -> Vec<(&'static str, String)> {
+    let signature = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+        .map(|mut mac| {
+            mac.update(body);
+            mac.finalize().into_bytes()
+        })
+        .map(|bytes| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        })
+        .unwrap_or_default();
+    vec![
+        ("content-type", "application/json".to_owned()),
+        ("x-github-event", event.to_owned()),
+        ("x-github-delivery", guid.to_owned()),
+        ("x-hub-signature-256", format!("sha256={signature}")),
+    ]
+}

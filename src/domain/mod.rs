@@ -1,0 +1,29 @@
+//! What Herald is about: repositories, pull requests, builds, jobs, and what they mean.
+//!
+//! Pure values and functions. This module knows no SQL, no HTTP and none of GitHub's shapes;
+//! adapters translate into it. Its functions do not fail: what cannot be is kept out by types.
+
+pub mod build;
+pub mod event;
+pub mod id;
+pub mod publication;
+pub mod repository;
+pub mod schedule;
+pub mod secret;
+pub mod trigger;
+pub mod verdict;
+
+pub use build::{
+    Build, BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, Preparation, State,
+    StepRecord, StepState, combine,
+};
+pub use event::{Change, Event};
+pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
+pub use publication::{
+    Action, Annotation, BadgeValue, CheckRun, CheckState, Comment, Content, Level, Publication,
+    Status, StatusState, Target,
+};
+pub use repository::{Installation, PullRequest, Repository};
+pub use secret::Secret;
+pub use trigger::{Occasion, Trigger, Trust};
+pub use verdict::{Facts, Verdict, verdict};

@@ -1,0 +1,211 @@
+//! What the runner says, checked and turned into events.
+//!
+//! The runner lives where the job lives, so a job may speak in its place. Whatever comes is kept
+//! within the order: steps that exist, each begun and ended once; files within the limits, with
+//! paths that stay in the workspace.
+
+use std::path::{Path, PathBuf};
+
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+
+use crate::ports::executor::{JobEnd, JobEvent};
+use crate::protocol::{CollectKind, Exit, FileInfo, FromRunner, Job, Limits, Outcome};
+
+/// The longest path of a collected file, in bytes.
+const PATH: usize = 1024;
+/// The longest words of the runner, in characters.
+const WORDS: usize = 2000;
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Waiting,
+    Running,
+    Over,
+}
+
+/// A file that is being received.
+struct Receiving {
+    info: FileInfo,
+    stored: PathBuf,
+    file: File,
+    received: u64,
+}
+
+/// Reads the runner's messages of one job.
+pub(super) struct Intake {
+    steps: Vec<Progress>,
+    kinds: Vec<CollectKind>,
+    limits: Limits,
+    /// Where collected files go; a folder of our own.
+    folder: PathBuf,
+    files: u32,
+    bytes: u64,
+    receiving: Option<Receiving>,
+}
+
+impl Intake {
+    pub(super) fn new(job: &Job, folder: &Path) -> Self {
+        Self {
+            steps: vec![Progress::Waiting; job.steps.len()],
+            kinds: job.collect.iter().map(|collect| collect.kind).collect(),
+            limits: job.limits,
+            folder: folder.to_owned(),
+            files: 0,
+            bytes: 0,
+            receiving: None,
+        }
+    }
+
+    /// The event that a message is; `None` when it is only a part of one.
+    ///
+    /// # Errors
+    /// Words for `Lost` when the runner says what it may not.
+    pub(super) async fn take(&mut self, message: FromRunner) -> Result<Option<JobEvent>, String> {
+        match message {
+            FromRunner::Hello(_) => Err(broken("it introduced itself twice")),
+            FromRunner::Started => Ok(Some(JobEvent::Started)),
+            FromRunner::StepStarted { step, unix_ms } => {
+                self.move_step(step, &[Progress::Waiting], Progress::Running)?;
+                Ok(Some(JobEvent::StepStarted { step, unix_ms }))
+            }
+            FromRunner::Output {
+                step,
+                stream,
+                unix_ms,
+                bytes,
+            } => {
+                self.move_step(step, &[Progress::Running], Progress::Running)?;
+                Ok(Some(JobEvent::Output {
+                    step,
+                    stream,
+                    unix_ms,
+                    bytes,
+                }))
+            }
+            FromRunner::StepFinished {
+                step,
+                exit,
+                duration_ms,
+            } => {
+                let from: &[Progress] = match exit {
+                    Exit::Skipped => &[Progress::Waiting],
+                    _ => &[Progress::Running],
+                };
+                self.move_step(step, from, Progress::Over)?;
+                let exit = match exit {
+                    Exit::NotStarted(reason) => Exit::NotStarted(words(&reason)),
+                    other => other,
+                };
+                Ok(Some(JobEvent::StepFinished {
+                    step,
+                    exit,
+                    duration_ms,
+                }))
+            }
+            FromRunner::Note { text } => Ok(Some(JobEvent::Note(words(&text)))),
+            FromRunner::FileStart(info) => self.begin(info).await.map(|()| None),
+            FromRunner::FileChunk { bytes } => self.chunk(&bytes).await.map(|()| None),
+            FromRunner::FileEnd { complete } => self.end(complete).await,
+            FromRunner::Finished { outcome } => {
+                if self.steps.iter().any(|step| *step != Progress::Over) {
+                    return Err(broken("it finished before all steps had ended"));
+                }
+                Ok(Some(JobEvent::Finished(match outcome {
+                    Outcome::Done => JobEnd::Done,
+                    Outcome::TimedOut => JobEnd::TimedOut,
+                    Outcome::Cancelled => JobEnd::Cancelled,
+                })))
+            }
+        }
+    }
+
+    fn move_step(&mut self, step: u32, from: &[Progress], to: Progress) -> Result<(), String> {
+        let place = usize::try_from(step)
+            .ok()
+            .and_then(|step| self.steps.get_mut(step));
+        match place {
+            Some(progress) if from.contains(progress) => {
+                *progress = to;
+                Ok(())
+            }
+            _ => Err(broken("it spoke of a step that does not run")),
+        }
+    }
+
+    async fn begin(&mut self, info: FileInfo) -> Result<(), String> {
+        let allowed = self.receiving.is_none()
+            && self.kinds.contains(&info.kind)
+            && is_inner_path(&info.path)
+            && self.files < self.limits.files
+            && info.size <= self.limits.file_bytes
+            && self.bytes.saturating_add(info.size) <= self.limits.total_bytes;
+        if !allowed {
+            return Err(broken("it sent a file that was not asked for"));
+        }
+        self.files += 1;
+        self.bytes += info.size;
+        let stored = self.folder.join(self.files.to_string());
+        let file = File::create(&stored).await.map_err(|error| disk(&error))?;
+        self.receiving = Some(Receiving {
+            info,
+            stored,
+            file,
+            received: 0,
+        });
+        Ok(())
+    }
+
+    async fn chunk(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Some(receiving) = &mut self.receiving else {
+            return Err(broken("it sent a piece of no file"));
+        };
+        receiving.received = receiving.received.saturating_add(bytes.len() as u64);
+        if receiving.received > receiving.info.size {
+            return Err(broken("it sent more of a file than it said"));
+        }
+        receiving
+            .file
+            .write_all(bytes)
+            .await
+            .map_err(|error| disk(&error))
+    }
+
+    async fn end(&mut self, complete: bool) -> Result<Option<JobEvent>, String> {
+        let Some(mut receiving) = self.receiving.take() else {
+            return Err(broken("it ended a file that had not begun"));
+        };
+        receiving.file.flush().await.map_err(|error| disk(&error))?;
+        let path = receiving.info.path;
+        if !complete || receiving.received != receiving.info.size {
+            let text = format!("{path} is not collected: it could not be read to its end");
+            return Ok(Some(JobEvent::Note(words(&text))));
+        }
+        Ok(Some(JobEvent::File {
+            kind: receiving.info.kind,
+            path,
+            stored: receiving.stored,
+            size: receiving.info.size,
+        }))
+    }
+}
+
+/// Whether a path names something inside the workspace, in its plain form.
+fn is_inner_path(path: &str) -> bool {
+    path.len() <= PATH
+        && !path.contains(['\0', '\\'])
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+fn words(text: &str) -> String {
+    text.chars().take(WORDS).collect()
+}
+
+fn broken(what: &str) -> String {
+    format!("the runner broke the protocol: {what}")
+}
+
+fn disk(error: &std::io::Error) -> String {
+    format!("a collected file could not be stored: {error}")
+}

@@ -1,0 +1,210 @@
+//! Small jobs for tests of executors: ordered, run to their end, and told in one value.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::ports::executor::{Executor, JobEnd, JobEvent, JobOrder, Running};
+use crate::protocol::{Exit, Job, Limits, Phase, StepCommand, StepOrder, Stream};
+
+/// A step under `sh`.
+pub fn sh(phase: Phase, script: &str) -> StepOrder {
+    StepOrder {
+        index: 0,
+        phase,
+        name: script.chars().take(40).collect(),
+        command: StepCommand::Sh(script.to_owned()),
+        environment: Vec::new(),
+        working_directory: None,
+        timeout_ms: None,
+        continue_on_error: false,
+    }
+}
+
+pub(super) fn execute(script: &str) -> StepOrder {
+    sh(Phase::Execute, script)
+}
+
+pub(super) fn argv(words: &[&str]) -> StepOrder {
+    StepOrder {
+        command: StepCommand::Argv(words.iter().map(|word| (*word).to_owned()).collect()),
+        ..execute("")
+    }
+}
+
+/// A job of these steps, with short time-outs.
+pub fn job(steps: Vec<StepOrder>) -> Job {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    Job {
+        workspace: String::new(),
+        scratch: String::new(),
+        environment: vec![
+            ("CI".to_owned(), "true".to_owned()),
+            ("PATH".to_owned(), path.to_owned()),
+        ],
+        steps: (0..)
+            .zip(steps)
+            .map(|(index, step)| StepOrder { index, ..step })
+            .collect(),
+        timeout_ms: 60_000,
+        after_timeout_ms: 20_000,
+        grace_ms: 300,
+        collect: Vec::new(),
+        limits: Limits::default(),
+    }
+}
+
+/// The folders of an ordered job, which last as long as this.
+pub struct Place {
+    pub(super) folder: TempDir,
+}
+
+impl Place {
+    /// Makes them.
+    ///
+    /// # Panics
+    /// When the disk refuses, as all of this suite does.
+    pub fn new() -> Self {
+        let folder = TempDir::new().unwrap_or_else(|error| fail(&error.to_string()));
+        for name in ["workspace", "scratch"] {
+            let made = fs::create_dir(folder.path().join(name));
+            assert!(made.is_ok(), "{made:?}");
+        }
+        Self { folder }
+    }
+
+    /// The workspace on this machine.
+    pub fn workspace(&self) -> std::path::PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    /// The order of a job in them.
+    pub fn order(&self, job: Job) -> JobOrder {
+        JobOrder {
+            id: "contract".to_owned(),
+            workspace: self.workspace(),
+            scratch: self.folder.path().join("scratch"),
+            image: None,
+            job,
+        }
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// All that happened in a job.
+#[derive(Debug)]
+pub struct Ran {
+    /// How each step ended.
+    pub exits: Vec<Exit>,
+    /// What each step wrote to its standard output, then to its standard error.
+    pub output: BTreeMap<(u32, bool), Vec<u8>>,
+    /// The largest piece of output.
+    pub largest: usize,
+    /// The executor's words.
+    pub notes: Vec<String>,
+    /// The collected files.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// How the job ended.
+    pub end: JobEnd,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Ran {
+    /// The standard output of a step, as text.
+    pub fn stdout(&self, step: u32) -> String {
+        let bytes = self.output.get(&(step, false));
+        String::from_utf8_lossy(bytes.map_or(&[], Vec::as_slice)).into_owned()
+    }
+}
+
+/// Runs a job to its end.
+///
+/// # Panics
+/// When it cannot be started, or does what no job may do.
+pub async fn run(executor: &dyn Executor, place: &Place, job: Job) -> Ran {
+    let started = executor.start(place.order(job)).await;
+    let mut running = started.unwrap_or_else(|error| fail(&error.to_string()));
+    finish(running.as_mut()).await
+}
+
+/// Reads a running job to its end.
+///
+/// # Panics
+/// When it does what no job may do.
+pub async fn finish(running: &mut dyn Running) -> Ran {
+    let began = Instant::now();
+    let mut exits = BTreeMap::new();
+    let mut ran = Ran {
+        exits: Vec::new(),
+        output: BTreeMap::new(),
+        largest: 0,
+        notes: Vec::new(),
+        files: BTreeMap::new(),
+        end: JobEnd::Done,
+        took: Duration::ZERO,
+    };
+    while let Some(event) = running.next().await {
+        match event {
+            JobEvent::Started | JobEvent::StepStarted { .. } => {}
+            JobEvent::Note(text) => ran.notes.push(text),
+            JobEvent::Output {
+                step,
+                stream,
+                bytes,
+                ..
+            } => {
+                ran.largest = ran.largest.max(bytes.len());
+                ran.output
+                    .entry((step, stream == Stream::Stderr))
+                    .or_default()
+                    .extend(bytes);
+            }
+            JobEvent::StepFinished { step, exit, .. } => {
+                let before = exits.insert(step, exit);
+                assert_eq!(before, None, "step {step} ended twice");
+            }
+            JobEvent::File {
+                path, stored, size, ..
+            } => {
+                let bytes = fs::read(stored).unwrap_or_else(|error| fail(&error.to_string()));
+                assert_eq!(bytes.len() as u64, size);
+                ran.files.insert(path, bytes);
+            }
+            JobEvent::Finished(end) => ran.end = end,
+        }
+    }
+    ran.exits = exits.into_values().collect();
+    ran.took = began.elapsed();
+    ran
+}
+
+#[expect(clippy::panic, reason = "a suite of tests, built for tests alone")]
+pub(super) fn fail(message: &str) -> ! {
+    panic!("{message}")
+}
+
+/// A number that no other process of this machine has in its arguments.
+pub fn marker() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("300.{}{count:04}", std::process::id())
+}
+
+/// Processes of this machine with the marker in their arguments.
+pub fn survivors(marker: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(marker))
+        .collect()
+}

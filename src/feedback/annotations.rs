@@ -1,0 +1,152 @@
+//! Failures and specification errors as annotations.
+
+use crate::domain::{Annotation, Level};
+use crate::report::{Outcome, Report, Test};
+use crate::spec::{Problem, Severity};
+use crate::text::{ansi, shorten};
+
+/// At most this many annotations per check run, by the contract.
+pub(super) const MOST: usize = 1_000;
+/// GitHub's limit of a title, in characters.
+const TITLE: usize = 255;
+/// Of a message we show this many bytes; GitHub takes 64 KiB, nobody reads them.
+const MESSAGE: usize = 4 * 1024;
+/// The same for the details behind a click.
+const DETAILS: usize = 16 * 1024;
+
+/// Annotations for all failed tests that have a place: those on lines that the change adds
+/// first. `only_in_diff` leaves out the others.
+pub fn annotations(
+    report: &Report,
+    in_diff: &[String],
+    only_in_diff: bool,
+    show_locals: bool,
+) -> Vec<Annotation> {
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for test in &report.tests {
+        if !matches!(test.outcome, Outcome::Failed | Outcome::Error) {
+            continue;
+        }
+        let Some(annotation) = annotation(test, show_locals) else {
+            continue;
+        };
+        if in_diff.contains(&test.id) {
+            first.push(annotation);
+        } else if !only_in_diff {
+            rest.push(annotation);
+        }
+    }
+    first.append(&mut rest);
+    first.truncate(MOST);
+    first
+}
+
+fn annotation(test: &Test, show_locals: bool) -> Option<Annotation> {
+    let location = test.location.as_ref()?;
+    let line = location.line.max(1);
+    let mut message = ansi::strip(test.message.as_deref().unwrap_or_default())
+        .trim()
+        .to_owned();
+    let details = test
+        .details
+        .as_deref()
+        .map(|details| without_locals(&ansi::strip(details), show_locals))
+        .filter(|details| !details.trim().is_empty());
+    if message.is_empty() {
+        // The last line of a traceback says what happened.
+        let last = details
+            .as_deref()
+            .and_then(|details| details.lines().rfind(|line| !line.trim().is_empty()))
+            .unwrap_or(match test.outcome {
+                Outcome::Error => "error",
+                _ => "failed",
+            });
+        last.clone_into(&mut message);
+    }
+    Some(Annotation {
+        path: location.path.clone(),
+        start_line: line,
+        end_line: line,
+        level: Level::Failure,
+        title: shorten::chars(&display_name(test), TITLE).into_owned(),
+        message: shorten::head_and_tail(&message, MESSAGE).into_owned(),
+        raw_details: details.map(|text| shorten::head_and_tail(&text, DETAILS).into_owned()),
+    })
+}
+
+/// A test's name as people read it.
+pub(super) fn display_name(test: &Test) -> String {
+    let name = test.name.split_whitespace().collect::<Vec<_>>().join(" ");
+    if name.is_empty() {
+        test.class
+            .clone()
+            .unwrap_or_else(|| "unnamed test".to_owned())
+    } else {
+        name
+    }
+}
+
+/// The problems of a specification as annotations on its file.
+pub(super) fn specification(path: &str, problems: &[Problem]) -> Vec<Annotation> {
+    problems
+        .iter()
+        .take(MOST)
+        .map(|problem| Annotation {
+            path: path.to_owned(),
+            start_line: problem.line.max(1),
+            end_line: problem.line.max(1),
+            level: match problem.severity {
+                Severity::Error => Level::Failure,
+                Severity::Warning => Level::Warning,
+            },
+            title: match problem.severity {
+                Severity::Error => "specification error".to_owned(),
+                Severity::Warning => "specification warning".to_owned(),
+            },
+            message: {
+                let hint = problem
+                    .hint
+                    .as_deref()
+                    .map_or_else(String::new, |hint| format!(" ({hint})"));
+                shorten::bytes(&format!("{}{hint}", problem.message), MESSAGE).into_owned()
+            },
+            raw_details: None,
+        })
+        .collect()
+}
+
+/// Leaves out the local variables that pytest prints with `--showlocals`: lines `name       = value`
+/// at the left edge, the name padded to ten characters (pytest's `_pytest/_code/code.py`,
+/// `repr_locals`). They may hold secrets.
+pub fn without_locals(details: &str, show: bool) -> String {
+    if show {
+        return details.to_owned();
+    }
+    let mut hidden = false;
+    let mut kept = String::with_capacity(details.len());
+    for line in details.split_inclusive('\n') {
+        if is_local(line) {
+            if !hidden {
+                kept.push_str("(local variables are hidden)\n");
+            }
+            hidden = true;
+        } else {
+            hidden = false;
+            kept.push_str(line);
+        }
+    }
+    kept
+}
+
+fn is_local(line: &str) -> bool {
+    let Some((name, _)) = line.split_once(" = ") else {
+        return false;
+    };
+    let word = name.trim_end();
+    // Ten characters of name and padding, then ` = `.
+    name.len() >= 10
+        && !word.is_empty()
+        && word
+            .chars()
+            .all(|char| char.is_alphanumeric() || char == '_' || char == '@')
+}

@@ -1,0 +1,228 @@
+//! Check runs.
+
+use super::annotations::{self, annotations};
+use super::links::Links;
+use super::summary::{CheckSummary, failed, fit};
+use crate::domain::verdict::counts;
+use crate::domain::{
+    Annotation, BuildView, CheckRun, CheckState, Conclusion, Job, JobFailure, JobResult, Sha, State,
+};
+use crate::report::Report;
+use crate::spec::AnnotationPolicy;
+use crate::text::{self, shorten};
+
+/// The check run to require.
+pub(super) const NAME: &str = "herald";
+/// GitHub's limit of a summary is 65,535 characters; we stay below it in bytes.
+const SUMMARY: usize = 60_000;
+/// Titles are cut by GitHub's page at about this many characters.
+const TITLE: usize = 200;
+
+/// The check run that shows before there is a build.
+pub fn announcement(links: &Links, owner: &str, name: &str, commit: &Sha) -> CheckRun {
+    CheckRun {
+        commit: commit.clone(),
+        name: NAME.to_owned(),
+        details_url: links.repository(owner, name),
+        state: CheckState::Queued,
+        started_ms: None,
+        completed_ms: None,
+        title: "Queued".to_owned(),
+        summary: "Herald reads the specification at this commit.".to_owned(),
+        annotations: Vec::new(),
+        actions: Vec::new(),
+    }
+}
+
+/// The check run of the whole build. With one job it carries that job's annotations.
+pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
+    let build = &view.build;
+    let url = links.build(&view.repository, build);
+    let report = view.report();
+    let mut remarks = build.plan.path.as_deref().map_or_else(Vec::new, |path| {
+        annotations::specification(path, &build.plan.problems)
+    });
+    let mut unannotated = 0;
+    if let [job] = view.jobs.as_slice() {
+        let (more, left) = job_annotations(view, job);
+        remarks.extend(more);
+        remarks.truncate(annotations::MOST);
+        unannotated = left;
+    }
+    let state = match (build.state, build.conclusion) {
+        (State::Finished, Some(conclusion)) => CheckState::Completed(conclusion),
+        (State::Running, _) => CheckState::InProgress,
+        _ => CheckState::Queued,
+    };
+    let finished = matches!(state, CheckState::Completed(_));
+    let summary = CheckSummary {
+        view,
+        job: None,
+        report: &report,
+        patch: view.patch(),
+        unannotated,
+        url: url.clone(),
+        job_url: Box::new(|key| links.job(&view.repository, build, key)),
+    };
+    CheckRun {
+        commit: build.commit.clone(),
+        name: NAME.to_owned(),
+        details_url: url,
+        state,
+        started_ms: build.started_ms,
+        completed_ms: build.finished_ms,
+        title: shorten::chars(&build_title(view), TITLE).into_owned(),
+        summary: fit(&summary, SUMMARY),
+        annotations: if finished { remarks } else { Vec::new() },
+        actions: Vec::new(),
+    }
+}
+
+/// The check run of one of several jobs.
+pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun {
+    let build = &view.build;
+    let url = links.job(&view.repository, build, &job.key);
+    let empty = Report::default();
+    let report = job.result.as_ref().map_or(&empty, |result| &result.report);
+    let (remarks, unannotated) = job_annotations(view, job);
+    let state = match (job.state, job.conclusion) {
+        (State::Finished, Some(conclusion)) => CheckState::Completed(conclusion),
+        (State::Running, _) => CheckState::InProgress,
+        _ => CheckState::Queued,
+    };
+    let summary = CheckSummary {
+        view,
+        job: Some(job),
+        report,
+        patch: job.result.as_ref().and_then(|result| result.patch),
+        unannotated,
+        url: url.clone(),
+        job_url: Box::new(|key| links.job(&view.repository, build, key)),
+    };
+    let title = match &job.result {
+        Some(result) => result.title.clone(),
+        None => waiting_title(job.state).to_owned(),
+    };
+    CheckRun {
+        commit: build.commit.clone(),
+        name: job_check_name(job),
+        details_url: url,
+        state,
+        started_ms: job.started_ms,
+        completed_ms: job.finished_ms,
+        title: shorten::chars(&title, TITLE).into_owned(),
+        summary: fit(&summary, SUMMARY),
+        annotations: remarks,
+        actions: Vec::new(),
+    }
+}
+
+/// `herald / JOB`. The key, not the free name: rulesets refer to it.
+pub(super) fn job_check_name(job: &Job) -> String {
+    format!("{NAME} / {}", job.key)
+}
+
+fn job_annotations(view: &BuildView, job: &Job) -> (Vec<Annotation>, usize) {
+    let Some(result) = &job.result else {
+        return (Vec::new(), 0);
+    };
+    let publish = &view.build.plan.publish;
+    let only_in_diff = match publish.annotations {
+        AnnotationPolicy::Off => return (Vec::new(), 0),
+        AnnotationPolicy::Diff => true,
+        AnnotationPolicy::All => false,
+    };
+    let placed = failed(&result.report)
+        .iter()
+        .filter(|test| test.location.is_some())
+        .count();
+    let all = annotations(
+        &result.report,
+        &result.in_diff,
+        only_in_diff,
+        publish.show_locals,
+    );
+    let left = if only_in_diff { 0 } else { placed - all.len() };
+    (all, left)
+}
+
+fn waiting_title(state: State) -> &'static str {
+    match state {
+        State::Blocked => "Waits for other jobs",
+        State::Queued => "Queued",
+        State::Running => "Running",
+        State::Finished => "Finished",
+    }
+}
+
+/// One line over the whole build.
+pub(super) fn build_title(view: &BuildView) -> String {
+    let build = &view.build;
+    if let Some((title, _)) = &build.plan.verdict {
+        return title.clone();
+    }
+    match build.state {
+        State::Finished => {}
+        State::Running => {
+            let done = view
+                .jobs
+                .iter()
+                .filter(|job| job.state == State::Finished)
+                .count();
+            return match view.jobs.len() {
+                0 | 1 => "Running".to_owned(),
+                all => format!("Running, {done} of {all} jobs done"),
+            };
+        }
+        state => return waiting_title(state).to_owned(),
+    }
+    if let [job] = view.jobs.as_slice()
+        && let Some(result) = &job.result
+    {
+        return result.title.clone();
+    }
+    several_jobs_title(view)
+}
+
+fn several_jobs_title(view: &BuildView) -> String {
+    let build = &view.build;
+    if build.conclusion == Some(Conclusion::Cancelled)
+        && let Some(reason) = &build.reason
+    {
+        return format!("cancelled: {reason}");
+    }
+    let results: Vec<(&Job, &JobResult)> = view
+        .jobs
+        .iter()
+        .filter_map(|job| Some((job, job.result.as_ref()?)))
+        .collect();
+    let totals = view.report().totals();
+    let red = totals.failed + totals.errors > 0;
+    let other = results.iter().find_map(|(job, result)| {
+        result.failures.iter().find_map(|failure| match failure {
+            JobFailure::Step { text } | JobFailure::Report { text } => {
+                Some(format!("{}: {text}", job.key))
+            }
+            JobFailure::Tests => None,
+        })
+    });
+    let what = match other {
+        Some(text) if !red => text,
+        _ if totals.tests > 0 => counts(&totals),
+        _ => {
+            let passed = results
+                .iter()
+                .filter(|(_, result)| result.conclusion == Conclusion::Success)
+                .count();
+            format!("{} passed", text::plural(passed as u64, "job"))
+        }
+    };
+    match (build.started_ms, build.finished_ms) {
+        (Some(start), Some(end)) => {
+            let took = u64::try_from(end - start).unwrap_or(0);
+            let took = std::time::Duration::from_millis(took);
+            format!("{what} in {}", text::duration(took))
+        }
+        _ => what,
+    }
+}

@@ -1,0 +1,168 @@
+//! The one comment on a pull request.
+
+use askama::Template;
+
+use super::annotations::display_name;
+use super::check::build_title;
+use super::links::Links;
+use super::summary::{Summary, coverage_text, failed, fit, icon, job_name, percent, tidy};
+use crate::domain::{BuildView, Comment, Conclusion, JobFailure, State};
+use crate::report::Report;
+use crate::spec::CommentPolicy;
+use crate::text::{self, markdown, shorten};
+
+/// GitHub's limit is 65,536 characters; a comment this long is read by nobody.
+const BODY: usize = 30_000;
+
+/// A failed test in the template.
+struct Failure {
+    name: String,
+    place: String,
+    message: String,
+}
+
+#[derive(Template)]
+#[template(path = "github/comment.md", escape = "none")]
+struct Body {
+    marker: String,
+    icon: &'static str,
+    title: String,
+    commit: String,
+    url: String,
+    reasons: Vec<String>,
+    failures: Vec<Failure>,
+    more: String,
+    coverage: String,
+}
+
+struct Content<'a> {
+    links: &'a Links,
+    view: &'a BuildView,
+    report: &'a Report,
+}
+
+/// The comment for each pull request whose head this is, when the build has something to say.
+pub(super) fn comments(links: &Links, view: &BuildView) -> Vec<Comment> {
+    let policy = view.build.plan.publish.comment;
+    let Some(conclusion) = view.build.conclusion else {
+        return Vec::new();
+    };
+    let silent = view.build.state != State::Finished
+        || policy == CommentPolicy::Off
+        || matches!(
+            conclusion,
+            Conclusion::Cancelled | Conclusion::Neutral | Conclusion::Skipped
+        );
+    if silent {
+        return Vec::new();
+    }
+    let red = matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut);
+    let report = view.report();
+    let flaky = report.totals().flaky > 0;
+    let worth_a_first = match policy {
+        CommentPolicy::Always => true,
+        CommentPolicy::Changes => red || flaky,
+        CommentPolicy::Failures => red,
+        CommentPolicy::Off => false,
+    };
+    let content = Content {
+        links,
+        view,
+        report: &report,
+    };
+    let body = fit(&content, BODY);
+    view.pulls
+        .iter()
+        .map(|pull| Comment {
+            pull: *pull,
+            marker: links.marker(),
+            body: body.clone(),
+            worth_a_first,
+        })
+        .collect()
+}
+
+impl Summary for Content<'_> {
+    fn render(&self, level: usize) -> String {
+        let most = match level {
+            0 => 20,
+            1 => 10,
+            2 => 5,
+            _ => 0,
+        };
+        let failed = failed(self.report);
+        let failures: Vec<Failure> = failed
+            .iter()
+            .take(most)
+            .map(|test| Failure {
+                name: markdown::escape(&shorten::chars(&display_name(test), 120)),
+                place: test.location.as_ref().map_or_else(String::new, |place| {
+                    markdown::code(&format!("{}:{}", place.path, place.line))
+                }),
+                message: test
+                    .message
+                    .as_deref()
+                    .and_then(|message| message.trim().lines().next())
+                    .map_or_else(String::new, |line| {
+                        markdown::escape(&shorten::chars(&text::ansi::strip(line), 160))
+                    }),
+            })
+            .collect();
+        let left = failed.len() - failures.len();
+        let url = self.links.build(&self.view.repository, &self.view.build);
+        let body = Body {
+            marker: self.links.marker(),
+            icon: icon(self.view.build.conclusion),
+            title: markdown::escape(&build_title(self.view)),
+            commit: self.view.build.commit.short().to_owned(),
+            more: if left > 0 {
+                format!(
+                    "…and [{} more]({url})",
+                    text::plural(left as u64, "failed test")
+                )
+            } else {
+                String::new()
+            },
+            url,
+            reasons: self.reasons(),
+            failures,
+            coverage: self.coverage(),
+        };
+        tidy(&body.render().unwrap_or_default())
+    }
+}
+
+impl Content<'_> {
+    fn reasons(&self) -> Vec<String> {
+        let several = self.view.jobs.len() > 1;
+        let mut reasons = Vec::new();
+        for job in &self.view.jobs {
+            let Some(result) = &job.result else { continue };
+            for failure in &result.failures {
+                if let JobFailure::Step { text } | JobFailure::Report { text } = failure {
+                    let text = markdown::escape(text);
+                    reasons.push(if several {
+                        format!("**{}**: {text}", markdown::escape(job_name(job)))
+                    } else {
+                        text
+                    });
+                }
+            }
+        }
+        reasons
+    }
+
+    fn coverage(&self) -> String {
+        let Some(all) = coverage_text(self.report) else {
+            return String::new();
+        };
+        match self.view.patch() {
+            Some(patch) if patch.total > 0 => format!(
+                "{all}, {} of the {} added",
+                percent(patch.covered, patch.total),
+                text::plural(patch.total, "line")
+            ),
+            _ => all,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What people see on GitHub, as values: check runs with annotations, statuses, the comment, and
+//! the values of badges.
+//!
+//! Pure: from a build's state to publications. It knows GitHub's limits on what is shown, not how
+//! requests are made. Everything that a build or a stranger controls is untrusted text and is
+//! escaped here. Texts live in `templates/github`. Nothing here fails.
+
+mod annotations;
+mod badges;
+mod check;
+mod comment;
+mod links;
+mod local;
+mod publications;
+mod status;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use annotations::{annotations, without_locals};
+pub use badges::badge_values;
+pub use check::announcement;
+pub use links::Links;
+pub use local::{check_markdown, local_view, report_markdown};
+pub use publications::publications;
+pub use summary::{Summary, fit};

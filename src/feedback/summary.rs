@@ -1,0 +1,436 @@
+//! The Markdown of a finished check: says less in steps until it fits.
+
+use askama::Template;
+
+use super::annotations::{display_name, without_locals};
+use crate::domain::verdict::counts;
+use crate::domain::{BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, StepState};
+use crate::report::{Outcome, Report, Test};
+use crate::text::{self, ansi, markdown, shorten};
+
+/// How much is said, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Say {
+    /// Failures with their details, flaky tests and skip reasons.
+    All,
+    /// Failures with their messages.
+    Failures,
+    /// Names of what failed.
+    Names,
+    /// Counts, and a link to the rest.
+    Counts,
+}
+
+const STEPS: [Say; 4] = [Say::All, Say::Failures, Say::Names, Say::Counts];
+
+/// Failures that are shown with their details.
+const DETAILED: usize = 20;
+/// Failures that are named.
+const NAMED: usize = 300;
+/// Bytes of details for one failure.
+const DETAILS: usize = 3_000;
+/// Skipped tests whose reason is told.
+const SKIPPED: usize = 20;
+
+/// A text that is to fit into a limit.
+pub trait Summary {
+    /// The text at a level from 0 (all) to 3 (counts and a link).
+    fn render(&self, level: usize) -> String;
+}
+
+/// The most that fits into `limit` bytes. The last level is short whatever the build did; if even
+/// that is too long it is shortened at a line.
+pub fn fit(summary: &impl Summary, limit: usize) -> String {
+    let mut text = String::new();
+    for level in 0..STEPS.len() {
+        text = summary.render(level);
+        if text.len() <= limit {
+            return text;
+        }
+    }
+    shorten::bytes(&text, limit).into_owned()
+}
+
+/// A failed test in the template.
+struct Failure {
+    name: String,
+    place: String,
+    message: String,
+    details: String,
+}
+
+/// A line of the table.
+struct Line {
+    label: String,
+    text: String,
+}
+
+/// A job in the table of jobs.
+struct JobLine {
+    icon: &'static str,
+    name: String,
+    url: String,
+    title: String,
+}
+
+#[derive(Template)]
+#[template(path = "github/check.md", escape = "none")]
+struct Check {
+    intro: Vec<String>,
+    lines: Vec<Line>,
+    jobs: Vec<JobLine>,
+    heading: String,
+    failures: Vec<Failure>,
+    detailed: bool,
+    more: String,
+    flaky: Vec<String>,
+    skipped: Vec<String>,
+    notes: Vec<String>,
+    left_out: bool,
+    url: String,
+}
+
+/// What a check run says of one job or of a whole build.
+pub(super) struct CheckSummary<'a> {
+    pub(super) view: &'a BuildView,
+    /// The one job it speaks of; `None` for all.
+    pub(super) job: Option<&'a Job>,
+    pub(super) report: &'a Report,
+    pub(super) patch: Option<PatchCoverage>,
+    /// How many annotations do not fit on the check run.
+    pub(super) unannotated: usize,
+    pub(super) url: String,
+    pub(super) job_url: Box<dyn Fn(&str) -> String + 'a>,
+}
+
+impl Summary for CheckSummary<'_> {
+    fn render(&self, level: usize) -> String {
+        let say = STEPS.get(level).copied().unwrap_or(Say::Counts);
+        let failed = failed(self.report);
+        let shown = match say {
+            Say::All | Say::Failures => DETAILED,
+            Say::Names => NAMED,
+            Say::Counts => 0,
+        };
+        let show_locals = self.view.build.plan.publish.show_locals;
+        let failures: Vec<Failure> = failed
+            .iter()
+            .take(shown)
+            .map(|test| failure(test, say, show_locals))
+            .collect();
+        let left = failed.len() - failures.len();
+        let check = Check {
+            intro: self.intro(),
+            lines: self.lines(),
+            jobs: self.jobs(),
+            heading: if failures.is_empty() {
+                String::new()
+            } else {
+                text::plural(failed.len() as u64, "failed test")
+            },
+            failures,
+            detailed: say < Say::Names,
+            more: if left > 0 && shown > 0 {
+                format!("and {} more", text::plural(left as u64, "failed test"))
+            } else {
+                String::new()
+            },
+            flaky: if say == Say::All {
+                flaky(self.report)
+            } else {
+                Vec::new()
+            },
+            skipped: if say == Say::All {
+                skipped(self.report)
+            } else {
+                Vec::new()
+            },
+            notes: self.notes(),
+            left_out: say > Say::All,
+            url: self.url.clone(),
+        };
+        tidy(&check.render().unwrap_or_default())
+    }
+}
+
+impl CheckSummary<'_> {
+    /// Why it is red, or why it did not run: the first thing that is read.
+    fn intro(&self) -> Vec<String> {
+        let mut intro = Vec::new();
+        if let Some((_, summary)) = &self.view.build.plan.verdict {
+            intro.push(summary.clone());
+        }
+        if self.view.build.plan.differs_from_base {
+            let path = self.view.build.plan.path.as_deref().unwrap_or_default();
+            intro.push(format!("`{path}` differs from the one of the base."));
+        }
+        for job in self.spoken_of() {
+            let Some(result) = &job.result else { continue };
+            let prefix = if self.job.is_none() && self.view.jobs.len() > 1 {
+                format!("**{}**: ", markdown::escape(job_name(job)))
+            } else {
+                String::new()
+            };
+            for failure in &result.failures {
+                match failure {
+                    JobFailure::Step { text } | JobFailure::Report { text } => {
+                        intro.push(format!("❌ {prefix}{}", markdown::escape(text)));
+                    }
+                    JobFailure::Tests => {}
+                }
+            }
+            if result.conclusion == Conclusion::Cancelled {
+                intro.push(format!("{prefix}{}", markdown::escape(&result.title)));
+            }
+        }
+        intro
+    }
+
+    fn spoken_of(&self) -> Vec<&Job> {
+        match self.job {
+            Some(job) => vec![job],
+            None => self.view.jobs.iter().collect(),
+        }
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut add = |label: &str, text: String| {
+            lines.push(Line {
+                label: label.to_owned(),
+                text,
+            });
+        };
+        let totals = self.report.totals();
+        if totals.tests > 0 {
+            let mut text = counts(&totals);
+            if totals.flaky > 0 {
+                text.push_str(&format!(", {} flaky", totals.flaky));
+            }
+            if totals.runs > totals.tests {
+                text.push_str(&format!(" ({} runs)", totals.runs));
+            }
+            add("Tests", text);
+        }
+        if let Some(text) = coverage_text(self.report) {
+            add("Coverage", text);
+        }
+        if let Some(patch) = self.patch
+            && patch.total > 0
+        {
+            add(
+                "Coverage of the change",
+                format!(
+                    "{} ({} of {} added lines)",
+                    percent(patch.covered, patch.total),
+                    patch.covered,
+                    patch.total
+                ),
+            );
+        }
+        if let [job] = self.spoken_of().as_slice() {
+            if let Some(text) = steps_text(job) {
+                add("Steps", text);
+            }
+            if let Some(result) = &job.result
+                && result.duration_ms > 0
+            {
+                add("Duration", duration(result));
+            }
+        }
+        lines
+    }
+
+    fn jobs(&self) -> Vec<JobLine> {
+        if self.job.is_some() || self.view.jobs.len() < 2 {
+            return Vec::new();
+        }
+        self.view
+            .jobs
+            .iter()
+            .map(|job| JobLine {
+                icon: icon(job.conclusion),
+                name: markdown::escape(job_name(job)),
+                url: (self.job_url)(&job.key),
+                title: match &job.result {
+                    Some(result) => markdown::escape(&result.title),
+                    None => job.state.as_str().to_owned(),
+                },
+            })
+            .collect()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = Vec::new();
+        if self.unannotated > 0 {
+            notes.push(format!(
+                "{} more could not be annotated: GitHub shows at most 1,000 on a check.",
+                text::plural(self.unannotated as u64, "failed test")
+            ));
+        }
+        let placeless = failed(self.report)
+            .iter()
+            .filter(|test| test.location.is_none())
+            .count();
+        if placeless > 0 {
+            notes.push(format!(
+                "{} could not be placed on a line of the repository.",
+                text::plural(placeless as u64, "failed test")
+            ));
+        }
+        for job in self.spoken_of() {
+            let said = job.result.iter().flat_map(|result| &result.notes);
+            notes.extend(said.map(|note| markdown::escape(note)));
+        }
+        notes
+    }
+}
+
+/// How a job is called in front of people.
+pub(super) fn job_name(job: &Job) -> &str {
+    if job.name.is_empty() {
+        &job.key
+    } else {
+        &job.name
+    }
+}
+
+pub(super) fn icon(conclusion: Option<Conclusion>) -> &'static str {
+    match conclusion {
+        Some(Conclusion::Success) => "✅",
+        Some(Conclusion::Failure) => "❌",
+        Some(Conclusion::TimedOut) => "⏱️",
+        Some(Conclusion::Cancelled) => "🚫",
+        Some(Conclusion::ActionRequired) => "✋",
+        Some(Conclusion::Skipped | Conclusion::Neutral) => "⏭️",
+        None => "⏳",
+    }
+}
+
+/// The failed tests: plain failures before errors is the order of the report, kept.
+pub(super) fn failed(report: &Report) -> Vec<&Test> {
+    report
+        .tests
+        .iter()
+        .filter(|test| matches!(test.outcome, Outcome::Failed | Outcome::Error))
+        .collect()
+}
+
+fn failure(test: &Test, say: Say, show_locals: bool) -> Failure {
+    let message = ansi::strip(test.message.as_deref().unwrap_or_default());
+    let first_line = message.trim().lines().next().unwrap_or_default();
+    let details = match (&test.details, say) {
+        (Some(details), Say::All) if !details.trim().is_empty() => {
+            let text = without_locals(&ansi::strip(details), show_locals);
+            markdown::fence(&shorten::head_and_tail(text.trim_end(), DETAILS), "text")
+        }
+        _ => String::new(),
+    };
+    Failure {
+        name: markdown::escape(&shorten::chars(&display_name(test), 200)),
+        place: test.location.as_ref().map_or_else(String::new, |place| {
+            markdown::code(&format!("{}:{}", place.path, place.line))
+        }),
+        message: markdown::escape(&shorten::chars(first_line, 300)),
+        details,
+    }
+}
+
+fn flaky(report: &Report) -> Vec<String> {
+    report
+        .tests
+        .iter()
+        .filter(|test| test.flaky)
+        .take(SKIPPED)
+        .map(|test| markdown::escape(&shorten::chars(&display_name(test), 200)))
+        .collect()
+}
+
+fn skipped(report: &Report) -> Vec<String> {
+    report
+        .tests
+        .iter()
+        .filter(|test| test.outcome == Outcome::Skipped)
+        .take(SKIPPED)
+        .map(|test| {
+            let name = markdown::escape(&shorten::chars(&display_name(test), 200));
+            match test.message.as_deref().map(str::trim) {
+                Some(reason) if !reason.is_empty() => {
+                    format!("{name}: {}", markdown::escape(&shorten::chars(reason, 200)))
+                }
+                _ => name,
+            }
+        })
+        .collect()
+}
+
+/// `87.5 % of lines (1234 of 1410)`; `None` without coverage.
+pub(super) fn coverage_text(report: &Report) -> Option<String> {
+    let coverage = report.coverage.as_ref()?;
+    let lines = coverage.lines();
+    if lines.total == 0 {
+        return None;
+    }
+    Some(format!(
+        "{} of lines ({} of {})",
+        percent(lines.covered, lines.total),
+        lines.covered,
+        lines.total
+    ))
+}
+
+/// A share rounded down to one decimal, so that 100 % is said only when it is exact.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
+    if tenths % 10 == 0 {
+        format!("{}%", tenths / 10)
+    } else {
+        format!("{}.{}%", tenths / 10, tenths % 10)
+    }
+}
+
+fn steps_text(job: &Job) -> Option<String> {
+    let count = |state| job.steps.iter().filter(|step| step.state == state).count();
+    let parts: Vec<String> = [
+        (StepState::Failed, "failed"),
+        (StepState::TimedOut, "timed out"),
+        (StepState::Passed, "passed"),
+        (StepState::Cancelled, "cancelled"),
+        (StepState::Skipped, "skipped"),
+    ]
+    .into_iter()
+    .filter_map(|(state, word)| {
+        let count = count(state);
+        (count > 0).then(|| format!("{count} {word}"))
+    })
+    .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn duration(result: &JobResult) -> String {
+    text::duration(std::time::Duration::from_millis(result.duration_ms))
+}
+
+/// Folds runs of blank lines, which templates leave behind, outside of fences.
+pub(super) fn tidy(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut fence: Option<String> = None;
+    let mut blank = true;
+    for line in text.lines() {
+        let ticks: String = line.chars().take_while(|char| *char == '`').collect();
+        match &fence {
+            Some(open) if ticks.len() >= open.len() && line.trim_end() == ticks => fence = None,
+            None if ticks.len() >= 3 => fence = Some(ticks),
+            _ => {}
+        }
+        let empty = line.trim().is_empty();
+        if empty && blank && fence.is_none() {
+            continue;
+        }
+        blank = empty;
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    kept.truncate(kept.trim_end().len());
+    kept
+}

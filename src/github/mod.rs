@@ -1,0 +1,19 @@
+//! GitHub: App authentication, webhook signatures and payloads, and writing what people see.
+//!
+//! The only place that knows octocrab and GitHub's shapes. Octocrab carries the requests; its own
+//! authentication and retries stay off, because Herald decides what is repeated (a repeated POST
+//! doubles comments) and which token a request gets. Errors are classed by what to do next.
+
+mod client;
+mod forge;
+mod manifest;
+mod payload;
+mod signature;
+mod token;
+
+pub use client::{Client, ClientOptions};
+pub use forge::{AppInfo, GitHub};
+pub use manifest::{manifest_events, manifest_permissions};
+pub use payload::read_event;
+pub use signature::verify;
+pub use token::AppKey;

@@ -1,0 +1,106 @@
+//! GitHub, as far as the use cases need it.
+
+use async_trait::async_trait;
+
+use super::error::Result;
+use super::source::Remote;
+use crate::domain::{Annotation, CheckRun, Comment, Event, Repository, Sha, Status};
+
+/// A check run found on GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundCheck {
+    /// GitHub's id of it.
+    pub id: String,
+    /// How many annotations it has already.
+    pub annotations: usize,
+}
+
+/// The forge that repositories live on. Repositories are reached by the installation and the
+/// numeric id, so that a rename in between does no harm.
+#[async_trait]
+pub trait Forge: Send + Sync {
+    /// Reads the body of a delivery as an event. What Herald does not know is `Ignored`.
+    ///
+    /// # Errors
+    /// `Refused` when the body is not what GitHub sends for such an event.
+    fn read_event(&self, event: &str, body: &str) -> Result<Event>;
+    /// Where and with what to fetch the repository: a token good for this repository and for
+    /// reading contents only, none where the repository is public.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn remote(&self, repository: &Repository) -> Result<Remote>;
+    /// Looks for the check run with this name and `external_id` on a commit.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn find_check(
+        &self,
+        repository: &Repository,
+        commit: &Sha,
+        name: &str,
+        external_id: &str,
+    ) -> Result<Option<FoundCheck>>;
+    /// Makes a check run and says its id. `annotations` are at most 50 of the check's own.
+    ///
+    /// # Errors
+    /// As the kinds say; after `Transient` it may have taken effect.
+    async fn create_check(
+        &self,
+        repository: &Repository,
+        external_id: &str,
+        check: &CheckRun,
+        annotations: &[Annotation],
+    ) -> Result<String>;
+    /// Changes a check run; `annotations` (at most 50) are added to those it has.
+    ///
+    /// # Errors
+    /// As the kinds say; after `Transient` it may have taken effect.
+    async fn update_check(
+        &self,
+        repository: &Repository,
+        id: &str,
+        check: &CheckRun,
+        annotations: &[Annotation],
+    ) -> Result<()>;
+    /// The newest status of a context on a commit.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn find_status(
+        &self,
+        repository: &Repository,
+        commit: &Sha,
+        context: &str,
+    ) -> Result<Option<Status>>;
+    /// Sets a status.
+    ///
+    /// # Errors
+    /// As the kinds say; after `Transient` it may have taken effect.
+    async fn create_status(&self, repository: &Repository, status: &Status) -> Result<()>;
+    /// Looks for our comment on a pull request by its marker, and says its id.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn find_comment(
+        &self,
+        repository: &Repository,
+        pull: i64,
+        marker: &str,
+    ) -> Result<Option<String>>;
+    /// Writes the comment and says its id.
+    ///
+    /// # Errors
+    /// As the kinds say; after `Transient` it may have taken effect.
+    async fn create_comment(&self, repository: &Repository, comment: &Comment) -> Result<String>;
+    /// Changes the comment.
+    ///
+    /// # Errors
+    /// `Gone` when somebody deleted it.
+    async fn update_comment(
+        &self,
+        repository: &Repository,
+        id: &str,
+        comment: &Comment,
+    ) -> Result<()>;
+}

@@ -1,0 +1,62 @@
+//! Where the output of jobs is kept.
+
+use async_trait::async_trait;
+
+use super::error::Result;
+use crate::protocol::Stream;
+
+/// Which log: one attempt of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LogKey {
+    /// The build's id, safe in file names.
+    pub build: String,
+    /// The job's key, safe in file names.
+    pub job: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// A piece of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSlice {
+    /// Offset of the first byte in the whole log.
+    pub start: u64,
+    /// Length of the whole log at this moment, in bytes.
+    pub total: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Appends to one log. Blocking and quick; a caller on an async thread may use it directly.
+pub trait LogWriter: Send {
+    /// Appends a piece of output.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    fn append(&mut self, step: u32, stream: Stream, unix_ms: u64, bytes: &[u8]) -> Result<()>;
+    /// Makes what was written visible to readers and ends the log.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// Keeps logs.
+#[async_trait]
+pub trait LogStore: Send + Sync {
+    /// Opens a log for writing, empty.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    async fn create(&self, key: &LogKey) -> Result<Box<dyn LogWriter>>;
+    /// Reads from `start`, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such log.
+    async fn read(&self, key: &LogKey, start: u64, limit: usize) -> Result<LogSlice>;
+    /// Reads the output of one step, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such log.
+    async fn read_step(&self, key: &LogKey, step: u32, limit: usize) -> Result<Vec<u8>>;
+}

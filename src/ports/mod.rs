@@ -1,0 +1,20 @@
+//! What the use cases need of the world, as traits.
+//!
+//! Nothing here knows a vendor crate; adapters on the floors above implement these traits, and
+//! tests replace them. Every error is classed by what the caller does next (see [`error`]).
+
+pub mod clock;
+pub mod error;
+pub mod executor;
+pub mod forge;
+pub mod logs;
+pub mod source;
+pub mod store;
+
+pub use clock::Clock;
+pub use error::{Kind, PortError};
+pub use executor::{Executor, JobEvent, JobOrder, Running};
+pub use forge::Forge;
+pub use logs::{LogKey, LogStore, LogWriter};
+pub use source::Source;
+pub use store::Store;

@@ -1,0 +1,291 @@
+//! The durable state.
+//!
+//! Every method is one transaction: it takes effect as a whole or not at all, and when it has
+//! returned, it survives a crash. Work is handed out under a lease: who does not come back in
+//! time loses it to the next who asks, and can say nothing about it any more.
+
+use async_trait::async_trait;
+
+use super::error::Result;
+use crate::domain::{
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, Job, JobId, JobResult,
+    Preparation, Publication, Repository, RepositoryId, Sha, StepRecord, Trigger,
+};
+use crate::spec;
+
+/// A webhook delivery as it arrived, its signature checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// GitHub's id of it; a redelivery has the same.
+    pub guid: String,
+    /// The event's name.
+    pub event: String,
+    /// The raw body.
+    pub body: String,
+    /// When it arrived, in unix milliseconds.
+    pub received_ms: i64,
+}
+
+/// Whether a delivery was new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is waiting to be handled now.
+    Waiting,
+    /// It was handled or was waiting already; nothing was done.
+    Known,
+}
+
+/// A delivery to handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// GitHub's id of it.
+    pub guid: String,
+    /// The event's name.
+    pub event: String,
+    /// The raw body.
+    pub body: String,
+    /// How often handling it was tried before.
+    pub tries: u32,
+}
+
+/// A build about to be, made from a trigger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildDraft {
+    /// The commit whose tree is tested.
+    pub tested: Sha,
+    /// Hash over the specification and the selected jobs.
+    pub specification: String,
+    /// What was found.
+    pub plan: Preparation,
+    /// Its jobs in the order of the plan.
+    pub jobs: Vec<DraftJob>,
+    /// For a build that ends without running: how, and why as people read it.
+    pub ended: Option<(Conclusion, String)>,
+}
+
+/// A job of a draft.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DraftJob {
+    /// What to carry out.
+    pub order: spec::JobSpecification,
+    /// Why it is left out, if it is.
+    pub skipped: Option<String>,
+}
+
+/// A job to carry out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The job.
+    pub job: Job,
+    /// Its build.
+    pub build: Build,
+    /// Its repository.
+    pub repository: Repository,
+}
+
+/// What the holder of a job is told when it renews the lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// Go on.
+    Go,
+    /// End it, with the reason as people read it.
+    Cancel(String),
+    /// Somebody else has it; say no more about it.
+    Lost,
+}
+
+/// A publication to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its id: GitHub's `external_id`.
+    pub id: String,
+    /// The repository.
+    pub repository: Repository,
+    /// What it should say.
+    pub content: Content,
+    /// Which version of the content this is.
+    pub version: i64,
+    /// GitHub's id of it, when it is known to exist.
+    pub remote: Option<String>,
+    /// How many annotations are known to be there.
+    pub annotations_sent: usize,
+    /// Whether an earlier attempt ended without a clear answer, so that one must look first.
+    pub uncertain: bool,
+    /// How often sending this was tried in a row.
+    pub tries: u32,
+}
+
+/// How sending went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// All of this version is there.
+    All,
+    /// More annotations remain.
+    Part,
+    /// Not now; try at this moment (unix milliseconds). Whether it took effect is unknown if
+    /// `uncertain`.
+    Later {
+        /// When.
+        at_ms: i64,
+        /// What happened, for operators.
+        error: String,
+        /// Whether it may have taken effect.
+        uncertain: bool,
+        /// The whole installation must wait (rate limit).
+        throttled: bool,
+    },
+    /// Never; give this version up.
+    Never {
+        /// What happened, for operators.
+        error: String,
+    },
+}
+
+/// A badge's value with what decides whether it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBadge {
+    /// What it says.
+    pub value: BadgeValue,
+    /// Whether the repository is not public.
+    pub private: bool,
+}
+
+/// What waits, and for when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Deliveries not handled.
+    pub deliveries: i64,
+    /// Triggers not prepared.
+    pub triggers: i64,
+    /// Jobs that could start.
+    pub jobs: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// Builds whose state is not rendered yet.
+    pub builds: i64,
+    /// Publications not sent.
+    pub publications: i64,
+}
+
+/// Limits on how much runs at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Over the whole server.
+    pub total: i64,
+    /// In one repository.
+    pub per_repository: i64,
+}
+
+/// The durable state.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
+    /// waits again.
+    ///
+    /// # Errors
+    /// `Transient` when it could not be made durable.
+    async fn record_delivery(&self, delivery: NewDelivery) -> Result<Recorded>;
+    /// The oldest delivery that is due, leased until `lease_ms`.
+    async fn claim_delivery(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Delivery>>;
+    /// Carries out all changes that follow from a delivery, and marks it as handled.
+    async fn settle_delivery(&self, guid: &str, changes: Vec<Change>, now_ms: i64) -> Result<()>;
+    /// Handling failed; it is tried again at `retry_ms`, or given up.
+    async fn fail_delivery(&self, guid: &str, error: &str, retry_ms: Option<i64>) -> Result<()>;
+
+    /// The oldest trigger that is due, leased until `lease_ms`, with its repository.
+    async fn claim_trigger(
+        &self,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Result<Option<(Trigger, Repository)>>;
+    /// Whether the repository's installation was made for repositories selected by hand.
+    async fn selected_by_hand(&self, repository: &RepositoryId) -> Result<bool>;
+    /// Gives a trigger its build: an existing one with the same key, else a new one. Nothing
+    /// happens to a trigger that was cancelled in between.
+    async fn attach(&self, trigger: &str, draft: BuildDraft, now_ms: i64) -> Result<()>;
+    /// The trigger wants nothing built.
+    async fn drop_trigger(&self, trigger: &str, now_ms: i64) -> Result<()>;
+    /// Preparing failed; it is tried again at `retry_ms`.
+    async fn postpone_trigger(&self, trigger: &str, error: &str, retry_ms: i64) -> Result<()>;
+
+    /// The next job that may start within `room`, leased to `worker` until `lease_ms`.
+    async fn claim_job(
+        &self,
+        worker: &str,
+        now_ms: i64,
+        lease_ms: i64,
+        room: Room,
+    ) -> Result<Option<Claim>>;
+    /// Renews the lease.
+    async fn heartbeat(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Heartbeat>;
+    /// Keeps how the steps stand.
+    async fn save_steps(&self, job: &JobId, worker: &str, steps: &[StepRecord]) -> Result<()>;
+    /// The job has ended. `false` when the worker had lost it.
+    async fn finish_job(
+        &self,
+        job: &JobId,
+        worker: &str,
+        steps: &[StepRecord],
+        result: JobResult,
+        now_ms: i64,
+    ) -> Result<bool>;
+    /// Trouble of ours ended the job: a new attempt is queued unless `attempts` are used up;
+    /// then it ends as cancelled with the words.
+    async fn interrupt_job(
+        &self,
+        job: &JobId,
+        worker: &str,
+        what: &str,
+        attempts: u32,
+        now_ms: i64,
+    ) -> Result<()>;
+    /// Running jobs whose lease ended before `now_ms`, or that `worker` held (it has just
+    /// started, so it holds none).
+    async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>>;
+
+    /// Builds whose newest state is not rendered yet.
+    async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>>;
+    /// A build with everything that is shown of it.
+    async fn view(&self, build: &BuildId) -> Result<Option<BuildView>>;
+    /// Keeps what a build's revision looks like on GitHub and on badges.
+    async fn publish(
+        &self,
+        view: &BuildView,
+        publications: Vec<Publication>,
+        badges: Vec<BadgeValue>,
+        now_ms: i64,
+    ) -> Result<()>;
+    /// The most urgent publication that is due, leased until `lease_ms`.
+    async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>>;
+    /// How sending went; `remote` and `annotations_sent` as known now.
+    async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()>;
+
+    /// The repository that the name leads to, also an old name.
+    async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>>;
+    /// The build with this number.
+    async fn build(&self, repository: &RepositoryId, number: i64) -> Result<Option<BuildView>>;
+    /// Builds of a repository, the newest first, with numbers below `before`.
+    async fn builds(
+        &self,
+        repository: &RepositoryId,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Build>>;
+    /// Repositories that are public, by name.
+    async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>>;
+    /// A badge's value; the default branch's without `branch`.
+    async fn badge(
+        &self,
+        owner: &str,
+        name: &str,
+        kind: &str,
+        branch: Option<&str>,
+        job: &str,
+    ) -> Result<Option<StoredBadge>>;
+    /// A stored setting.
+    async fn setting(&self, name: &str) -> Result<Option<String>>;
+    /// Stores a setting unless it is there, and says what it is then.
+    async fn setting_or(&self, name: &str, value: &str) -> Result<String>;
+    /// What waits now.
+    async fn waiting(&self, now_ms: i64) -> Result<Waiting>;
+}

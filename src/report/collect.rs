@@ -1,0 +1,262 @@
+//! Reading the report files of a job, whatever they are.
+
+use std::io::Read;
+
+use super::case::{Case, Tests};
+use super::cobertura::Cobertura;
+use super::coverage::Coverage;
+use super::junit::JUnit;
+use super::lcov;
+use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
+use super::source::{self, Source};
+use super::xml;
+use crate::text;
+
+/// How much is read and kept. Reports come from strangers.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a file.
+    pub file: u64,
+    /// Bytes of a single text or element in a file; logs of tests are passed over and not meant.
+    pub longest: usize,
+    /// Tests of a job.
+    pub tests: usize,
+    /// Characters of a name.
+    pub name: usize,
+    /// Bytes of a message.
+    pub message: usize,
+    /// Bytes of the details of a test.
+    pub details: usize,
+    /// Bytes of all messages and details, after which each is kept much shorter.
+    pub texts: usize,
+    /// Files with coverage.
+    pub covered_files: usize,
+    /// Lines with coverage over all files.
+    pub covered_lines: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file: 1 << 30,
+            longest: 64 << 20,
+            tests: 500_000,
+            name: 1_000,
+            message: 8 << 10,
+            details: 64 << 10,
+            texts: 32 << 20,
+            covered_files: 100_000,
+            covered_lines: 5_000_000,
+        }
+    }
+}
+
+/// What a format puts its findings into.
+pub(super) struct Found<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) tests: &'a mut Tests,
+    pub(super) runs: Counts,
+    pub(super) coverage: Coverage,
+    pub(super) notes: Vec<Diagnostic>,
+}
+
+/// The beginning of a file, as formats are told apart by it.
+struct Beginning<'a> {
+    text: &'a str,
+    root: Option<xml::Root<'a>>,
+}
+
+/// A kind of report.
+struct Format {
+    name: &'static str,
+    is: fn(&Beginning<'_>) -> bool,
+    read: fn(Source<&mut dyn Read>, &mut Found<'_>),
+}
+
+/// Every format that is known. The first that recognises a file reads it.
+const FORMATS: &[Format] = &[
+    Format {
+        name: "junit",
+        is: |file| file.root_is(&["testsuites", "testsuite"]),
+        read: |source, found| {
+            let Found {
+                limits,
+                tests,
+                runs,
+                ..
+            } = found;
+            let mut sink = JUnit::new(|case: Case| tests.add(case, limits, runs));
+            let notes = xml::read(source, &mut sink);
+            sink.finish();
+            found.notes.extend(notes);
+        },
+    },
+    Format {
+        name: "cobertura",
+        is: |file| {
+            file.root_is(&["coverage"])
+                && !file.text.contains("<project")
+                && !file.text.contains("clover=")
+        },
+        read: |source, found| {
+            let mut sink = Cobertura::new(found.limits);
+            let notes = xml::read(source, &mut sink);
+            found.notes.extend(notes);
+            sink.finish(found);
+        },
+    },
+    Format {
+        name: "lcov",
+        is: |file| {
+            file.text.lines().any(|line| {
+                ["SF:", "TN:"]
+                    .iter()
+                    .any(|record| line.trim_start().starts_with(record))
+            })
+        },
+        read: lcov::read,
+    },
+];
+
+impl Beginning<'_> {
+    fn root_is(&self, names: &[&str]) -> bool {
+        self.root
+            .as_ref()
+            .is_some_and(|root| names.contains(&root.name))
+    }
+}
+
+/// Reads the report files of one job and puts them together.
+#[derive(Debug)]
+pub struct Collector {
+    limits: Limits,
+    files: Vec<FileReport>,
+    tests: Tests,
+    coverage: Coverage,
+}
+
+impl Collector {
+    /// Has read nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            files: Vec::new(),
+            tests: Tests::default(),
+            coverage: Coverage::default(),
+        }
+    }
+
+    /// Reads a file to its end. Whatever is wrong with it is said in its [`FileReport`].
+    pub fn read(&mut self, path: &str, mut reader: impl Read) -> FileStatus {
+        let report = self.file(path, &mut reader);
+        let status = report.status;
+        self.files.push(report);
+        status
+    }
+
+    fn file(&mut self, path: &str, reader: &mut dyn Read) -> FileReport {
+        let mut report = FileReport {
+            path: path.to_owned(),
+            format: None,
+            status: FileStatus::Unreadable,
+            runs: Counts::default(),
+            diagnostics: Vec::new(),
+        };
+        let mut head = Vec::new();
+        let most = u64::try_from(source::CHUNK).unwrap_or(u64::MAX);
+        if let Err(error) = (&mut *reader).take(most).read_to_end(&mut head) {
+            let text = format!("the file could not be read: {error}");
+            report.diagnostics.push(Diagnostic::error((1, 1), text));
+            return report;
+        }
+        let text = source::beginning(&head);
+        let beginning = Beginning {
+            text: &text,
+            root: xml::root(&text),
+        };
+        let Some(format) = FORMATS.iter().find(|format| (format.is)(&beginning)) else {
+            report.diagnostics.push(unknown(&beginning));
+            return report;
+        };
+        report.format = Some(format.name.to_owned());
+        let mut found = Found {
+            limits: &self.limits,
+            tests: &mut self.tests,
+            runs: Counts::default(),
+            coverage: Coverage::default(),
+            notes: Vec::new(),
+        };
+        let mut whole = head.as_slice().chain(reader);
+        let source = Source::new(
+            &mut whole as &mut dyn Read,
+            &head,
+            self.limits.longest,
+            self.limits.file,
+        );
+        (format.read)(source, &mut found);
+        let Found {
+            runs,
+            coverage,
+            notes,
+            ..
+        } = found;
+        report.runs = runs;
+        report.diagnostics = notes;
+        let nothing = runs.total == 0 && coverage.is_empty();
+        let partial = coverage.declared.is_some()
+            || coverage
+                .files
+                .iter()
+                .any(|file| file.lines.is_empty() && file.declared.is_some());
+        report.status = FileStatus::Ok;
+        report.status = match (report.is_broken(), nothing) {
+            (true, true) => FileStatus::Unreadable,
+            (true, false) => FileStatus::Partial,
+            (false, _) if partial => FileStatus::Partial,
+            (false, _) => FileStatus::Ok,
+        };
+        self.coverage.merge(&coverage);
+        report
+    }
+
+    /// What all files said together.
+    pub fn finish(mut self) -> Report {
+        let left_out = self.tests.left_out;
+        if left_out > 0
+            && let Some(file) = self.files.last_mut()
+        {
+            file.diagnostics.push(Diagnostic::error(
+                (1, 1),
+                format!(
+                    "there are more than {} tests; {} are left out",
+                    self.limits.tests,
+                    text::plural(left_out, "test case")
+                ),
+            ));
+        }
+        Report {
+            files: self.files,
+            tests: self.tests.into_tests(),
+            coverage: (!self.coverage.is_empty()).then_some(self.coverage),
+        }
+    }
+}
+
+fn unknown(file: &Beginning<'_>) -> Diagnostic {
+    let start = file.text.trim_start();
+    let text = if file.text.is_empty() {
+        "the file is empty".to_owned()
+    } else if start.is_empty() {
+        "there is nothing but space in the file".to_owned()
+    } else if let Some(root) = &file.root {
+        format!(
+            "no known kind of report has <{}> as its root element",
+            root.name
+        )
+    } else if start.starts_with('<') {
+        "there is no root element".to_owned()
+    } else {
+        "this is no known kind of report".to_owned()
+    };
+    Diagnostic::error((1, 1), text)
+}

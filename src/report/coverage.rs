@@ -1,0 +1,296 @@
+//! Which lines and branches were executed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::diff::Diff;
+
+/// A part of a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Share {
+    /// The part.
+    pub covered: u64,
+    /// The whole.
+    pub total: u64,
+}
+
+impl Share {
+    /// Adds another share.
+    fn add(&mut self, other: Self) {
+        self.covered = self.covered.saturating_add(other.covered);
+        self.total = self.total.saturating_add(other.total);
+    }
+
+    /// The greater of two statements about the same thing.
+    fn most(self, other: Self) -> Self {
+        Self {
+            covered: self.covered.max(other.covered),
+            total: self.total.max(other.total),
+        }
+    }
+}
+
+/// Totals that a report states without the lines behind them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// Of lines.
+    pub lines: Share,
+    /// Of branches.
+    pub branches: Share,
+}
+
+/// How often the lines of a file were executed, by line from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(u32, u64)>", into = "Vec<(u32, u64)>")]
+pub struct Lines(BTreeMap<u32, u64>);
+
+impl Lines {
+    /// Notes that a line was executed so often; the most counts.
+    pub fn add(&mut self, line: u32, hits: u64) {
+        let before = self.0.entry(line).or_default();
+        *before = hits.max(*before);
+    }
+
+    /// How often the line was executed, `None` where there is nothing to execute.
+    pub fn hits(&self, line: u32) -> Option<u64> {
+        self.0.get(&line).copied()
+    }
+
+    /// Lines and hits in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.0.iter().map(|(line, hits)| (*line, *hits))
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<(u32, u64)>> for Lines {
+    fn from(pairs: Vec<(u32, u64)>) -> Self {
+        let mut lines = Self::default();
+        for (line, hits) in pairs {
+            lines.add(line, hits);
+        }
+        lines
+    }
+}
+
+impl From<Lines> for Vec<(u32, u64)> {
+    fn from(lines: Lines) -> Self {
+        lines.0.into_iter().collect()
+    }
+}
+
+/// Branches of a file by line from 1: at most so many taken of so many.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(u32, u64, u64)>", into = "Vec<(u32, u64, u64)>")]
+pub struct Branches(BTreeMap<u32, Share>);
+
+impl Branches {
+    /// Notes the branches of a line; the most counts.
+    pub fn add(&mut self, line: u32, share: Share) {
+        let before = self.0.entry(line).or_default();
+        *before = before.most(share);
+    }
+
+    /// Lines and branches in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Share)> + '_ {
+        self.0.iter().map(|(line, share)| (*line, *share))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<(u32, u64, u64)>> for Branches {
+    fn from(entries: Vec<(u32, u64, u64)>) -> Self {
+        let mut branches = Self::default();
+        for (line, covered, total) in entries {
+            branches.add(line, Share { covered, total });
+        }
+        branches
+    }
+}
+
+impl From<Branches> for Vec<(u32, u64, u64)> {
+    fn from(branches: Branches) -> Self {
+        branches
+            .iter()
+            .map(|(line, share)| (line, share.covered, share.total))
+            .collect()
+    }
+}
+
+/// Coverage of one source file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileCoverage {
+    /// As the report has it.
+    pub path: String,
+    /// The file of the repository, after `Report::locate`.
+    pub resolved: Option<String>,
+    /// Lines that can be executed.
+    pub lines: Lines,
+    /// Branches of them.
+    pub branches: Branches,
+    /// What the report states, when it has no lines for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
+    /// Folders that `path` may be relative to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+}
+
+impl FileCoverage {
+    /// Lines executed at least once, of those that can be.
+    pub fn line_share(&self) -> Share {
+        if self.lines.is_empty() {
+            return self.declared.unwrap_or_default().lines;
+        }
+        let mut share = Share::default();
+        for (_, hits) in self.lines.iter() {
+            share.add(Share {
+                covered: u64::from(hits > 0),
+                total: 1,
+            });
+        }
+        share
+    }
+
+    /// Branches taken at least once.
+    pub fn branch_share(&self) -> Share {
+        if self.branches.is_empty() {
+            return self.declared.unwrap_or_default().branches;
+        }
+        let mut share = Share::default();
+        for (_, branches) in self.branches.iter() {
+            share.add(branches);
+        }
+        share
+    }
+
+    /// What makes it the same file in another report.
+    fn key(&self) -> (&str, &[String]) {
+        match &self.resolved {
+            Some(path) => (path, &[]),
+            None => (&self.path, &self.sources),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (line, hits) in other.lines.iter() {
+            self.lines.add(line, hits);
+        }
+        for (line, share) in other.branches.iter() {
+            self.branches.add(line, share);
+        }
+        self.declared = match (self.declared, other.declared) {
+            (Some(one), Some(other)) => Some(Declared {
+                lines: one.lines.most(other.lines),
+                branches: one.branches.most(other.branches),
+            }),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// Coverage of all files that reports speak of.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Coverage {
+    /// The files in the order in which they were first seen.
+    pub files: Vec<FileCoverage>,
+    /// What reports without any file state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
+}
+
+impl Coverage {
+    /// Lines over all files.
+    pub fn lines(&self) -> Share {
+        let mut all = self.declared.unwrap_or_default().lines;
+        for file in &self.files {
+            all.add(file.line_share());
+        }
+        all
+    }
+
+    /// Branches over all files.
+    pub fn branches(&self) -> Share {
+        let mut all = self.declared.unwrap_or_default().branches;
+        for file in &self.files {
+            all.add(file.branch_share());
+        }
+        all
+    }
+
+    /// Of the lines that the change adds, those that can be executed, and were.
+    pub fn patch(&self, diff: &Diff) -> Share {
+        let mut share = Share::default();
+        for file in &self.files {
+            let path = file.resolved.as_deref().unwrap_or(&file.path);
+            for line in diff.added(path) {
+                if let Some(hits) = file.lines.hits(line) {
+                    share.add(Share {
+                        covered: u64::from(hits > 0),
+                        total: 1,
+                    });
+                }
+            }
+        }
+        share
+    }
+
+    /// Takes in what another report says: of a line the most hits.
+    pub fn merge(&mut self, other: &Self) {
+        let mut known: HashMap<(String, Vec<String>), usize> = HashMap::new();
+        for (at, file) in self.files.iter().enumerate() {
+            known.entry(owned(file.key())).or_insert(at);
+        }
+        for file in &other.files {
+            match known
+                .get(&owned(file.key()))
+                .and_then(|at| self.files.get_mut(*at))
+            {
+                Some(before) => before.merge(file),
+                None => {
+                    known.insert(owned(file.key()), self.files.len());
+                    self.files.push(file.clone());
+                }
+            }
+        }
+        self.declared = match (self.declared, other.declared) {
+            (Some(mut one), Some(other)) => {
+                one.lines.add(other.lines);
+                one.branches.add(other.branches);
+                Some(one)
+            }
+            (one, other) => one.or(other),
+        };
+    }
+
+    /// Makes files that turned out to be the same one.
+    pub(super) fn unite(&mut self) {
+        let all = std::mem::take(self);
+        self.merge(&all);
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.declared.is_none()
+    }
+}
+
+fn owned((path, sources): (&str, &[String])) -> (String, Vec<String>) {
+    (path.to_owned(), sources.to_vec())
+}

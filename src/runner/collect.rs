@@ -1,0 +1,241 @@
+//! The files that a job leaves behind: found, and sent.
+//!
+//! Only regular files inside the workspace, reached without a link, changed since the job began.
+//! Whether git tracks a file unchanged is for the server to say.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use nix::fcntl::OFlag;
+use walkdir::WalkDir;
+
+use super::control::Reports;
+use crate::protocol::{Collect, CollectKind, FileInfo, FromRunner, Job};
+
+/// How many bytes of a file are in one message.
+const CHUNK: usize = 256 * 1024;
+/// How many files and folders are looked at.
+const ENTRIES: usize = 1_000_000;
+/// Folders of things that others made.
+const FOREIGN: [&str; 2] = ["node_modules", "vendor"];
+
+/// Where test reports are when nobody says (section 5 of the contract).
+const USUAL_TESTS: &[&str] = &[
+    "**/junit*.xml",
+    "**/TEST-*.xml",
+    "**/test-results/**/*.xml",
+    "**/*.trx",
+];
+/// Where coverage reports are when nobody says (section 5 of the contract).
+const USUAL_COVERAGE: &[&str] = &[
+    "coverage.xml",
+    "**/lcov.info",
+    "**/jacoco*.xml",
+    "**/cobertura*.xml",
+];
+
+/// A set of globs with what its matches are.
+struct Wanted {
+    kind: CollectKind,
+    globs: GlobSet,
+    /// Those of [`FOREIGN`] that the globs name; the others are passed over.
+    named: Vec<&'static str>,
+}
+
+/// A file to send.
+struct Found {
+    info: FileInfo,
+    path: PathBuf,
+}
+
+/// Finds and sends what the job asks for. `since` is the moment when it began.
+pub(super) fn collect(job: &Job, workspace: &Path, since: SystemTime, reports: &Reports) {
+    let wanted: Vec<Wanted> = job.collect.iter().map(compile).collect();
+    if wanted.iter().all(|wanted| wanted.globs.is_empty()) {
+        return;
+    }
+    let mut found = find(&wanted, workspace, since, reports);
+    found.sort_by(|a, b| {
+        let key = |found: &Found| (found.info.kind as u8, found.info.path.clone());
+        key(a).cmp(&key(b))
+    });
+    let mut total = 0u64;
+    let mut sent = 0u32;
+    for (index, file) in found.iter().enumerate() {
+        let path = &file.info.path;
+        let size = file.info.size;
+        if sent >= job.limits.files {
+            let rest = found.len() - index;
+            note(
+                reports,
+                format!("{rest} more files match; only {sent} are collected"),
+            );
+            return;
+        }
+        if size > job.limits.file_bytes || total.saturating_add(size) > job.limits.total_bytes {
+            note(
+                reports,
+                format!("{path} is not collected: {size} bytes are over the limit"),
+            );
+            continue;
+        }
+        total += size;
+        sent += 1;
+        send(file, reports);
+    }
+}
+
+fn compile(collect: &Collect) -> Wanted {
+    let texts: Vec<&str> = match (collect.defaults, collect.kind) {
+        (true, CollectKind::Tests) => USUAL_TESTS.to_vec(),
+        (true, CollectKind::Coverage) => USUAL_COVERAGE.to_vec(),
+        (_, _) => collect.globs.iter().map(String::as_str).collect(),
+    };
+    let mut set = GlobSetBuilder::new();
+    for text in &texts {
+        let text = text.strip_prefix("./").unwrap_or(text);
+        if let Ok(glob) = GlobBuilder::new(text).literal_separator(true).build() {
+            set.add(glob);
+        }
+    }
+    Wanted {
+        kind: collect.kind,
+        globs: set.build().unwrap_or_else(|_| GlobSet::empty()),
+        named: FOREIGN
+            .into_iter()
+            .filter(|folder| {
+                texts
+                    .iter()
+                    .any(|text| text.split('/').any(|part| part == *folder))
+            })
+            .collect(),
+    }
+}
+
+fn find(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Reports) -> Vec<Found> {
+    let mut found = Vec::new();
+    let walk = WalkDir::new(workspace).follow_links(false).max_depth(64);
+    let entries = walk.into_iter().filter_entry(|entry| {
+        let name = entry.file_name();
+        let foreign = FOREIGN.iter().find(|folder| name == **folder);
+        name != ".git"
+            && foreign.is_none_or(|folder| {
+                !entry.file_type().is_dir()
+                    || wanted.iter().any(|wanted| wanted.named.contains(folder))
+            })
+    });
+    for (count, entry) in entries.enumerate() {
+        if count >= ENTRIES {
+            note(
+                reports,
+                format!("only {ENTRIES} files and folders are looked at"),
+            );
+            break;
+        }
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let Ok(relative) = entry.path().strip_prefix(workspace) else {
+            continue;
+        };
+        let matching = wanted.iter().filter(|wanted| {
+            wanted.globs.is_match(relative)
+                && relative.iter().all(|part| {
+                    FOREIGN
+                        .iter()
+                        .all(|folder| part != *folder || wanted.named.contains(folder))
+                })
+        });
+        for wanted in matching {
+            let Some(path) = relative.to_str() else {
+                let shown = relative.display();
+                note(
+                    reports,
+                    format!("{shown} is not collected: its name is not UTF-8"),
+                );
+                continue;
+            };
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+            if modified < since {
+                continue;
+            }
+            found.push(Found {
+                info: FileInfo {
+                    kind: wanted.kind,
+                    path: path.to_owned(),
+                    size: metadata.len(),
+                    modified_ms: modified.duration_since(UNIX_EPOCH).map_or(0, |since| {
+                        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+                    }),
+                },
+                path: entry.path().to_owned(),
+            });
+        }
+    }
+    found
+}
+
+fn send(found: &Found, reports: &Reports) {
+    let path = &found.info.path;
+    let file = match open(&found.path) {
+        Ok(file) => file,
+        Err(error) => {
+            note(reports, format!("{path} is not collected: {error}"));
+            return;
+        }
+    };
+    reports.send(&FromRunner::FileStart(found.info.clone()));
+    let mut rest = found.info.size;
+    let mut file = file.take(rest);
+    let mut block = vec![0; CHUNK];
+    while rest > 0 {
+        match file.read(&mut block) {
+            Ok(0) => break,
+            Ok(length) => {
+                rest = rest.saturating_sub(length as u64);
+                let bytes = block.get(..length).unwrap_or_default().to_vec();
+                reports.send(&FromRunner::FileChunk { bytes });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    reports.send(&FromRunner::FileEnd {
+        complete: rest == 0,
+    });
+}
+
+/// Opens a file that was a regular one a moment ago, and must still be.
+fn open(path: &Path) -> Result<File, String> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
+        .map_err(|error| error.to_string())?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err("it is not a regular file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The present by the clock that stamps files, which lags behind the other one by up to a tick.
+pub(super) fn file_clock(folder: &Path) -> SystemTime {
+    let mark = folder.join("began");
+    fs::write(&mark, "")
+        .and_then(|()| fs::metadata(&mark)?.modified())
+        .unwrap_or_else(|_| SystemTime::now() - std::time::Duration::from_millis(20))
+}
+
+fn note(reports: &Reports, text: String) {
+    reports.send(&FromRunner::Note { text });
+}

@@ -1,0 +1,312 @@
+//! The one table of keys: it drives the check for unknown keys and the JSON Schema.
+//!
+//! The keys are those of section 5 of the contract, with those that this version does not carry
+//! out marked as such, so that nobody relies on them in vain.
+
+/// What may stand at a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// Text.
+    Text,
+    /// A list of at least one text.
+    Texts,
+    /// A map of names to text.
+    TextMap,
+    /// `90s`, `10m`, `1h30m`.
+    Duration,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 0.
+    Count,
+    /// A list of exit statuses, 1 to 255.
+    ExitCodes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A percentage, or the given word.
+    Percent(Option<&'static str>),
+    /// A list of steps.
+    Steps,
+    /// A command line: text for a shell, or a list of words that no shell sees.
+    Run,
+    /// A list of these words.
+    Choices(&'static [&'static str]),
+    /// A map with these keys.
+    Object(&'static [Key]),
+    /// A map of names to maps with these keys.
+    Objects(&'static [Key]),
+    /// Not carried out by this version.
+    Later,
+}
+
+/// A key of the specification.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    /// What it means, for the JSON Schema.
+    pub(super) about: &'static str,
+}
+
+const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, about }
+}
+
+pub(super) const EVENTS: &[&str] = &["pull_request", "push", "tag", "merge_group"];
+
+const IMAGE: Key = key(
+    "image",
+    Shape::Text,
+    "Container image of the job, for the docker and swarm executors.",
+);
+const ENVIRONMENT: Key = key(
+    "environment",
+    Shape::TextMap,
+    "Environment variables; values are taken as written.",
+);
+const SETUP: Key = key(
+    "setup",
+    Shape::Steps,
+    "Steps that prepare; a failing one fails the job.",
+);
+const EXECUTE: Key = key(
+    "execute",
+    Shape::Steps,
+    "The proof: the first failing step fails the job.",
+);
+const AFTER: Key = key(
+    "after",
+    Shape::Steps,
+    "Steps that always run, for at most 2 minutes in all; they never change the verdict.",
+);
+const REPORTS_KEY: Key = key(
+    "reports",
+    Shape::Object(REPORTS),
+    "Where the build leaves its reports. Not declared: the usual places.",
+);
+const ARTIFACTS: Key = key(
+    "artifacts",
+    Shape::Texts,
+    "Globs of files to keep and link.",
+);
+const TIMEOUT: Key = key(
+    "timeout",
+    Shape::Duration,
+    "How long the job may run, as 90s, 10m or 1h30m. Default 60m.",
+);
+const WHEN_KEY: Key = key(
+    "when",
+    Shape::Object(WHEN),
+    "When to build. Lists are or, keys are and.",
+);
+const PORTS: Key = key("ports", Shape::Later, "Container ports by name.");
+const RESOURCES: Key = key(
+    "resources",
+    Shape::Later,
+    "Limits of CPU, memory and processes.",
+);
+const NETWORK: Key = key("network", Shape::Later, "none or egress.");
+
+/// The file itself.
+pub(super) const TOP: &[Key] = &[
+    key("version", Shape::Choice(&["1"]), "Version of this format."),
+    IMAGE,
+    ENVIRONMENT,
+    SETUP,
+    EXECUTE,
+    AFTER,
+    REPORTS_KEY,
+    ARTIFACTS,
+    TIMEOUT,
+    key(
+        "jobs",
+        Shape::Objects(JOB),
+        "Jobs by key ([a-z0-9][a-z0-9_-]*). Without it there is one job, build.",
+    ),
+    WHEN_KEY,
+    key(
+        "build",
+        Shape::Choice(&["head", "merge"]),
+        "What is built for a pull request: its head. merge is not supported yet.",
+    ),
+    key(
+        "publish",
+        Shape::Object(PUBLISH),
+        "What is shown on GitHub.",
+    ),
+    key(
+        "gates",
+        Shape::Object(GATES),
+        "What must hold for a green result.",
+    ),
+    PORTS,
+    RESOURCES,
+    NETWORK,
+    key(
+        "badges",
+        Shape::Later,
+        "Colour thresholds and labels of badges.",
+    ),
+    key("actions", Shape::Later, "Reports from GitHub Actions."),
+    key(
+        "promote",
+        Shape::Later,
+        "Pull requests from branch to branch.",
+    ),
+];
+
+/// A job.
+pub(super) const JOB: &[Key] = &[
+    key("name", Shape::Text, "How the job is shown."),
+    IMAGE,
+    ENVIRONMENT,
+    SETUP,
+    EXECUTE,
+    AFTER,
+    REPORTS_KEY,
+    ARTIFACTS,
+    TIMEOUT,
+    key(
+        "needs",
+        Shape::Texts,
+        "Keys of jobs that must have succeeded, or been skipped by their when.",
+    ),
+    WHEN_KEY,
+    PORTS,
+    RESOURCES,
+    NETWORK,
+    key("matrix", Shape::Later, "Variants of the job."),
+    key("services", Shape::Later, "Sidecar containers."),
+    key("cache", Shape::Later, "Folders kept between builds."),
+    key(
+        "secrets",
+        Shape::Later,
+        "Names of stored secrets to expose.",
+    ),
+    key("deploy", Shape::Later, "A GitHub deployment."),
+];
+
+/// A step that is a map.
+pub(super) const STEP: &[Key] = &[
+    key("name", Shape::Text, "How the step is shown."),
+    key(
+        "run",
+        Shape::Run,
+        "The command: text for the shell, or a list of words that no shell sees.",
+    ),
+    key(
+        "shell",
+        Shape::Choice(&["sh", "bash"]),
+        "sh -e -c (the default) or bash -eo pipefail -c.",
+    ),
+    key(
+        "environment",
+        Shape::TextMap,
+        "Environment variables of this step alone.",
+    ),
+    key(
+        "working_directory",
+        Shape::Text,
+        "Folder to run in, from the root of the repository.",
+    ),
+    key("timeout", Shape::Duration, "How long the step may run."),
+    key(
+        "continue_on_error",
+        Shape::Flag,
+        "Go on, and stay green, when the step fails.",
+    ),
+    key(
+        "test_failure_exit",
+        Shape::ExitCodes,
+        "Exit statuses that say that tests failed. Default [1].",
+    ),
+];
+
+pub(super) const REPORTS: &[Key] = &[
+    key("tests", Shape::Texts, "Globs of test reports."),
+    key("coverage", Shape::Texts, "Globs of coverage reports."),
+];
+
+pub(super) const WHEN: &[Key] = &[
+    key("events", Shape::Choices(EVENTS), "Events."),
+    key(
+        "branches",
+        Shape::Texts,
+        "Globs of branches; of a pull request, its base.",
+    ),
+    key("tags", Shape::Texts, "Globs of tags."),
+    key(
+        "paths",
+        Shape::Texts,
+        "Globs of changed paths: * stays within a folder, ** does not.",
+    ),
+    key(
+        "paths_ignore",
+        Shape::Texts,
+        "Globs of changed paths that do not count.",
+    ),
+];
+
+pub(super) const PUBLISH: &[Key] = &[
+    key("statuses", Shape::Flag, "Commit statuses. Default true."),
+    key(
+        "comment",
+        Shape::Choice(&["changes", "always", "failures", "off"]),
+        "When the comment is written. Default changes.",
+    ),
+    key(
+        "annotations",
+        Shape::Choice(&["all", "diff", "off"]),
+        "Which failures are annotated. Default all.",
+    ),
+    key(
+        "coverage_annotations",
+        Shape::Flag,
+        "Annotate lines that are not covered. Default false.",
+    ),
+    key(
+        "locals",
+        Shape::Choice(&["hide", "show"]),
+        "Local variables in tracebacks. Default hide.",
+    ),
+];
+
+pub(super) const GATES: &[Key] = &[
+    key("tests", Shape::Object(TEST_GATES), "About tests."),
+    key("coverage", Shape::Object(COVERAGE_GATES), "About coverage."),
+];
+
+pub(super) const TEST_GATES: &[Key] = &[
+    key(
+        "min_tests",
+        Shape::Count,
+        "How many tests must have run where reports are declared. Default 1.",
+    ),
+    key(
+        "allow_known_flaky",
+        Shape::Flag,
+        "Tolerate failures of tests known to be flaky. Default false.",
+    ),
+];
+
+pub(super) const COVERAGE_GATES: &[Key] = &[
+    key(
+        "project",
+        Shape::Percent(Some("auto")),
+        "Coverage that must be reached; auto is that of the base.",
+    ),
+    key(
+        "patch",
+        Shape::Percent(Some("off")),
+        "Coverage of the added lines that must be reached.",
+    ),
+    key(
+        "threshold",
+        Shape::Percent(None),
+        "By how much coverage may miss it.",
+    ),
+    key(
+        "partial_lines",
+        Shape::Choice(&["hit", "miss"]),
+        "How partly covered lines count. Default hit.",
+    ),
+];

@@ -1,0 +1,276 @@
+//! The resolved specification: every job with all that it inherits.
+
+use serde::{Deserialize, Serialize};
+
+/// How long a job may run when its specification does not say.
+pub const DEFAULT_TIMEOUT_MS: u64 = 60 * 60 * 1000;
+
+/// A specification that was read without errors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Specification {
+    /// The jobs, in the order of the file; never empty.
+    pub jobs: Vec<JobSpecification>,
+    /// Whether the file has `jobs`; without, the one job is `build`.
+    pub declares_jobs: bool,
+    /// The file's own `when`.
+    pub when: Option<When>,
+    /// What is built for a pull request.
+    pub build: BuiltTree,
+    /// What is shown on GitHub.
+    pub publish: Publish,
+    /// What must hold for a green result.
+    pub gates: Gates,
+}
+
+impl Specification {
+    /// Whether the file or one of its jobs has a `when`.
+    pub fn has_when(&self) -> bool {
+        self.when.is_some() || self.jobs.iter().any(|job| job.when.is_some())
+    }
+
+    /// The job of that key.
+    pub fn job(&self, key: &str) -> Option<&JobSpecification> {
+        self.jobs.iter().find(|job| job.key == key)
+    }
+}
+
+/// A job, with what it inherits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpecification {
+    /// Its key: `[a-z0-9][a-z0-9_-]*`, at most 64 long.
+    pub key: String,
+    /// How it is shown, if not by its key. Untrusted text.
+    pub name: Option<String>,
+    /// The container image.
+    pub image: Option<String>,
+    /// Environment variables, in the order of the file; names are unique.
+    pub environment: Vec<(String, String)>,
+    /// Steps that prepare.
+    pub setup: Vec<Step>,
+    /// The proof; never empty.
+    pub execute: Vec<Step>,
+    /// Steps that always run.
+    pub after: Vec<Step>,
+    /// Where reports are.
+    pub reports: Reports,
+    /// Globs of files to keep.
+    pub artifacts: Vec<String>,
+    /// How long it may run, in milliseconds.
+    pub timeout_ms: u64,
+    /// Keys of jobs that must have succeeded before.
+    pub needs: Vec<String>,
+    /// Its own `when`.
+    pub when: Option<When>,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// How it is shown: its name, else the first line of its command. Untrusted text.
+    pub name: String,
+    /// What it runs.
+    pub command: Command,
+    /// Environment variables of its own.
+    pub environment: Vec<(String, String)>,
+    /// The folder to run in, relative to the repository, without `..`.
+    pub working_directory: Option<String>,
+    /// How long it may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Whether its failure is passed over.
+    pub continue_on_error: bool,
+    /// Exit statuses that say that tests failed.
+    pub test_failure_exit: Vec<i32>,
+}
+
+/// What a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A script under `sh -e -c`.
+    Sh(String),
+    /// A script under `bash -eo pipefail -c`.
+    Bash(String),
+    /// A program and its arguments, which no shell sees; never empty.
+    Argv(Vec<String>),
+}
+
+/// Where reports are: globs from the root of the repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    /// Test reports; `None` when not declared.
+    pub tests: Option<Vec<String>>,
+    /// Coverage reports; `None` when not declared.
+    pub coverage: Option<Vec<String>>,
+}
+
+/// When to build: lists are or, keys are and.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct When {
+    /// Events; `None` is any.
+    pub events: Option<Vec<Event>>,
+    /// Globs of branches; `None` is any, or none.
+    pub branches: Option<Vec<String>>,
+    /// Globs of tags; `None` is any, or none.
+    pub tags: Option<Vec<String>>,
+    /// Globs of changed paths.
+    pub paths: Option<Vec<String>>,
+    /// Globs of changed paths that do not count.
+    pub paths_ignore: Option<Vec<String>>,
+}
+
+/// What can lead to a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A pull request.
+    PullRequest,
+    /// A push to a branch.
+    Push,
+    /// A tag.
+    Tag,
+    /// A merge queue.
+    MergeGroup,
+}
+
+impl Event {
+    /// Its name in `.herald.yml` and `HERALD_EVENT`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PullRequest => "pull_request",
+            Self::Push => "push",
+            Self::Tag => "tag",
+            Self::MergeGroup => "merge_group",
+        }
+    }
+
+    /// The event of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::PullRequest, Self::Push, Self::Tag, Self::MergeGroup]
+            .into_iter()
+            .find(|event| event.name() == name)
+    }
+}
+
+/// What is built for a pull request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuiltTree {
+    /// Its head.
+    #[default]
+    Head,
+    /// The tree that merging it would give.
+    Merge,
+}
+
+/// What is shown on GitHub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// Commit statuses.
+    pub statuses: bool,
+    /// When the comment is written.
+    pub comment: CommentPolicy,
+    /// Which failures are annotated.
+    pub annotations: AnnotationPolicy,
+    /// Whether lines without coverage are annotated.
+    pub coverage_annotations: bool,
+    /// Whether local variables in tracebacks are shown.
+    pub show_locals: bool,
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self {
+            statuses: true,
+            comment: CommentPolicy::Changes,
+            annotations: AnnotationPolicy::All,
+            coverage_annotations: false,
+            show_locals: false,
+        }
+    }
+}
+
+/// When the comment is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommentPolicy {
+    /// When something is worth saying.
+    Changes,
+    /// Always.
+    Always,
+    /// When something failed.
+    Failures,
+    /// Never.
+    Off,
+}
+
+/// Which failures are annotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnnotationPolicy {
+    /// All.
+    All,
+    /// Those on lines that the change touches.
+    Diff,
+    /// None.
+    Off,
+}
+
+/// What must hold for a green result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gates {
+    /// How many tests must have run where test reports are declared.
+    pub min_tests: u64,
+    /// Whether failures of tests known to be flaky are tolerated.
+    pub allow_known_flaky: bool,
+    /// About coverage.
+    pub coverage: CoverageGates,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            min_tests: 1,
+            allow_known_flaky: false,
+            coverage: CoverageGates::default(),
+        }
+    }
+}
+
+/// What coverage must reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageGates {
+    /// Of the whole; `None` is no gate.
+    pub project: Option<ProjectGate>,
+    /// Of the added lines; `None` is no gate.
+    pub patch: Option<Percent>,
+    /// By how much both may miss.
+    pub threshold: Percent,
+    /// Whether partly covered lines count as missed.
+    pub partial_lines_miss: bool,
+}
+
+/// What the coverage of the whole must reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectGate {
+    /// That of the base.
+    Auto,
+    /// This much.
+    AtLeast(Percent),
+}
+
+/// A percentage, in hundredths of a percent: 0 to 10,000.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Percent(pub u32);
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (whole, rest) = (self.0 / 100, self.0 % 100);
+        if rest == 0 {
+            write!(f, "{whole}%")
+        } else {
+            write!(f, "{}%", format!("{whole}.{rest:02}").trim_end_matches('0'))
+        }
+    }
+}

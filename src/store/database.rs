@@ -1,0 +1,313 @@
+//! Connections and transactions, the same for SQLite and PostgreSQL.
+//!
+//! SQLite has one writer. Its transactions are grouped: each is a savepoint in a shared
+//! transaction that is committed when nobody else waits for the writer, and nobody is told
+//! "done" before that commit is on disk (`synchronous=FULL`). So durability costs one `fsync` a
+//! group and not one a request. PostgreSQL uses serializable transactions, which are repeated
+//! when they collide; what is written here for one writer is then right for many.
+
+use std::path::Path;
+use std::sync::{Arc, Once};
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, SqlSafeStr, Transaction};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
+
+use crate::ports::PortError;
+
+/// How often a colliding PostgreSQL transaction is repeated before giving up.
+pub(super) const COLLISIONS: u32 = 20;
+
+/// What can go wrong inside the store.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// The database refused.
+    #[error("use the database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// What was stored could not be read back.
+    #[error("read what was stored: {0}")]
+    Stored(String),
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Stored(error.to_string())
+    }
+}
+
+impl StoreError {
+    /// Whether repeating the whole transaction helps: serialization failure, deadlock, or a
+    /// unique violation by a concurrent twin (PostgreSQL's codes, appendix A of its manual).
+    pub(super) fn is_collision(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        matches!(error.code().as_deref(), Some("40001" | "40P01" | "23505"))
+    }
+}
+
+impl From<StoreError> for PortError {
+    fn from(error: StoreError) -> Self {
+        Self::transient(error.to_string())
+    }
+}
+
+/// The one writer of a SQLite database.
+pub(super) struct Writer {
+    connection: AnyConnection,
+    /// A transaction is open.
+    open: bool,
+    /// A savepoint was not closed: its owner went away in the middle.
+    torn: bool,
+    /// Who waits for the commit.
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+impl Writer {
+    async fn commit(&mut self) {
+        if self.torn {
+            self.torn = false;
+            let _ = self.connection.execute("ROLLBACK TO one").await;
+        }
+        let result = if self.open {
+            self.connection.execute("COMMIT").await.map(|_| ())
+        } else {
+            Ok(())
+        };
+        if result.is_err() {
+            let _ = self.connection.execute("ROLLBACK").await;
+        }
+        self.open = false;
+        let result = result.map_err(|error| error.to_string());
+        for waiting in self.waiting.drain(..) {
+            // A receiver that went away needs no answer.
+            let _ = waiting.send(result.clone());
+        }
+    }
+}
+
+/// A database of either kind.
+#[derive(Clone)]
+pub(super) struct Database {
+    pool: AnyPool,
+    writer: Option<(Arc<Mutex<Writer>>, Arc<Notify>)>,
+    /// Ends with the last clone.
+    _flusher: Option<Arc<Flusher>>,
+}
+
+/// The task that commits; it is stopped when nobody can write any more.
+struct Flusher(tokio::task::JoinHandle<()>);
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An open transaction. Dropped without [`Tx::commit`], it leaves no trace.
+pub(super) enum Tx {
+    /// The writer's turn.
+    Sqlite {
+        /// The writer itself.
+        writer: OwnedMutexGuard<Writer>,
+        /// Wakes the task that commits.
+        flush: Arc<Notify>,
+    },
+    /// A transaction of our own.
+    Postgres(Transaction<'static, Any>),
+}
+
+impl Tx {
+    /// The connection to run statements on.
+    pub(super) fn on(&mut self) -> &mut AnyConnection {
+        match self {
+            Self::Sqlite { writer, .. } => &mut writer.connection,
+            Self::Postgres(transaction) => transaction,
+        }
+    }
+
+    /// Makes it durable.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite { mut writer, flush } => {
+                writer.connection.execute("RELEASE one").await?;
+                writer.torn = false;
+                let (done, committed) = oneshot::channel();
+                writer.waiting.push(done);
+                drop(writer);
+                flush.notify_one();
+                match committed.await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(error)) => Err(StoreError::Stored(error)),
+                    Err(_) => Err(StoreError::Stored("the writer has stopped".to_owned())),
+                }
+            }
+            Self::Postgres(transaction) => Ok(transaction.commit().await?),
+        }
+    }
+}
+
+/// Runs a block in a transaction, again where it collided with another one.
+macro_rules! transact {
+    ($database:expr, $tx:ident => $body:expr) => {{
+        let mut collisions = 0;
+        loop {
+            let mut $tx = $database.begin().await?;
+            let result: Result<_, $crate::store::database::StoreError> = async { $body }.await;
+            let error = match result {
+                Ok(value) => match $tx.commit().await {
+                    Ok(()) => break Ok(value),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !error.is_collision() || collisions >= $crate::store::database::COLLISIONS {
+                break Err($crate::ports::PortError::from(error));
+            }
+            collisions += 1;
+        }
+    }};
+}
+pub(super) use transact;
+
+static DRIVERS: Once = Once::new();
+
+impl Database {
+    /// Opens the SQLite database in a file, made if it is not there, and brings it up to date.
+    pub(super) async fn sqlite(file: &Path) -> Result<Self, StoreError> {
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let Some(path) = file.to_str() else {
+            return Err(StoreError::Stored(format!(
+                "the path {} is not UTF-8",
+                file.display()
+            )));
+        };
+        let escaped = path
+            .replace('%', "%25")
+            .replace('?', "%3f")
+            .replace('#', "%23");
+        let options: AnyConnectOptions = format!("sqlite://{escaped}?mode=rwc").parse()?;
+        let mut connection = AnyConnection::connect_with(&options).await?;
+        for pragma in [
+            "PRAGMA journal_mode=WAL",
+            "PRAGMA synchronous=FULL",
+            "PRAGMA busy_timeout=10000",
+        ] {
+            connection.execute(pragma).await?;
+        }
+        migrator("sqlite")
+            .run(&mut connection)
+            .await
+            .map_err(|error| StoreError::Stored(format!("migrate: {error}")))?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(4)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute("PRAGMA busy_timeout=10000").await?;
+                    connection.execute("PRAGMA query_only=1").await?;
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        let writer = Arc::new(Mutex::new(Writer {
+            connection,
+            open: false,
+            torn: false,
+            waiting: Vec::new(),
+        }));
+        let flush = Arc::new(Notify::new());
+        let flusher = tokio::spawn(flush_loop(Arc::clone(&writer), Arc::clone(&flush)));
+        Ok(Self {
+            pool,
+            writer: Some((writer, flush)),
+            _flusher: Some(Arc::new(Flusher(flusher))),
+        })
+    }
+
+    /// Connects to PostgreSQL and brings the schema up to date.
+    pub(super) async fn postgres(url: &str) -> Result<Self, StoreError> {
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let options: AnyConnectOptions = url.parse()?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(10)
+            .connect_with(options)
+            .await?;
+        migrator("postgres")
+            .run(&pool)
+            .await
+            .map_err(|error| StoreError::Stored(format!("migrate: {error}")))?;
+        Ok(Self {
+            pool,
+            writer: None,
+            _flusher: None,
+        })
+    }
+
+    /// Whether this process is the only one that uses the database.
+    pub(super) fn is_ours_alone(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Begins a transaction that may write.
+    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        let Some((writer, flush)) = &self.writer else {
+            let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+            return Ok(Tx::Postgres(self.pool.begin_with(begin).await?));
+        };
+        let mut guard = Arc::clone(writer).lock_owned().await;
+        if !guard.open {
+            guard.connection.execute("BEGIN IMMEDIATE").await?;
+            guard.open = true;
+        }
+        if guard.torn {
+            // Fails only where the savepoint was released after all.
+            let _ = guard.connection.execute("ROLLBACK TO one").await;
+            let _ = guard.connection.execute("RELEASE one").await;
+        }
+        guard.connection.execute("SAVEPOINT one").await?;
+        guard.torn = true;
+        Ok(Tx::Sqlite {
+            writer: guard,
+            flush: Arc::clone(flush),
+        })
+    }
+
+    /// A connection to read with; it sees what was committed.
+    pub(super) async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+}
+
+/// Commits whenever a transaction waits for it. The writer's lock is fair: whoever asked for it
+/// before this task does gets into the same group.
+async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
+    loop {
+        flush.notified().await;
+        writer.lock().await.commit().await;
+    }
+}
+
+/// The migrations, in the dialect of the engine.
+fn migrator(engine: &str) -> Migrator {
+    const FILES: [(i64, &str, &str); 1] =
+        [(1, "start", include_str!("../../migrations/0001_start.sql"))];
+    let migrations = FILES
+        .iter()
+        .map(|(version, name, sql)| {
+            let sql = match engine {
+                "postgres" => sql.replace(" BLOB", " BYTEA"),
+                _ => (*sql).to_owned(),
+            };
+            Migration::new(
+                *version,
+                (*name).into(),
+                MigrationType::Simple,
+                sqlx::AssertSqlSafe(sql).into_sql_str(),
+                false,
+            )
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}

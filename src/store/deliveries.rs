@@ -1,0 +1,206 @@
+//! The inbox of webhook deliveries, and the changes that follow from them.
+
+use sqlx::{AnyConnection, Row};
+
+use super::rows::Result;
+use super::{builds, triggers};
+use crate::domain::{Change, Installation, Repository};
+use crate::ports::store::{Delivery, NewDelivery, Recorded};
+
+pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Result<Recorded> {
+    let done = sqlx::query(
+        "INSERT INTO deliveries (guid, event, body, received_ms, due_ms) \
+         VALUES ($1, $2, $3, $4, $4) \
+         ON CONFLICT (guid) DO UPDATE SET state = 'waiting', due_ms = excluded.due_ms, \
+         tries = 0, error = NULL WHERE deliveries.state = 'failed'",
+    )
+    .bind(&delivery.guid)
+    .bind(&delivery.event)
+    .bind(&delivery.body)
+    .bind(delivery.received_ms)
+    .execute(on)
+    .await?;
+    Ok(if done.rows_affected() > 0 {
+        Recorded::Waiting
+    } else {
+        Recorded::Known
+    })
+}
+
+pub(super) async fn claim(
+    on: &mut AnyConnection,
+    now_ms: i64,
+    lease_ms: i64,
+) -> Result<Option<Delivery>> {
+    let row = sqlx::query(
+        "UPDATE deliveries SET lease_ms = $2, tries = tries + 1 WHERE guid = \
+         (SELECT guid FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 \
+          AND lease_ms <= $1 ORDER BY received_ms, guid LIMIT 1) \
+         RETURNING guid, event, body, tries",
+    )
+    .bind(now_ms)
+    .bind(lease_ms)
+    .fetch_optional(on)
+    .await?;
+    row.map(|row| {
+        let tries: i64 = row.try_get("tries")?;
+        Ok(Delivery {
+            guid: row.try_get("guid")?,
+            event: row.try_get("event")?,
+            body: row.try_get("body")?,
+            tries: u32::try_from(tries - 1).unwrap_or(0),
+        })
+    })
+    .transpose()
+}
+
+/// Carries out the changes, unless the delivery was handled by somebody else in between.
+pub(super) async fn settle(
+    on: &mut AnyConnection,
+    guid: &str,
+    changes: &[Change],
+    now_ms: i64,
+) -> Result<()> {
+    let mine = sqlx::query(
+        "UPDATE deliveries SET state = 'handled', error = NULL \
+         WHERE guid = $1 AND state = 'waiting'",
+    )
+    .bind(guid)
+    .execute(&mut *on)
+    .await?;
+    if mine.rows_affected() == 0 {
+        return Ok(());
+    }
+    for change in changes {
+        apply(on, change, now_ms).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn fail(
+    on: &mut AnyConnection,
+    guid: &str,
+    error: &str,
+    retry_ms: Option<i64>,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE deliveries SET state = $2, error = $3, due_ms = $4, lease_ms = 0 \
+         WHERE guid = $1 AND state = 'waiting'",
+    )
+    .bind(guid)
+    .bind(if retry_ms.is_some() {
+        "waiting"
+    } else {
+        "failed"
+    })
+    .bind(error)
+    .bind(retry_ms.unwrap_or(0))
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+async fn apply(on: &mut AnyConnection, change: &Change, now_ms: i64) -> Result<()> {
+    match change {
+        Change::KeepInstallation(installation) => keep_installation(on, installation).await,
+        Change::DropInstallation { host, id } => {
+            sqlx::query("UPDATE installations SET state = 'removed' WHERE host = $1 AND id = $2")
+                .bind(host)
+                .bind(id.0)
+                .execute(&mut *on)
+                .await?;
+            sqlx::query(
+                "UPDATE repositories SET state = 'paused' WHERE installation = $1 AND id LIKE $2",
+            )
+            .bind(id.0)
+            .bind(format!("{host}/%"))
+            .execute(on)
+            .await?;
+            Ok(())
+        }
+        Change::KeepRepository(repository) => keep_repository(on, repository).await,
+        Change::PauseRepository(id) => {
+            sqlx::query("UPDATE repositories SET state = 'paused' WHERE id = $1")
+                .bind(id.as_str())
+                .execute(on)
+                .await?;
+            Ok(())
+        }
+        Change::Build {
+            repository,
+            commit,
+            occasion,
+            trust,
+            sender,
+            supersedes,
+            announcement,
+        } => {
+            let new = triggers::NewTrigger {
+                repository,
+                commit,
+                occasion,
+                trust: *trust,
+                sender: *sender,
+                supersedes: *supersedes,
+                announcement: announcement.as_deref(),
+            };
+            triggers::add(on, &new, now_ms).await
+        }
+        Change::Cancel {
+            repository,
+            subject,
+            reason,
+        } => triggers::end_subject(on, repository, subject, None, reason, now_ms).await,
+        Change::Rerun {
+            repository,
+            commit,
+            check,
+        } => builds::rerun_requested(on, repository, commit, check.as_deref(), now_ms).await,
+    }
+}
+
+async fn keep_installation(on: &mut AnyConnection, installation: &Installation) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO installations (host, id, account, login, selected_by_hand) \
+         VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (host, id) DO UPDATE SET account = excluded.account, \
+         login = excluded.login, selected_by_hand = excluded.selected_by_hand, \
+         state = 'active'",
+    )
+    .bind(&installation.host)
+    .bind(installation.id.0)
+    .bind(installation.account.0)
+    .bind(&installation.login)
+    .bind(i64::from(installation.selected_by_hand))
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+async fn keep_repository(on: &mut AnyConnection, repository: &Repository) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO repositories (id, installation, owner, name, private, default_branch) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (id) DO UPDATE SET installation = excluded.installation, \
+         owner = excluded.owner, name = excluded.name, private = excluded.private, \
+         default_branch = excluded.default_branch, state = 'active'",
+    )
+    .bind(repository.id.as_str())
+    .bind(repository.installation.0)
+    .bind(&repository.owner)
+    .bind(&repository.name)
+    .bind(i64::from(repository.private))
+    .bind(&repository.default_branch)
+    .execute(&mut *on)
+    .await?;
+    sqlx::query(
+        "INSERT INTO repository_names (owner, name, repository) VALUES ($1, $2, $3) \
+         ON CONFLICT (owner, name) DO UPDATE SET repository = excluded.repository",
+    )
+    .bind(repository.owner.to_lowercase())
+    .bind(repository.name.to_lowercase())
+    .bind(repository.id.as_str())
+    .execute(on)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The durable state in SQL: the only place that knows any.
+//!
+//! Implements [`crate::ports::Store`] for SQLite (the default, one file) and PostgreSQL with the
+//! same statements: `$n` placeholders, whole milliseconds, text ids. It must not know what the
+//! use cases do with the state. Every fault is `Transient`, except what can never be read back.
+
+mod builds;
+mod database;
+mod deliveries;
+mod pages;
+mod publications;
+mod rows;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod triggers;
+
+pub use sql::SqlStore;

@@ -1,0 +1,199 @@
+//! What is read for pages and badges.
+
+use sqlx::{AnyConnection, Row};
+
+use super::rows::{self, Result, select_repository};
+use crate::domain::{BadgeValue, Build, BuildId, BuildView, Repository, RepositoryId};
+use crate::ports::store::{StoredBadge, Waiting};
+
+/// The repository that a name leads to. An old name leads nowhere once another repository has
+/// taken it, and never to a repository that is not public now.
+pub(super) async fn repository(
+    on: &mut AnyConnection,
+    owner: &str,
+    name: &str,
+) -> Result<Option<Repository>> {
+    let Some(row) = sqlx::query(select_repository!(
+        "FROM repository_names n JOIN repositories r ON r.id = n.repository \
+         WHERE n.owner = $1 AND n.name = $2"
+    ))
+    .bind(owner.to_lowercase())
+    .bind(name.to_lowercase())
+    .fetch_optional(on)
+    .await?
+    else {
+        return Ok(None);
+    };
+    let repository = rows::repository(&row)?;
+    let renamed = !repository.owner.eq_ignore_ascii_case(owner)
+        || !repository.name.eq_ignore_ascii_case(name);
+    Ok((!(renamed && repository.private)).then_some(repository))
+}
+
+pub(super) async fn public_repositories(
+    on: &mut AnyConnection,
+    limit: i64,
+) -> Result<Vec<Repository>> {
+    sqlx::query(select_repository!(
+        "FROM repositories r WHERE r.private = 0 AND r.state = 'active' \
+         ORDER BY r.owner, r.name LIMIT $1"
+    ))
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(rows::repository)
+    .collect()
+}
+
+pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<BuildView>> {
+    let Some(row) = sqlx::query("SELECT * FROM builds WHERE id = $1")
+        .bind(id)
+        .fetch_optional(&mut *on)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let build = rows::build(&row)?;
+    let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+    let Some(repository) = rows::load_repository(on, &repository).await? else {
+        return Ok(None);
+    };
+    let jobs = rows::load_jobs(on, id).await?;
+    let subjects = sqlx::query(
+        "SELECT subject FROM triggers WHERE build = $1 AND state = 'attached' ORDER BY subject",
+    )
+    .bind(id)
+    .fetch_all(on)
+    .await?;
+    let mut pulls = Vec::new();
+    for row in subjects {
+        let subject: String = row.try_get("subject")?;
+        if let Some(number) = subject.strip_prefix("pull/") {
+            pulls.extend(number.parse::<i64>());
+        }
+    }
+    pulls.dedup();
+    Ok(Some(BuildView {
+        repository,
+        build,
+        jobs,
+        pulls,
+    }))
+}
+
+pub(super) async fn by_number(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    number: i64,
+) -> Result<Option<BuildView>> {
+    let row = sqlx::query("SELECT id FROM builds WHERE repository = $1 AND number = $2")
+        .bind(repository.as_str())
+        .bind(number)
+        .fetch_optional(&mut *on)
+        .await?;
+    match row {
+        Some(row) => view(on, &row.try_get::<String, _>("id")?).await,
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn builds(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Build>> {
+    sqlx::query(
+        "SELECT * FROM builds WHERE repository = $1 AND number < $2 \
+         ORDER BY number DESC LIMIT $3",
+    )
+    .bind(repository.as_str())
+    .bind(before)
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(rows::build)
+    .collect()
+}
+
+pub(super) async fn unpublished(on: &mut AnyConnection, limit: i64) -> Result<Vec<BuildId>> {
+    sqlx::query(
+        "SELECT id FROM builds WHERE revision > published ORDER BY repository, number LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(|row| Ok(BuildId::from_stored(row.try_get::<String, _>("id")?)))
+    .collect()
+}
+
+pub(super) async fn badge(
+    on: &mut AnyConnection,
+    owner: &str,
+    name: &str,
+    kind: &str,
+    branch: Option<&str>,
+    job: &str,
+) -> Result<Option<StoredBadge>> {
+    let Some(row) = sqlx::query(
+        "SELECT b.message, b.color, r.private FROM repository_names n \
+         JOIN repositories r ON r.id = n.repository \
+         JOIN badges b ON b.repository = r.id AND b.kind = $3 AND b.job = $5 \
+         AND b.branch = COALESCE($4, r.default_branch) WHERE n.owner = $1 AND n.name = $2",
+    )
+    .bind(owner.to_lowercase())
+    .bind(name.to_lowercase())
+    .bind(kind)
+    .bind(branch)
+    .bind(job)
+    .fetch_optional(on)
+    .await?
+    else {
+        return Ok(None);
+    };
+    Ok(Some(StoredBadge {
+        value: BadgeValue {
+            kind: kind.to_owned(),
+            job: job.to_owned(),
+            message: row.try_get("message")?,
+            color: row.try_get("color")?,
+        },
+        private: row.try_get::<i64, _>("private")? != 0,
+    }))
+}
+
+pub(super) async fn setting(on: &mut AnyConnection, name: &str) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT value FROM settings WHERE name = $1")
+        .bind(name)
+        .fetch_optional(on)
+        .await?;
+    Ok(row.map(|row| row.try_get("value")).transpose()?)
+}
+
+pub(super) async fn waiting(on: &mut AnyConnection, now_ms: i64) -> Result<Waiting> {
+    let row = sqlx::query(
+        "SELECT \
+         (SELECT COUNT(*) FROM deliveries WHERE state = 'waiting' AND due_ms <= $1) AS deliveries, \
+         (SELECT COUNT(*) FROM triggers t JOIN repositories r ON r.id = t.repository \
+          WHERE t.state = 'waiting' AND t.due_ms <= $1 AND r.state = 'active') AS triggers, \
+         (SELECT COUNT(*) FROM jobs WHERE state = 'queued') AS jobs, \
+         (SELECT COUNT(*) FROM jobs WHERE state = 'running') AS running, \
+         (SELECT COUNT(*) FROM builds WHERE revision > published) AS builds, \
+         (SELECT COUNT(*) FROM publications WHERE version > sent AND due_ms <= $1) \
+          AS publications",
+    )
+    .bind(now_ms)
+    .fetch_one(on)
+    .await?;
+    Ok(Waiting {
+        deliveries: row.try_get("deliveries")?,
+        triggers: row.try_get("triggers")?,
+        jobs: row.try_get("jobs")?,
+        running: row.try_get("running")?,
+        builds: row.try_get("builds")?,
+        publications: row.try_get("publications")?,
+    })
+}

@@ -1,0 +1,386 @@
+//! The outbox: things on GitHub and what they should say.
+//!
+//! A row is one thing, identified by its target. `version > sent` means that GitHub does not know
+//! the newest content yet. Before a request goes out, the row is marked as uncertain; only a clear
+//! answer takes that mark away, so that after a crash one looks before one repeats.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+use super::database::StoreError;
+use super::rows::{self, Result};
+use crate::domain::{
+    BadgeValue, BuildView, CheckRun, CheckState, Conclusion, Content, Job, Occasion, Publication,
+    RepositoryId, Sha, Target,
+};
+use crate::ports::store::{Outgoing, Sent};
+
+/// The check run that is shown before there is a build.
+const ANNOUNCED: &str = "new";
+
+fn check_target(repository: &str, commit: &str, name: &str, of: &str) -> String {
+    format!("check|{repository}|{commit}|{name}|{of}")
+}
+
+/// Shows a commit's check run before there is a build.
+pub(super) async fn announce(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    check: &CheckRun,
+    now_ms: i64,
+) -> Result<()> {
+    let target = check_target(
+        repository.as_str(),
+        check.commit.as_str(),
+        &check.name,
+        ANNOUNCED,
+    );
+    let content = Content::Check(check.clone());
+    put(
+        on,
+        &Place {
+            repository: repository.as_str(),
+            target: &target,
+            commit: check.commit.as_str(),
+            build: None,
+            job: None,
+        },
+        &content,
+        now_ms,
+    )
+    .await
+}
+
+/// What identifies a publication in the store.
+struct Place<'a> {
+    repository: &'a str,
+    target: &'a str,
+    commit: &'a str,
+    build: Option<&'a str>,
+    job: Option<&'a str>,
+}
+
+/// Keeps what a thing should say; nothing happens where it says that already.
+async fn put(
+    on: &mut AnyConnection,
+    row: &Place<'_>,
+    content: &Content,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO publications (id, repository, installation, target, commit_id, build, job, \
+         content, priority, due_ms) \
+         SELECT $1, r.id, r.installation, $2, $3, $4, $5, $6, $7, $8 FROM repositories r \
+         WHERE r.id = $9 \
+         ON CONFLICT (target) DO UPDATE SET content = excluded.content, \
+         priority = excluded.priority, installation = excluded.installation, \
+         version = publications.version + 1 WHERE publications.content <> excluded.content",
+    )
+    .bind(rows::new_id())
+    .bind(row.target)
+    .bind(row.commit)
+    .bind(row.build)
+    .bind(row.job)
+    .bind(serde_json::to_string(content)?)
+    .bind(content.priority())
+    .bind(now_ms)
+    .bind(row.repository)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// The announced check run belongs to this build's newest attempt from now on.
+pub(super) async fn adopt(
+    on: &mut AnyConnection,
+    repository: &str,
+    commit: &str,
+    build: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let attempt: i64 = sqlx::query("SELECT attempt FROM builds WHERE id = $1")
+        .bind(build)
+        .fetch_one(&mut *on)
+        .await?
+        .try_get("attempt")?;
+    let announced = check_target(repository, commit, "herald", ANNOUNCED);
+    let target = check_target(repository, commit, "herald", &format!("{build}|{attempt}"));
+    let taken = sqlx::query("SELECT id FROM publications WHERE target = $1")
+        .bind(&target)
+        .fetch_optional(&mut *on)
+        .await?;
+    if taken.is_some() {
+        return close(
+            on,
+            &announced,
+            build,
+            "another check run speaks of it",
+            now_ms,
+        )
+        .await;
+    }
+    sqlx::query("UPDATE publications SET target = $2, build = $3 WHERE target = $1")
+        .bind(&announced)
+        .bind(&target)
+        .bind(build)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// Ends an announced check run that no build takes up.
+pub(super) async fn end_announcement(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    commit: &Sha,
+    trigger: &str,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let announced = check_target(repository.as_str(), commit.as_str(), "herald", ANNOUNCED);
+    close(on, &announced, trigger, reason, now_ms).await
+}
+
+/// Completes an announced check run as cancelled and frees its place.
+async fn close(
+    on: &mut AnyConnection,
+    target: &str,
+    suffix: &str,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let Some(row) = sqlx::query("SELECT id, content FROM publications WHERE target = $1")
+        .bind(target)
+        .fetch_optional(&mut *on)
+        .await?
+    else {
+        return Ok(());
+    };
+    complete(on, &row, &format!("cancelled: {reason}"), now_ms).await?;
+    sqlx::query("UPDATE publications SET target = $2 WHERE target = $1")
+        .bind(target)
+        .bind(format!("{target}|{suffix}"))
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// Completes a check run as cancelled unless it is completed.
+async fn complete(on: &mut AnyConnection, row: &AnyRow, title: &str, now_ms: i64) -> Result<()> {
+    let id: String = row.try_get("id")?;
+    let content: Content = rows::json(row, "content")?;
+    let Content::Check(mut check) = content else {
+        return Ok(());
+    };
+    if matches!(check.state, CheckState::Completed(_)) {
+        return Ok(());
+    }
+    check.state = CheckState::Completed(Conclusion::Cancelled);
+    check.completed_ms = Some(now_ms);
+    title.clone_into(&mut check.title);
+    title.clone_into(&mut check.summary);
+    let content = Content::Check(check);
+    sqlx::query(
+        "UPDATE publications SET content = $2, priority = $3, version = version + 1 WHERE id = $1",
+    )
+    .bind(&id)
+    .bind(serde_json::to_string(&content)?)
+    .bind(content.priority())
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Completes the check runs of the build as a whole and of this job: a new attempt speaks with
+/// new ones.
+pub(super) async fn close_attempts(
+    on: &mut AnyConnection,
+    job: &Job,
+    title: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let open = sqlx::query(
+        "SELECT id, content FROM publications WHERE build = $1 AND (job IS NULL OR job = $2)",
+    )
+    .bind(job.build.as_str())
+    .bind(&job.key)
+    .fetch_all(&mut *on)
+    .await?;
+    for row in open {
+        complete(on, &row, title, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Keeps what a revision of a build looks like.
+pub(super) async fn publish(
+    on: &mut AnyConnection,
+    view: &BuildView,
+    publications: &[Publication],
+    badges: &[BadgeValue],
+    now_ms: i64,
+) -> Result<()> {
+    let build = &view.build;
+    let mine = sqlx::query("UPDATE builds SET published = $2 WHERE id = $1 AND published < $2")
+        .bind(build.id.as_str())
+        .bind(build.revision)
+        .execute(&mut *on)
+        .await?;
+    if mine.rows_affected() == 0 {
+        return Ok(());
+    }
+    let repository = view.repository.id.as_str();
+    let commit = build.commit.as_str();
+    for publication in publications {
+        let (target, job) = match &publication.target {
+            Target::Check { name, job, attempt } => (
+                check_target(repository, commit, name, &format!("{}|{attempt}", build.id)),
+                job.as_deref(),
+            ),
+            Target::Status { context } => (format!("status|{repository}|{commit}|{context}"), None),
+            Target::Comment { pull } => (format!("comment|{repository}|{pull}"), None),
+        };
+        let of_build = matches!(publication.target, Target::Check { .. });
+        let row = Place {
+            repository,
+            target: &target,
+            commit,
+            build: of_build.then_some(build.id.as_str()),
+            job,
+        };
+        put(on, &row, &publication.content, now_ms).await?;
+    }
+    if badges.is_empty() {
+        return Ok(());
+    }
+    keep_badges(on, view, badges).await
+}
+
+/// Sets the badges of every branch whose push led to this build, unless a later push has spoken.
+async fn keep_badges(
+    on: &mut AnyConnection,
+    view: &BuildView,
+    badges: &[BadgeValue],
+) -> Result<()> {
+    let triggers = sqlx::query(
+        "SELECT occasion, created_ms FROM triggers WHERE build = $1 AND state = 'attached'",
+    )
+    .bind(view.build.id.as_str())
+    .fetch_all(&mut *on)
+    .await?;
+    for row in triggers {
+        let Occasion::Push { branch, .. } = rows::json(&row, "occasion")? else {
+            continue;
+        };
+        let at_ms: i64 = row.try_get("created_ms")?;
+        for badge in badges {
+            sqlx::query(
+                "INSERT INTO badges (repository, kind, branch, job, message, color, at_ms) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                 ON CONFLICT (repository, kind, branch, job) DO UPDATE SET \
+                 message = excluded.message, color = excluded.color, at_ms = excluded.at_ms \
+                 WHERE badges.at_ms <= excluded.at_ms",
+            )
+            .bind(view.repository.id.as_str())
+            .bind(&badge.kind)
+            .bind(&branch)
+            .bind(&badge.job)
+            .bind(&badge.message)
+            .bind(&badge.color)
+            .bind(at_ms)
+            .execute(&mut *on)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn claim(
+    on: &mut AnyConnection,
+    now_ms: i64,
+    lease_ms: i64,
+) -> Result<Option<Outgoing>> {
+    let Some(row) = sqlx::query(
+        "SELECT p.* FROM publications p JOIN repositories r ON r.id = p.repository \
+         WHERE p.version > p.sent AND p.due_ms <= $1 AND p.lease_ms <= $1 \
+         AND r.state = 'active' AND NOT EXISTS (SELECT 1 FROM throttles t \
+         WHERE t.installation = p.installation AND t.until_ms > $1) \
+         ORDER BY p.priority, p.due_ms, p.id LIMIT 1",
+    )
+    .bind(now_ms)
+    .fetch_optional(&mut *on)
+    .await?
+    else {
+        return Ok(None);
+    };
+    let id: String = row.try_get("id")?;
+    sqlx::query(
+        "UPDATE publications SET lease_ms = $2, tries = tries + 1, uncertain = 1 WHERE id = $1",
+    )
+    .bind(&id)
+    .bind(lease_ms)
+    .execute(&mut *on)
+    .await?;
+    let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+    let repository = rows::load_repository(on, &repository)
+        .await?
+        .ok_or_else(|| StoreError::Stored(format!("no repository {repository}")))?;
+    Ok(Some(Outgoing {
+        id,
+        repository,
+        content: rows::json(&row, "content")?,
+        version: row.try_get("version")?,
+        remote: row.try_get("remote")?,
+        annotations_sent: usize::try_from(row.try_get::<i64, _>("annotations_sent")?).unwrap_or(0),
+        uncertain: row.try_get::<i64, _>("uncertain")? != 0,
+        tries: rows::count(&row, "tries")?,
+    }))
+}
+
+pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sent) -> Result<()> {
+    let annotations = i64::try_from(outgoing.annotations_sent).unwrap_or(i64::MAX);
+    let (done, due_ms, error, uncertain, keep_tries) = match sent {
+        Sent::All => (true, None, None, false, false),
+        Sent::Part => (false, None, None, false, false),
+        Sent::Later {
+            at_ms,
+            error,
+            uncertain,
+            ..
+        } => (false, Some(*at_ms), Some(error.as_str()), *uncertain, true),
+        Sent::Never { error } => (true, None, Some(error.as_str()), false, false),
+    };
+    sqlx::query(
+        "UPDATE publications SET remote = $2, annotations_sent = $3, lease_ms = 0, error = $4, \
+         uncertain = $5, tries = CASE WHEN $6 = 1 THEN tries ELSE 0 END, \
+         sent = CASE WHEN $7 = 1 AND sent < $8 THEN $8 ELSE sent END, \
+         due_ms = COALESCE($9, due_ms) WHERE id = $1",
+    )
+    .bind(&outgoing.id)
+    .bind(outgoing.remote.as_deref())
+    .bind(annotations)
+    .bind(error)
+    .bind(i64::from(uncertain))
+    .bind(i64::from(keep_tries))
+    .bind(i64::from(done))
+    .bind(outgoing.version)
+    .bind(due_ms)
+    .execute(&mut *on)
+    .await?;
+    if let Sent::Later {
+        at_ms,
+        throttled: true,
+        ..
+    } = sent
+    {
+        sqlx::query(
+            "INSERT INTO throttles (installation, until_ms) VALUES ($1, $2) \
+             ON CONFLICT (installation) DO UPDATE SET until_ms = excluded.until_ms",
+        )
+        .bind(outgoing.repository.installation.0)
+        .bind(at_ms)
+        .execute(on)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! The store itself: each method of the port is one transaction.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use sqlx::Row;
+
+use super::database::{Database, StoreError, transact};
+use super::{builds, deliveries, pages, publications, triggers};
+use crate::domain::{
+    BadgeValue, Build, BuildId, BuildView, Change, JobId, JobResult, Publication, Repository,
+    RepositoryId, StepRecord, Trigger,
+};
+use crate::ports::Store;
+use crate::ports::error::Result;
+use crate::ports::store::{
+    BuildDraft, Claim, Delivery, Heartbeat, NewDelivery, Outgoing, Recorded, Room, Sent,
+    StoredBadge, Waiting,
+};
+
+/// The durable state in SQLite or PostgreSQL.
+#[derive(Clone)]
+pub struct SqlStore {
+    database: Database,
+}
+
+impl SqlStore {
+    /// Opens (or makes) the SQLite database in `file`. This process must be the only one that
+    /// uses it: leases that a former process left are taken back.
+    ///
+    /// # Errors
+    /// `Transient` when it cannot be opened or brought up to date.
+    pub async fn sqlite(file: &Path) -> Result<Self> {
+        let store = Self {
+            database: Database::sqlite(file).await?,
+        };
+        store.take_back_leases().await?;
+        Ok(store)
+    }
+
+    /// Connects to PostgreSQL at a `postgres://` address.
+    ///
+    /// # Errors
+    /// `Transient` when it cannot be reached or brought up to date.
+    pub async fn postgres(url: &str) -> Result<Self> {
+        Ok(Self {
+            database: Database::postgres(url).await?,
+        })
+    }
+
+    async fn take_back_leases(&self) -> Result<()> {
+        if !self.database.is_ours_alone() {
+            return Ok(());
+        }
+        transact!(self.database, tx => {
+            for statement in [
+                "UPDATE deliveries SET lease_ms = 0 WHERE lease_ms > 0",
+                "UPDATE triggers SET lease_ms = 0 WHERE lease_ms > 0",
+                "UPDATE publications SET lease_ms = 0 WHERE lease_ms > 0",
+            ] {
+                sqlx::query(statement).execute(tx.on()).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn record_delivery(&self, delivery: NewDelivery) -> Result<Recorded> {
+        transact!(self.database, tx => deliveries::record(tx.on(), &delivery).await)
+    }
+
+    async fn claim_delivery(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Delivery>> {
+        transact!(self.database, tx => deliveries::claim(tx.on(), now_ms, lease_ms).await)
+    }
+
+    async fn settle_delivery(&self, guid: &str, changes: Vec<Change>, now_ms: i64) -> Result<()> {
+        transact!(self.database, tx =>
+            deliveries::settle(tx.on(), guid, &changes, now_ms).await)
+    }
+
+    async fn fail_delivery(&self, guid: &str, error: &str, retry_ms: Option<i64>) -> Result<()> {
+        transact!(self.database, tx => deliveries::fail(tx.on(), guid, error, retry_ms).await)
+    }
+
+    async fn claim_trigger(
+        &self,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Result<Option<(Trigger, Repository)>> {
+        transact!(self.database, tx => triggers::claim(tx.on(), now_ms, lease_ms).await)
+    }
+
+    async fn selected_by_hand(&self, repository: &RepositoryId) -> Result<bool> {
+        let mut on = self.database.read().await?;
+        let host = repository
+            .as_str()
+            .rsplit_once('/')
+            .map_or("", |(host, _)| host);
+        let row = sqlx::query(
+            "SELECT i.selected_by_hand AS by_hand FROM repositories r \
+             JOIN installations i ON i.id = r.installation AND i.host = $2 WHERE r.id = $1",
+        )
+        .bind(repository.as_str())
+        .bind(host)
+        .fetch_optional(&mut *on)
+        .await
+        .map_err(StoreError::from)?;
+        // An installation that we never heard of is treated as a choice: people see a word.
+        let by_hand = row
+            .map(|row| row.try_get::<i64, _>("by_hand"))
+            .transpose()
+            .map_err(StoreError::from)?;
+        Ok(by_hand.is_none_or(|by_hand| by_hand != 0))
+    }
+
+    async fn attach(&self, trigger: &str, draft: BuildDraft, now_ms: i64) -> Result<()> {
+        transact!(self.database, tx => triggers::attach(tx.on(), trigger, &draft, now_ms).await)
+    }
+
+    async fn drop_trigger(&self, trigger: &str, now_ms: i64) -> Result<()> {
+        transact!(self.database, tx => triggers::drop_one(tx.on(), trigger, now_ms).await)
+    }
+
+    async fn postpone_trigger(&self, trigger: &str, error: &str, retry_ms: i64) -> Result<()> {
+        transact!(self.database, tx =>
+            triggers::postpone(tx.on(), trigger, error, retry_ms).await)
+    }
+
+    async fn claim_job(
+        &self,
+        worker: &str,
+        now_ms: i64,
+        lease_ms: i64,
+        room: Room,
+    ) -> Result<Option<Claim>> {
+        transact!(self.database, tx =>
+            builds::claim(tx.on(), worker, now_ms, lease_ms, room).await)
+    }
+
+    async fn heartbeat(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Heartbeat> {
+        transact!(self.database, tx => builds::heartbeat(tx.on(), job, worker, lease_ms).await)
+    }
+
+    async fn save_steps(&self, job: &JobId, worker: &str, steps: &[StepRecord]) -> Result<()> {
+        transact!(self.database, tx =>
+            builds::save_steps(tx.on(), job, worker, steps).await.map(|_| ()))
+    }
+
+    async fn finish_job(
+        &self,
+        job: &JobId,
+        worker: &str,
+        steps: &[StepRecord],
+        result: JobResult,
+        now_ms: i64,
+    ) -> Result<bool> {
+        transact!(self.database, tx =>
+            builds::finish(tx.on(), job, worker, steps, &result, now_ms).await)
+    }
+
+    async fn interrupt_job(
+        &self,
+        job: &JobId,
+        worker: &str,
+        what: &str,
+        attempts: u32,
+        now_ms: i64,
+    ) -> Result<()> {
+        transact!(self.database, tx =>
+            builds::interrupt(tx.on(), job, worker, what, attempts, now_ms).await)
+    }
+
+    async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>> {
+        let mut on = self.database.read().await?;
+        Ok(builds::lost(&mut on, worker, now_ms).await?)
+    }
+
+    async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::unpublished(&mut on, limit).await?)
+    }
+
+    async fn view(&self, build: &BuildId) -> Result<Option<BuildView>> {
+        // One transaction, so that the revision and what is shown of it belong together.
+        transact!(self.database, tx => pages::view(tx.on(), build.as_str()).await)
+    }
+
+    async fn publish(
+        &self,
+        view: &BuildView,
+        publications: Vec<Publication>,
+        badges: Vec<BadgeValue>,
+        now_ms: i64,
+    ) -> Result<()> {
+        transact!(self.database, tx =>
+            publications::publish(tx.on(), view, &publications, &badges, now_ms).await)
+    }
+
+    async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>> {
+        transact!(self.database, tx => publications::claim(tx.on(), now_ms, lease_ms).await)
+    }
+
+    async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()> {
+        transact!(self.database, tx => publications::sent(tx.on(), outgoing, &sent).await)
+    }
+
+    async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::repository(&mut on, owner, name).await?)
+    }
+
+    async fn build(&self, repository: &RepositoryId, number: i64) -> Result<Option<BuildView>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::by_number(&mut on, repository, number).await?)
+    }
+
+    async fn builds(
+        &self,
+        repository: &RepositoryId,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Build>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::builds(&mut on, repository, before, limit).await?)
+    }
+
+    async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::public_repositories(&mut on, limit).await?)
+    }
+
+    async fn badge(
+        &self,
+        owner: &str,
+        name: &str,
+        kind: &str,
+        branch: Option<&str>,
+        job: &str,
+    ) -> Result<Option<StoredBadge>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::badge(&mut on, owner, name, kind, branch, job).await?)
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::setting(&mut on, name).await?)
+    }
+
+    async fn setting_or(&self, name: &str, value: &str) -> Result<String> {
+        transact!(self.database, tx => {
+            sqlx::query(
+                "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+            )
+            .bind(name)
+            .bind(value)
+            .execute(tx.on())
+            .await?;
+            pages::setting(tx.on(), name)
+                .await?
+                .ok_or_else(|| StoreError::Stored(format!("no setting {name}")))
+        })
+    }
+
+    async fn waiting(&self, now_ms: i64) -> Result<Waiting> {
+        let mut on = self.database.read().await?;
+        Ok(pages::waiting(&mut on, now_ms).await?)
+    }
+}
+
+impl std::fmt::Debug for SqlStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlStore").finish_non_exhaustive()
+    }
+}

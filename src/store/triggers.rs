@@ -1,0 +1,280 @@
+//! Triggers: reasons to build, until a build has taken them up.
+
+use sqlx::{AnyConnection, Row};
+
+use super::publications;
+use super::rows::{self, Result};
+use super::{builds, database::StoreError};
+use crate::domain::{
+    CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
+};
+use crate::ports::store::BuildDraft;
+
+/// A trigger about to be.
+pub(super) struct NewTrigger<'a> {
+    pub(super) repository: &'a RepositoryId,
+    pub(super) commit: &'a Sha,
+    pub(super) occasion: &'a Occasion,
+    pub(super) trust: Trust,
+    pub(super) sender: PersonId,
+    pub(super) supersedes: bool,
+    pub(super) announcement: Option<&'a CheckRun>,
+}
+
+pub(super) async fn add(on: &mut AnyConnection, new: &NewTrigger<'_>, now_ms: i64) -> Result<()> {
+    let subject = new.occasion.subject();
+    if let Some(pull) = new.occasion.pull()
+        && !note_pull(on, new.repository, pull).await?
+    {
+        return Ok(());
+    }
+    if new.supersedes {
+        let reason = format!("superseded by {}", new.commit.short());
+        end_subject(
+            on,
+            new.repository,
+            &subject,
+            Some(new.commit),
+            &reason,
+            now_ms,
+        )
+        .await?;
+    }
+    let active = sqlx::query(
+        "SELECT id FROM triggers WHERE repository = $1 AND subject = $2 AND commit_id = $3 \
+         AND state IN ('waiting', 'attached') LIMIT 1",
+    )
+    .bind(new.repository.as_str())
+    .bind(&subject)
+    .bind(new.commit.as_str())
+    .fetch_optional(&mut *on)
+    .await?;
+    if active.is_some() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
+         created_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+    )
+    .bind(rows::new_id())
+    .bind(new.repository.as_str())
+    .bind(new.commit.as_str())
+    .bind(&subject)
+    .bind(serde_json::to_string(new.occasion)?)
+    .bind(new.trust.as_str())
+    .bind(new.sender.0)
+    .bind(now_ms)
+    .execute(&mut *on)
+    .await?;
+    if let Some(check) = new.announcement
+        && announces(on, new).await?
+    {
+        publications::announce(on, new.repository, check, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Whether the commit gets its check run `herald` at once: for pull requests and the default
+/// branch, where no build of the commit stands already. For another branch the specification
+/// decides first whether there is anything to build.
+async fn announces(on: &mut AnyConnection, new: &NewTrigger<'_>) -> Result<bool> {
+    if let Some(branch) = new.occasion.pushed_branch() {
+        let repository = rows::load_repository(on, new.repository).await?;
+        if repository.is_none_or(|repository| repository.default_branch != branch) {
+            return Ok(false);
+        }
+    } else if new.occasion.pull().is_none() {
+        return Ok(false);
+    }
+    let standing = sqlx::query(
+        "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 \
+         AND (conclusion IS NULL OR conclusion <> 'cancelled') LIMIT 1",
+    )
+    .bind(new.repository.as_str())
+    .bind(new.commit.as_str())
+    .fetch_optional(on)
+    .await?;
+    Ok(standing.is_none())
+}
+
+/// Remembers the pull request's head. `false` when a newer state of it is known already.
+async fn note_pull(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    pull: &PullRequest,
+) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO pulls (repository, number, head, updated_ms) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (repository, number) DO UPDATE SET head = excluded.head, \
+         updated_ms = excluded.updated_ms WHERE pulls.updated_ms <= excluded.updated_ms",
+    )
+    .bind(repository.as_str())
+    .bind(pull.number)
+    .bind(pull.head.as_str())
+    .bind(pull.updated_ms)
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Ends the active triggers of a subject, except those for the commit `but`, and with them what
+/// nobody else wants.
+pub(super) async fn end_subject(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    subject: &str,
+    but: Option<&Sha>,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let ending = sqlx::query(
+        "SELECT id, build, commit_id FROM triggers WHERE repository = $1 AND subject = $2 \
+         AND state IN ('waiting', 'attached') AND commit_id <> $3",
+    )
+    .bind(repository.as_str())
+    .bind(subject)
+    .bind(but.map_or("", Sha::as_str))
+    .fetch_all(&mut *on)
+    .await?;
+    for row in ending {
+        let id: String = row.try_get("id")?;
+        let build: Option<String> = row.try_get("build")?;
+        sqlx::query("UPDATE triggers SET state = 'ended' WHERE id = $1")
+            .bind(&id)
+            .execute(&mut *on)
+            .await?;
+        if let Some(build) = build {
+            if !wanted(on, &build).await? {
+                builds::cancel(on, &build, reason, now_ms).await?;
+            }
+        } else {
+            let commit = rows::sha(&row, "commit_id")?;
+            forget_announcement(on, repository, &commit, &id, reason, now_ms).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the announced check run of a commit that nobody waits for any more.
+async fn forget_announcement(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    commit: &Sha,
+    trigger: &str,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let other = sqlx::query(
+        "SELECT id FROM triggers WHERE repository = $1 AND commit_id = $2 \
+         AND state = 'waiting' LIMIT 1",
+    )
+    .bind(repository.as_str())
+    .bind(commit.as_str())
+    .fetch_optional(&mut *on)
+    .await?;
+    if other.is_none() {
+        publications::end_announcement(on, repository, commit, trigger, reason, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Whether an active trigger still wants the build.
+async fn wanted(on: &mut AnyConnection, build: &str) -> Result<bool> {
+    let row =
+        sqlx::query("SELECT id FROM triggers WHERE build = $1 AND state = 'attached' LIMIT 1")
+            .bind(build)
+            .fetch_optional(on)
+            .await?;
+    Ok(row.is_some())
+}
+
+pub(super) async fn claim(
+    on: &mut AnyConnection,
+    now_ms: i64,
+    lease_ms: i64,
+) -> Result<Option<(Trigger, Repository)>> {
+    let row = sqlx::query(
+        "UPDATE triggers SET lease_ms = $2, tries = tries + 1 WHERE id = \
+         (SELECT t.id FROM triggers t JOIN repositories r ON r.id = t.repository \
+          WHERE t.state = 'waiting' AND t.due_ms <= $1 AND t.lease_ms <= $1 \
+          AND r.state = 'active' ORDER BY t.created_ms, t.id LIMIT 1) RETURNING *",
+    )
+    .bind(now_ms)
+    .bind(lease_ms)
+    .fetch_optional(&mut *on)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let id = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+    let repository = rows::load_repository(on, &id)
+        .await?
+        .ok_or_else(|| StoreError::Stored(format!("no repository {id}")))?;
+    let trigger = Trigger {
+        id: row.try_get("id")?,
+        repository: id,
+        commit: rows::sha(&row, "commit_id")?,
+        occasion: rows::json(&row, "occasion")?,
+        trust: Trust::from_stored(&row.try_get::<String, _>("trust")?),
+        sender: PersonId(row.try_get("sender")?),
+        created_ms: row.try_get("created_ms")?,
+        tries: rows::count(&row, "tries")?.saturating_sub(1),
+    };
+    Ok(Some((trigger, repository)))
+}
+
+/// Gives the trigger its build.
+pub(super) async fn attach(
+    on: &mut AnyConnection,
+    id: &str,
+    draft: &BuildDraft,
+    now_ms: i64,
+) -> Result<()> {
+    let Some(row) = sqlx::query("SELECT * FROM triggers WHERE id = $1 AND state = 'waiting'")
+        .bind(id)
+        .fetch_optional(&mut *on)
+        .await?
+    else {
+        return Ok(());
+    };
+    let build = builds::join_or_create(on, &row, draft, now_ms).await?;
+    sqlx::query("UPDATE triggers SET state = 'attached', build = $2, error = NULL WHERE id = $1")
+        .bind(id)
+        .bind(&build)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn drop_one(on: &mut AnyConnection, id: &str, now_ms: i64) -> Result<()> {
+    let Some(row) = sqlx::query(
+        "UPDATE triggers SET state = 'ended' WHERE id = $1 AND state = 'waiting' RETURNING *",
+    )
+    .bind(id)
+    .fetch_optional(&mut *on)
+    .await?
+    else {
+        return Ok(());
+    };
+    let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+    let commit = rows::sha(&row, "commit_id")?;
+    forget_announcement(on, &repository, &commit, id, "nothing to build", now_ms).await
+}
+
+pub(super) async fn postpone(
+    on: &mut AnyConnection,
+    id: &str,
+    error: &str,
+    retry_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE triggers SET error = $2, due_ms = $3, lease_ms = 0 \
+         WHERE id = $1 AND state = 'waiting'",
+    )
+    .bind(id)
+    .bind(error)
+    .bind(retry_ms)
+    .execute(on)
+    .await?;
+    Ok(())
+}

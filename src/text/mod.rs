@@ -1,0 +1,17 @@
+//! Text for people: escaping, shortening, durations, counts, and "did you mean".
+//!
+//! The ground that everything stands on: pure functions over `&str` that never fail and know
+//! nothing of builds. Limits are in bytes or characters as their names say; nothing is ever cut
+//! inside a character.
+
+pub mod ansi;
+mod count;
+pub mod markdown;
+pub mod shorten;
+mod time;
+mod word;
+pub mod xml;
+
+pub use count::plural;
+pub use time::{DurationError, duration, parse_duration};
+pub use word::nearest;

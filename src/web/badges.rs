@@ -1,0 +1,199 @@
+//! Badges: an image, whatever is asked.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::router::Web;
+use crate::badge::{self, Badge};
+
+const KINDS: [&str; 5] = ["build", "tests", "coverage", "deploy", "release"];
+
+/// What a badge's address may ask for; anything else is ignored.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wishes {
+    branch: Option<String>,
+    job: Option<String>,
+    label: Option<String>,
+    style: Option<String>,
+    color: Option<String>,
+    #[serde(rename = "labelColor")]
+    label_color: Option<String>,
+}
+
+impl Wishes {
+    fn apply(&self, badge: &mut Badge) {
+        if let Some(label) = &self.label {
+            badge.label.clone_from(label);
+        }
+        if let Some(style) = &self.style {
+            badge.style = badge::Style::parse(style);
+        }
+        if let Some(color) = &self.color {
+            badge.color.clone_from(color);
+        }
+        if let Some(color) = &self.label_color {
+            badge.label_color = Some(color.clone());
+        }
+    }
+}
+
+/// `/badges/{owner}/{repo}/{kind}.svg` and `.json`.
+pub(super) async fn of_repository(
+    State(web): State<Web>,
+    Path((owner, repo, file)): Path<(String, String, String)>,
+    wishes: Result<Query<Wishes>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let wishes = wishes.map(|Query(wishes)| wishes).unwrap_or_default();
+    let (kind, json) = match file.rsplit_once('.') {
+        Some((kind, "json")) => (kind, true),
+        Some((kind, "svg")) => (kind, false),
+        _ => (file.as_str(), false),
+    };
+    let known = KINDS.contains(&kind);
+    let stored = if known {
+        let job = wishes.job.as_deref().unwrap_or_default();
+        web.app
+            .parts
+            .store
+            .badge(&owner, &repo, kind, wishes.branch.as_deref(), job)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::error!("failed to look up a badge: {error}");
+                None
+            })
+    } else {
+        None
+    };
+    // What is not public looks like what does not exist.
+    let mut badge = match stored.filter(|stored| !stored.private) {
+        Some(stored) => {
+            let mut badge = badge::unknown(kind);
+            badge.message = stored.value.message;
+            badge.color = stored.value.color;
+            wishes.apply(&mut badge);
+            badge
+        }
+        None => {
+            let mut badge = badge::unknown(if known { kind } else { "badge" });
+            let label = Wishes {
+                label: wishes.label,
+                style: wishes.style,
+                label_color: wishes.label_color,
+                ..Wishes::default()
+            };
+            label.apply(&mut badge);
+            badge
+        }
+    };
+    limit(&mut badge);
+    answer(&badge, json, &headers)
+}
+
+/// `/badges/static/{label}/{message}/{color}.svg`.
+pub(super) async fn fixed(
+    Path((label, message, color)): Path<(String, String, String)>,
+    wishes: Result<Query<Wishes>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let mut badge = badge::unknown(&label);
+    badge.message = message;
+    let color = color.strip_suffix(".svg").unwrap_or(&color);
+    color.clone_into(&mut badge.color);
+    if let Ok(Query(wishes)) = wishes {
+        wishes.apply(&mut badge);
+    }
+    limit(&mut badge);
+    answer(&badge, false, &headers)
+}
+
+/// Texts in an address are a stranger's: nobody reads more than this.
+fn limit(badge: &mut Badge) {
+    const MOST: usize = 200;
+    for text in [&mut badge.label, &mut badge.message] {
+        if let Some((end, _)) = text.char_indices().nth(MOST) {
+            text.truncate(end);
+        }
+    }
+}
+
+fn answer(badge: &Badge, json: bool, headers: &HeaderMap) -> Response {
+    let (body, content_type) = if json {
+        (badge::shields_json(badge).to_string(), "application/json")
+    } else {
+        (badge::render(badge), "image/svg+xml; charset=utf-8")
+    };
+    let tag = etag(&body);
+    let mut response = if is_known(headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(CONTENT_TYPE, content_type)], body).into_response()
+    };
+    let headers = response.headers_mut();
+    // GitHub's image proxy keeps a year what does not say otherwise.
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, max-age=0"),
+    );
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; img-src data:; style-src 'unsafe-inline'"),
+    );
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    response
+}
+
+/// A strong tag: the hash of the bytes.
+fn etag(body: &str) -> String {
+    let hash = Sha256::digest(body.as_bytes());
+    let hex: String = hash
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("\"{hex}\"")
+}
+
+/// Whether the client has it: a list of tags, weak or strong, or `*` (RFC 9110, 13.1.2).
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+        value.to_str().is_ok_and(|list| {
+            list.split(',')
+                .map(str::trim)
+                .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use axum::http::header::IF_NONE_MATCH;
+
+    use super::is_known;
+
+    fn known(header: &'static str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, header.parse().unwrap());
+        is_known(&headers, "\"a1\"")
+    }
+
+    #[test]
+    fn lists_weak_tags_and_the_star_are_understood() {
+        assert!(known("\"a1\""));
+        assert!(known("W/\"a1\""));
+        assert!(known("\"b2\", \"a1\""));
+        assert!(known("*"));
+        assert!(!known("\"b2\""));
+        assert!(!known("a1"));
+    }
+}

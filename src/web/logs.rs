@@ -1,0 +1,117 @@
+//! Raw logs.
+
+use axum::extract::{Path, Query, State};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::error::Error;
+use super::pages::{job_of, visible_build};
+use super::router::Web;
+use crate::domain::{BuildView, Job};
+use crate::ports::{Kind, LogKey, PortError};
+
+/// The most that one answer carries, in bytes; the rest is there by `Range`.
+const SLICE: usize = 16 * 1024 * 1024;
+
+#[derive(Deserialize)]
+pub(super) struct Wishes {
+    step: Option<u32>,
+}
+
+/// The log of a job's newest attempt.
+pub(super) fn key_of(view: &BuildView, job: &Job) -> LogKey {
+    LogKey {
+        build: view.build.id.as_str().to_owned(),
+        job: job.key.clone(),
+        attempt: job.attempt,
+    }
+}
+
+/// `…/log.txt`: whole, by `Range`, or one step.
+pub(super) async fn raw(
+    State(web): State<Web>,
+    Path((owner, repo, number, job)): Path<(String, String, String, String)>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let view = visible_build(&web, &owner, &repo, &number).await?;
+    let key = key_of(&view, job_of(&view, &job)?);
+    let logs = &web.app.parts.logs;
+    let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
+    if let Some(step) = wishes.step {
+        let bytes = logs.read_step(&key, step, SLICE).await.map_err(missing)?;
+        return Ok(([plain], bytes).into_response());
+    }
+    let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
+    let total = logs.read(&key, 0, 0).await.map_err(missing)?.total;
+    let Some((start, end)) = range.and_then(|range| parse_range(range, total)) else {
+        if range.is_some_and(|range| range.starts_with("bytes=")) {
+            let header = [(CONTENT_RANGE, format!("bytes */{total}"))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, header).into_response());
+        }
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < total {
+            let slice = logs
+                .read(&key, bytes.len() as u64, SLICE)
+                .await
+                .map_err(missing)?;
+            if slice.bytes.is_empty() {
+                break;
+            }
+            bytes.extend(slice.bytes);
+        }
+        return Ok(([plain, (ACCEPT_RANGES, "bytes")], bytes).into_response());
+    };
+    let length = usize::try_from(end - start + 1).unwrap_or(SLICE).min(SLICE);
+    let slice = logs.read(&key, start, length).await.map_err(missing)?;
+    let last = start + (slice.bytes.len() as u64).saturating_sub(1);
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (CONTENT_RANGE, format!("bytes {start}-{last}/{total}")),
+    ];
+    Ok((StatusCode::PARTIAL_CONTENT, headers, slice.bytes).into_response())
+}
+
+pub(super) fn missing(error: PortError) -> Error {
+    match error.kind {
+        Kind::Gone => Error::NotFound,
+        _ => error.into(),
+    }
+}
+
+/// One range of bytes (RFC 9110, 14.1.2): first and last byte. Several ranges are not served.
+fn parse_range(header: &str, total: u64) -> Option<(u64, u64)> {
+    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
+    let (start, end) = if first.is_empty() {
+        let suffix: u64 = last.parse().ok()?;
+        (total.checked_sub(suffix.min(total))?, total.checked_sub(1)?)
+    } else {
+        let start: u64 = first.parse().ok()?;
+        let end = match last {
+            "" => total.checked_sub(1)?,
+            last => last.parse::<u64>().ok()?.min(total.checked_sub(1)?),
+        };
+        (start, end)
+    };
+    (start <= end && start < total).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_range;
+
+    #[test]
+    fn ranges_are_read_as_the_rfc_says() {
+        assert_eq!(parse_range("bytes=0-9", 100), Some((0, 9)));
+        assert_eq!(parse_range("bytes=90-", 100), Some((90, 99)));
+        assert_eq!(parse_range("bytes=-5", 100), Some((95, 99)));
+        assert_eq!(parse_range("bytes=-500", 100), Some((0, 99)));
+        assert_eq!(parse_range("bytes=50-500", 100), Some((50, 99)));
+        assert_eq!(parse_range("bytes=100-", 100), None);
+        assert_eq!(parse_range("bytes=9-1", 100), None);
+        assert_eq!(parse_range("bytes=0-0", 0), None);
+        assert_eq!(parse_range("lines=0-9", 100), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! HTTP: the webhook, badges, pages, logs, health.
+//!
+//! Handlers translate between HTTP and the use cases; they decide nothing. They must not know the
+//! insides of adapters. Errors become a status once, in [`error`]; what is not public does not
+//! exist here (404), and a badge of it looks like that of a repository that does not exist.
+
+mod badges;
+mod error;
+mod health;
+mod logs;
+mod pages;
+mod router;
+mod view;
+mod webhook;
+
+pub use error::Error;
+pub use router::{Verify, Web, metrics_router, router};

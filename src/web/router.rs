@@ -1,0 +1,92 @@
+//! Every route, in one list.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::{badges, health, logs, pages, webhook};
+use crate::app::App;
+
+/// Checks a delivery's signature: the raw body and the header's value.
+pub type Verify = Arc<dyn Fn(&[u8], &str) -> bool + Send + Sync>;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Web {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// Checks signatures; `None` while there are no credentials.
+    pub verify: Option<Verify>,
+    /// Whether new work is taken.
+    pub ready: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for Web {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Web").finish_non_exhaustive()
+    }
+}
+
+/// The public listener.
+pub fn router(web: Web) -> Router {
+    Router::new()
+        .route("/", get(pages::overview))
+        .route("/assets/herald.css", get(pages::stylesheet))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/webhooks/github", post(webhook::receive))
+        .route(
+            "/badges/static/{label}/{message}/{color}",
+            get(badges::fixed),
+        )
+        .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository))
+        .route("/repos/{owner}/{repo}", get(pages::repository))
+        .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",
+            get(pages::job),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log.txt",
+            get(logs::raw),
+        )
+        .fallback(pages::not_found)
+        .layer(middleware::from_fn(guard))
+        .with_state(web)
+}
+
+/// The listener for operators.
+pub fn metrics_router(web: Web) -> Router {
+    Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .with_state(web)
+}
+
+/// Headers that keep a page from doing anything that we did not write: no script, no other
+/// origin, no frame. A handler's own policy stays.
+async fn guard(request: Request, next: Next) -> Response {
+    const POLICY: HeaderValue = HeaderValue::from_static(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+         frame-ancestors 'none'; base-uri 'none'",
+    );
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut put = |name: HeaderName, value: HeaderValue| {
+        headers.entry(name).or_insert(value);
+    };
+    put(CONTENT_SECURITY_POLICY, POLICY);
+    put(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    put(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}

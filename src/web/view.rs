@@ -1,0 +1,309 @@
+//! Rows of pages: domain values as people read them.
+
+use std::time::Duration;
+
+use crate::domain::{
+    Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
+};
+use crate::report::{Outcome, Report};
+use crate::text;
+
+/// Tests on the page of a build.
+const TESTS: usize = 500;
+
+/// A time for people: relative, with the exact one at hand.
+#[derive(Debug, Clone)]
+pub(super) struct Moment {
+    pub(super) relative: String,
+    pub(super) exact: String,
+}
+
+impl Moment {
+    fn new(ms: i64, now_ms: i64) -> Self {
+        let ago = u64::try_from((now_ms - ms) / 1000).unwrap_or(0);
+        let relative = match ago {
+            0..60 => "just now".to_owned(),
+            60..3_600 => format!("{} ago", text::plural(ago / 60, "minute")),
+            3_600..86_400 => format!("{} ago", text::plural(ago / 3_600, "hour")),
+            _ => format!("{} ago", text::plural(ago / 86_400, "day")),
+        };
+        let exact = chrono::DateTime::from_timestamp_millis(ms)
+            .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+            .unwrap_or_default();
+        Self { relative, exact }
+    }
+}
+
+/// A state or conclusion: the word, and the class that colours it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    pub(super) word: &'static str,
+    pub(super) class: &'static str,
+}
+
+fn mark(state: State, conclusion: Option<Conclusion>) -> Mark {
+    let (word, class) = match (state, conclusion) {
+        (_, Some(Conclusion::Success)) => ("passed", "good"),
+        (_, Some(Conclusion::Failure)) => ("failed", "bad"),
+        (_, Some(Conclusion::TimedOut)) => ("timed out", "bad"),
+        (_, Some(Conclusion::Cancelled)) => ("cancelled", "dull"),
+        (_, Some(Conclusion::ActionRequired)) => ("needs approval", "wait"),
+        (_, Some(Conclusion::Skipped)) => ("skipped", "dull"),
+        (_, Some(Conclusion::Neutral)) => ("nothing to do", "dull"),
+        (State::Running, None) => ("running", "wait"),
+        (State::Blocked, None) => ("waits for other jobs", "dull"),
+        (_, None) => ("queued", "dull"),
+    };
+    Mark { word, class }
+}
+
+fn took(start_ms: Option<i64>, end_ms: Option<i64>) -> String {
+    match (start_ms, end_ms) {
+        (Some(start), Some(end)) => {
+            let ms = u64::try_from(end - start).unwrap_or(0);
+            text::duration(Duration::from_millis(ms))
+        }
+        _ => String::new(),
+    }
+}
+
+/// A build.
+#[derive(Debug)]
+pub(super) struct BuildRow {
+    pub(super) number: i64,
+    pub(super) mark: Mark,
+    pub(super) title: String,
+    pub(super) what: String,
+    pub(super) commit: String,
+    pub(super) short: String,
+    pub(super) attempt: u32,
+    pub(super) created: Moment,
+    pub(super) took: String,
+}
+
+impl BuildRow {
+    pub(super) fn new(build: &Build, view: Option<&BuildView>, now_ms: i64) -> Self {
+        let what = match &build.occasion {
+            Occasion::PullRequest { pull } => {
+                format!("pull request #{} ({})", pull.number, pull.head_ref)
+            }
+            Occasion::Push { branch, .. } => format!("push to {branch}"),
+            Occasion::Tag { tag } => format!("tag {tag}"),
+        };
+        let title = match (&build.plan.verdict, view) {
+            (Some((title, _)), _) => title.clone(),
+            (None, Some(view)) => match view.jobs.as_slice() {
+                [job] => job
+                    .result
+                    .as_ref()
+                    .map_or_else(String::new, |result| result.title.clone()),
+                _ => build.reason.clone().unwrap_or_default(),
+            },
+            (None, None) => build.reason.clone().unwrap_or_default(),
+        };
+        Self {
+            number: build.number,
+            mark: mark(build.state, build.conclusion),
+            title,
+            what,
+            commit: build.commit.to_string(),
+            short: build.commit.short().to_owned(),
+            attempt: build.attempt,
+            created: Moment::new(build.created_ms, now_ms),
+            took: took(build.started_ms, build.finished_ms),
+        }
+    }
+}
+
+/// A job in the table of a build.
+#[derive(Debug)]
+pub(super) struct JobRow {
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) mark: Mark,
+    pub(super) title: String,
+    pub(super) took: String,
+    pub(super) attempt: u32,
+    pub(super) steps: Vec<StepRow>,
+}
+
+impl JobRow {
+    pub(super) fn new(job: &Job) -> Self {
+        Self {
+            key: job.key.clone(),
+            name: job.name.clone(),
+            mark: mark(job.state, job.conclusion),
+            title: job
+                .result
+                .as_ref()
+                .map_or_else(String::new, |result| result.title.clone()),
+            took: took(job.started_ms, job.finished_ms),
+            attempt: job.attempt,
+            steps: job.steps.iter().map(StepRow::new).collect(),
+        }
+    }
+}
+
+/// The head of a job's page.
+pub(super) type JobPage = JobRow;
+
+/// A step.
+#[derive(Debug)]
+pub(super) struct StepRow {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) phase: String,
+    pub(super) mark: Mark,
+    pub(super) exit: String,
+    pub(super) took: String,
+}
+
+impl StepRow {
+    pub(super) fn new(step: &StepRecord) -> Self {
+        let (word, class) = match step.state {
+            StepState::Waiting => ("waiting", "dull"),
+            StepState::Running => ("running", "wait"),
+            StepState::Passed => ("passed", "good"),
+            StepState::Failed if step.tolerated => ("failed, passed over", "dull"),
+            StepState::Failed => ("failed", "bad"),
+            StepState::TimedOut => ("timed out", "bad"),
+            StepState::Cancelled => ("cancelled", "dull"),
+            StepState::Skipped => ("skipped", "dull"),
+        };
+        Self {
+            index: step.index,
+            name: step.name.clone(),
+            phase: step.phase.clone(),
+            mark: Mark { word, class },
+            exit: step.exit.clone().unwrap_or_default(),
+            took: step
+                .duration_ms
+                .map(|ms| text::duration(Duration::from_millis(ms)))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// A test.
+#[derive(Debug)]
+pub(super) struct TestRow {
+    pub(super) mark: Mark,
+    pub(super) name: String,
+    pub(super) class: String,
+    pub(super) place: String,
+    pub(super) message: String,
+    pub(super) details: String,
+    pub(super) took: String,
+}
+
+/// The tests of a build, what failed first, and how many are left out.
+pub(super) fn tests(report: &Report) -> (Vec<TestRow>, usize) {
+    let rank = |outcome: Outcome| match outcome {
+        Outcome::Failed => 0,
+        Outcome::Error => 1,
+        Outcome::Skipped => 2,
+        Outcome::Passed => 3,
+    };
+    let mut order: Vec<_> = report.tests.iter().collect();
+    order.sort_by_key(|test| rank(test.outcome));
+    let rows: Vec<TestRow> = order
+        .iter()
+        .take(TESTS)
+        .map(|test| {
+            let (word, class) = match test.outcome {
+                Outcome::Passed if test.flaky => ("flaky", "wait"),
+                Outcome::Passed => ("passed", "good"),
+                Outcome::Failed => ("failed", "bad"),
+                Outcome::Error => ("error", "bad"),
+                Outcome::Skipped => ("skipped", "dull"),
+            };
+            let failed = matches!(test.outcome, Outcome::Failed | Outcome::Error);
+            let details = test
+                .details
+                .as_deref()
+                .filter(|_| failed)
+                .unwrap_or_default();
+            TestRow {
+                mark: Mark { word, class },
+                name: test.name.clone(),
+                class: test.class.clone().unwrap_or_default(),
+                place: test.location.as_ref().map_or_else(String::new, |place| {
+                    format!("{}:{}", place.path, place.line)
+                }),
+                message: text::ansi::strip(test.message.as_deref().unwrap_or_default())
+                    .into_owned(),
+                details: crate::feedback::without_locals(&text::ansi::strip(details), false),
+                took: test
+                    .duration_seconds
+                    .map(|seconds| format!("{seconds:.3} s"))
+                    .unwrap_or_default(),
+            }
+        })
+        .collect();
+    let left = report.tests.len() - rows.len();
+    (rows, left)
+}
+
+/// Coverage over a build.
+#[derive(Debug)]
+pub(super) struct CoverageRow {
+    pub(super) percent: String,
+    pub(super) covered: u64,
+    pub(super) total: u64,
+    pub(super) patch: Option<(u64, u64)>,
+    pub(super) unresolved: usize,
+}
+
+/// Coverage, if a report has any.
+pub(super) fn coverage(view: &BuildView, report: &Report) -> Option<CoverageRow> {
+    let coverage = report.coverage.as_ref()?;
+    let lines = coverage.lines();
+    (lines.total > 0).then(|| CoverageRow {
+        percent: crate::badge::coverage(lines.covered, lines.total).0,
+        covered: lines.covered,
+        total: lines.total,
+        patch: view
+            .patch()
+            .filter(|patch| patch.total > 0)
+            .map(|patch| (patch.covered, patch.total)),
+        unresolved: coverage
+            .files
+            .iter()
+            .filter(|file| file.resolved.is_none())
+            .count(),
+    })
+}
+
+/// Why the build is red or did not run.
+pub(super) fn reasons(view: &BuildView) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(reason) = &view.build.reason {
+        reasons.push(reason.clone());
+    }
+    for job in &view.jobs {
+        let Some(result) = &job.result else { continue };
+        for failure in &result.failures {
+            if let JobFailure::Step { text } | JobFailure::Report { text } = failure {
+                reasons.push(format!("{}: {text}", job.key));
+            }
+        }
+        reasons.extend(
+            result
+                .notes
+                .iter()
+                .map(|note| format!("{}: {note}", job.key)),
+        );
+    }
+    reasons
+}
+
+/// What is wrong with the specification.
+pub(super) fn problems(view: &BuildView) -> Vec<String> {
+    let path = view.build.plan.path.as_deref().unwrap_or_default();
+    view.build
+        .plan
+        .problems
+        .iter()
+        .map(|problem| format!("{path}:{}:{}: {problem}", problem.line, problem.column))
+        .collect()
+}

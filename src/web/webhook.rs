@@ -1,0 +1,74 @@
+//! Taking in webhook deliveries.
+
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::error::Error;
+use super::router::Web;
+use crate::app::Received;
+
+/// GitHub sends no payload over 25 MB ("Webhook events and payloads").
+const BODY_MAX: usize = 25 * 1024 * 1024;
+
+/// Answers 202 once the delivery is durable. The signature is checked over the raw bytes before
+/// anything of them is parsed.
+pub(super) async fn receive(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Error> {
+    let Some(verify) = &web.verify else {
+        return Err(Error::Unavailable("no GitHub credentials; see /setup"));
+    };
+    if !web.ready.load(Ordering::Relaxed) {
+        return Err(Error::Unavailable("shutting down"));
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let announced = text(CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BODY_MAX) {
+        return Err(Error::TooLarge);
+    }
+    // Without a signature there is nothing to read.
+    let signature = text("X-Hub-Signature-256").ok_or(Error::Unsigned)?;
+    let bytes = match Limited::new(body, BODY_MAX).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(Error::TooLarge),
+        Err(_) => return Err(Error::Bad("the body ended early".to_owned())),
+    };
+    if !verify(&bytes, signature) {
+        return Err(Error::Unsigned);
+    }
+    let guid = text("X-GitHub-Delivery")
+        .filter(|guid| !guid.is_empty() && guid.len() <= 100)
+        .ok_or_else(|| Error::Bad("the header X-GitHub-Delivery is missing".to_owned()))?;
+    let event = text("X-GitHub-Event")
+        .filter(|event| !event.is_empty() && event.len() <= 100)
+        .ok_or_else(|| Error::Bad("the header X-GitHub-Event is missing".to_owned()))?;
+    let body = std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|body| body.trim_start().starts_with('{'))
+        .filter(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok())
+        .ok_or_else(|| {
+            Error::Bad(
+                "the body is no JSON object; set the webhook's content type to application/json"
+                    .to_owned(),
+            )
+        })?;
+    let received = Received {
+        guid: guid.to_owned(),
+        event: event.to_owned(),
+        body: body.to_owned(),
+    };
+    match web.app.receive(received).await {
+        Ok(_) => Ok(StatusCode::ACCEPTED),
+        Err(error) => {
+            tracing::error!("failed to keep a delivery: {error}");
+            Err(Error::Unavailable("the delivery could not be kept"))
+        }
+    }
+}
