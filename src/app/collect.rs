@@ -1,6 +1,6 @@
 //! The reports of a job: read as they arrive, placed when all are there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -18,8 +18,30 @@ use crate::report::{Collector, Diff, Index, Limits, Report};
 pub struct Reports {
     collector: Collector,
     tracked: HashMap<String, String>,
+    declared: Declared,
+    /// Paths that were found in the usual places.
+    guessed: HashSet<String>,
     test_files: usize,
     coverage_files: usize,
+}
+
+/// Whether a job says where its reports are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Test reports.
+    pub tests: bool,
+    /// Coverage reports.
+    pub coverage: bool,
+}
+
+impl Declared {
+    /// As the job's specification has it.
+    pub fn by(reports: &crate::spec::Reports) -> Self {
+        Self {
+            tests: reports.tests.is_some(),
+            coverage: reports.coverage.is_some(),
+        }
+    }
 }
 
 /// What the reports of a job say.
@@ -38,9 +60,12 @@ pub struct Gathered {
 }
 
 impl Reports {
-    /// Expects reports of a commit with these files.
-    pub fn new(tree: &[TreeEntry]) -> Self {
+    /// Expects reports of a commit with these files. `declared`: whether somebody said where test
+    /// and coverage reports are; a file of the usual places may be something else.
+    pub fn new(tree: &[TreeEntry], declared: Declared) -> Self {
         Self {
+            declared,
+            guessed: HashSet::new(),
             collector: Collector::new(Limits::default()),
             tracked: tree
                 .iter()
@@ -64,10 +89,19 @@ impl Reports {
         {
             return Ok(());
         }
-        match kind {
-            CollectKind::Tests => self.test_files += 1,
-            CollectKind::Coverage => self.coverage_files += 1,
+        let declared = match kind {
+            CollectKind::Tests => {
+                self.test_files += 1;
+                self.declared.tests
+            }
+            CollectKind::Coverage => {
+                self.coverage_files += 1;
+                self.declared.coverage
+            }
             CollectKind::Artifact => return Ok(()),
+        };
+        if !declared {
+            self.guessed.insert(path.to_owned());
         }
         let file = File::open(stored).map_err(unreadable)?;
         self.collector.read(path, BufReader::new(file));
@@ -78,6 +112,11 @@ impl Reports {
     /// the change adds, as a unified diff.
     pub fn finish(self, diff: Option<&str>) -> Gathered {
         let mut report = self.collector.finish();
+        let guessed = self.guessed;
+        // What is no report at all, in a place where nobody said that there is one.
+        report
+            .files
+            .retain(|file| file.format.is_some() || !guessed.contains(&file.path));
         let index = Index::new(self.tracked.into_keys());
         report.locate(&index);
         let diff = diff.map(Diff::parse);

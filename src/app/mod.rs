@@ -17,7 +17,7 @@ mod send;
 mod state;
 mod work;
 
-pub use collect::{Gathered, Reports};
+pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
 pub use order::{Surroundings, environment, job_order};
 pub use run::carry_out;

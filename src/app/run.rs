@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::collect::Reports;
+use super::collect::{Declared, Reports};
 use super::order::{Surroundings, environment, job_order};
 use super::state::App;
 use crate::domain::verdict::{Ending, Facts, verdict};
@@ -178,7 +178,7 @@ impl App {
             running,
             log,
             steps,
-            reports: Reports::new(&tree),
+            reports: Reports::new(&tree, Declared::by(&claim.job.order.reports)),
             notes: Vec::new(),
             cancelled: None,
             started_ms: self.now_ms(),
@@ -361,7 +361,7 @@ impl Attempt<'_> {
                 record.state = StepState::Skipped;
             }
         }
-        let reports = std::mem::replace(&mut self.reports, Reports::new(&[]));
+        let reports = std::mem::replace(&mut self.reports, Reports::new(&[], Declared::default()));
         let gathered = reports.finish(diff);
         let duration =
             Duration::from_millis(u64::try_from(self.app.now_ms() - self.started_ms).unwrap_or(0));

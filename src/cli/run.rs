@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::arguments::{ReportFormat, RunEvent, RunExecutor, RunFlags};
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, check, runtime, view, wrong};
-use crate::app::{Reports, Surroundings, carry_out, environment, job_order};
+use crate::app::{Declared, Reports, Surroundings, carry_out, environment, job_order};
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
     BuildId, BuildView, Conclusion, Job, JobFailure, JobId, JobResult, Preparation, State,
@@ -307,7 +307,7 @@ impl Local<'_> {
                 "{DIM}image is ignored: steps run on this machine{PLAIN}"
             ));
         }
-        let mut reports = Reports::new(&self.checkout.tracked);
+        let mut reports = Reports::new(&self.checkout.tracked, Declared::by(&job.reports));
         let mut trouble = None;
         let (end, steps) = carry_out(running, steps, |event, steps| {
             self.show(event, steps);

@@ -121,6 +121,7 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
         path,
         status: response.status().as_u16(),
     });
+    github.changed();
     response
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::sync::watch;
 
 use super::faults::Fault;
 use crate::domain::Secret;
@@ -175,6 +176,7 @@ impl State {
 pub struct GitHub {
     state: Arc<Mutex<State>>,
     app: Arc<Registered>,
+    changes: watch::Sender<u64>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -219,6 +221,7 @@ impl GitHub {
                 public_key: pair.public_key().as_ref().to_vec(),
                 webhook_secret: Secret::new(uuid::Uuid::new_v4().simple().to_string()),
             }),
+            changes: watch::Sender::new(0),
             clock,
         })
     }
@@ -226,6 +229,26 @@ impl GitHub {
     /// The state, locked: look, and let go.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request was answered.
+    pub(super) fn changed(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Waits until the state is as wished; it is looked at after every request.
+    pub async fn until(&self, wish: impl Fn(&State) -> bool) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            if wish(&self.state()) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The App's private key, PEM.

@@ -34,7 +34,7 @@ pub(super) struct Case {
 /// The tests of a job, growing case by case.
 #[derive(Debug, Default)]
 pub(super) struct Tests {
-    tests: Vec<Test>,
+    all: Vec<Test>,
     known: HashMap<String, usize>,
     /// Bytes of messages and details that are kept already.
     kept: usize,
@@ -51,32 +51,16 @@ impl Tests {
         }
         let id = test_id(&case.suite, case.class.as_deref(), &case.name);
         let known = self.known.get(&id).copied();
-        if known.is_none() && self.tests.len() >= limits.tests {
+        if known.is_none() && self.all.len() >= limits.tests {
             self.left_out += 1;
             return;
         }
         let test = self.test(id, case, limits);
-        match known.and_then(|at| self.tests.get_mut(at)) {
-            Some(before) => {
-                let both_red = before.outcome.is_red() && test.outcome.is_red();
-                let (details, other) = if test.outcome.severity() > before.outcome.severity() {
-                    (test.details.clone(), before.details.take())
-                } else {
-                    (before.details.take(), test.details.clone())
-                };
-                before.absorb(test);
-                before.details = match (details, other) {
-                    (Some(one), Some(other)) if both_red && before.runs <= 16 && one != other => {
-                        Some(short(&format!("{one}\n\n{other}"), limits.details))
-                    }
-                    (one, other) if both_red => one.or(other),
-                    (one, _) => one,
-                };
-            }
-            None => {
-                self.known.insert(test.id.clone(), self.tests.len());
-                self.tests.push(test);
-            }
+        if let Some(before) = known.and_then(|at| self.all.get_mut(at)) {
+            join(before, test, limits);
+        } else {
+            self.known.insert(test.id.clone(), self.all.len());
+            self.all.push(test);
         }
     }
 
@@ -111,8 +95,27 @@ impl Tests {
 
     /// All of them, in the order in which they were first seen.
     pub(super) fn into_tests(self) -> Vec<Test> {
-        self.tests
+        self.all
     }
+}
+
+/// Takes in one more run of a test; several failures have all their texts.
+fn join(before: &mut Test, test: Test, limits: &Limits) {
+    let both_red = before.outcome.is_red() && test.outcome.is_red();
+    if !both_red {
+        return before.absorb(test);
+    }
+    let (mut details, mut other) = (before.details.take(), test.details.clone());
+    if test.outcome.severity() > before.outcome.severity() {
+        std::mem::swap(&mut details, &mut other);
+    }
+    before.absorb(test);
+    before.details = match (details, other) {
+        (Some(one), Some(other)) if before.runs <= 16 && one != other => {
+            Some(short(&format!("{one}\n\n{other}"), limits.details))
+        }
+        (one, other) => one.or(other),
+    };
 }
 
 fn named(name: &str, limits: &Limits) -> String {

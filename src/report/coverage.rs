@@ -258,15 +258,12 @@ impl Coverage {
             known.entry(owned(file.key())).or_insert(at);
         }
         for file in &other.files {
-            match known
-                .get(&owned(file.key()))
-                .and_then(|at| self.files.get_mut(*at))
-            {
-                Some(before) => before.merge(file),
-                None => {
-                    known.insert(owned(file.key()), self.files.len());
-                    self.files.push(file.clone());
-                }
+            let key = owned(file.key());
+            if let Some(before) = known.get(&key).and_then(|at| self.files.get_mut(*at)) {
+                before.merge(file);
+            } else {
+                known.insert(key, self.files.len());
+                self.files.push(file.clone());
             }
         }
         self.declared = match (self.declared, other.declared) {
@@ -294,3 +291,7 @@ impl Coverage {
 fn owned((path, sources): (&str, &[String])) -> (String, Vec<String>) {
     (path.to_owned(), sources.to_vec())
 }
+
+#[cfg(test)]
+#[path = "coverage_tests.rs"]
+mod tests;

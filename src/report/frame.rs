@@ -3,8 +3,6 @@
 //! Recognised by how languages write stack frames, without regard to which tool wrote the
 //! report. Whether a place is a file of the repository is not decided here.
 
-use std::borrow::Cow;
-
 use crate::text::ansi;
 
 /// Lines of a text that are looked at, from each end.
@@ -48,7 +46,7 @@ pub(super) fn frames(text: &str) -> Vec<Frame> {
     python
 }
 
-fn lines<'a>(text: &'a Cow<'_, str>) -> impl Iterator<Item = &'a str> {
+fn lines(text: &str) -> impl Iterator<Item = &str> {
     let count = text.lines().count();
     text.lines()
         .enumerate()

@@ -1,7 +1,7 @@
 //! JUnit XML in its dialects.
 //!
-//! There is no specification; the shapes are those that pytest, Surefire, Gradle, GoogleTest,
-//! Catch2, doctest, jest-junit, mocha, Playwright, nextest, PHPUnit, RSpec, CTest, Bazel and
+//! There is no specification; the shapes are those that pytest, Surefire, Gradle, googletest,
+//! Catch2, doctest, jest-junit, mocha, Playwright, nextest, phpunit, rspec, ctest, Bazel and
 //! their kin write. Test cases count wherever they are; declared totals are not believed.
 
 use std::borrow::Cow;
@@ -238,7 +238,7 @@ impl<F: FnMut(Case)> JUnit<F> {
         let said = get(&["result", "status"])
             .unwrap_or_default()
             .to_lowercase();
-        // `status` of GoogleTest and CTest, `result` of GoogleTest; `completed` says nothing.
+        // `status` of googletest and CTest, `result` of googletest; `completed` says nothing.
         let status = match said.as_str() {
             "skipped" | "suppressed" | "notrun" | "disabled" | "ignored" | "pending" => {
                 Some(Outcome::Skipped)
@@ -398,3 +398,7 @@ fn place(tag: &Tag<'_>, files: &[&str], lines: &[&str]) -> Option<Place> {
         .find_map(|key| tag.get(key)?.trim().parse().ok());
     Some(Place { path, line })
 }
+
+#[cfg(test)]
+#[path = "junit_tests.rs"]
+mod tests;

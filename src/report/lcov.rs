@@ -82,10 +82,10 @@ pub(super) fn read(mut source: Source<&mut dyn Read>, found: &mut Found<'_>) {
         if ended {
             break;
         }
-        if let Some(problem) = record.take(text, &mut lines) {
-            if found.notes.len() < 20 {
-                found.notes.push(Diagnostic::warning(at, problem));
-            }
+        if let Some(problem) = record.take(text, &mut lines)
+            && found.notes.len() < 20
+        {
+            found.notes.push(Diagnostic::warning(at, problem));
         }
     }
     if let Some(text) = source.interruption() {

@@ -315,15 +315,14 @@ impl Report {
         for report in reports {
             all.files.extend_from_slice(&report.files);
             for test in &report.tests {
-                match known
+                let before = known
                     .get(test.id.as_str())
-                    .and_then(|at| all.tests.get_mut(*at))
-                {
-                    Some(before) => before.absorb(test.clone()),
-                    None => {
-                        known.insert(&test.id, all.tests.len());
-                        all.tests.push(test.clone());
-                    }
+                    .and_then(|at| all.tests.get_mut(*at));
+                if let Some(before) = before {
+                    before.absorb(test.clone());
+                } else {
+                    known.insert(&test.id, all.tests.len());
+                    all.tests.push(test.clone());
                 }
             }
             if let Some(coverage) = &report.coverage {

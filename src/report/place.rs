@@ -73,13 +73,13 @@ fn whole(place: &Place, index: &Index) -> Option<Location> {
     at(index.resolve(&place.path)?, place.line.unwrap_or(1))
 }
 
-fn innermost(test: &Test, text: &str, index: &Index) -> Option<Location> {
+fn innermost(owner: &Test, text: &str, index: &Index) -> Option<Location> {
     let frames = frame::frames(text);
     let find = |foreign: bool| {
         frames
             .iter()
             .filter(|frame| is_foreign(&frame.path) == foreign)
-            .find_map(|frame| at(file_of(frame, test, index)?, frame.line))
+            .find_map(|frame| at(file_of(frame, owner, index)?, frame.line))
     };
     find(false).or_else(|| find(true))
 }
@@ -93,7 +93,12 @@ fn is_foreign(path: &str) -> bool {
 
 fn file_of<'a>(frame: &Frame, test: &Test, index: &'a Index) -> Option<&'a str> {
     // Go says the name of the file alone; its folder is the package.
-    if frame.path.ends_with(".go") && !frame.path.contains('/') {
+    if frame
+        .path
+        .rsplit_once('.')
+        .is_some_and(|(_, extension)| extension == "go")
+        && !frame.path.contains('/')
+    {
         let packages = test.class.iter().chain(test.suite.iter().rev());
         let found = packages.into_iter().find_map(|package| {
             let file = index.resolve(&format!("{package}/{}", frame.path))?;
@@ -158,3 +163,7 @@ fn resolved(file: &FileCoverage, index: &Index) -> Option<String> {
         .or_else(|| index.resolve(&file.path))
         .map(str::to_owned)
 }
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

@@ -364,7 +364,7 @@ fn pass_over<R: Read>(source: &mut Source<R>, notes: &mut Vec<Diagnostic>) -> io
     }
 }
 
-fn pass_behind<R: Read>(source: &mut Source<R>, mark: &[u8; 3]) -> io::Result<()> {
+fn pass_behind<R: Read>(source: &mut Source<R>, mark: &[u8]) -> io::Result<()> {
     loop {
         let text = source.peek(3)?;
         let found = memchr::memmem::find(text, mark);
@@ -493,3 +493,7 @@ pub(super) fn root(text: &str) -> Option<Root<'_>> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "xml_tests.rs"]
+mod tests;

@@ -214,6 +214,7 @@ impl Server {
     /// When a listener fails.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         info!("listening on http://{}", self.public.local_addr()?);
+        info!("metrics on http://{}", self.metrics.local_addr()?);
         if !self.configured {
             warn!(
                 "no GitHub credentials: set HERALD_GITHUB_APP_ID, HERALD_GITHUB_PRIVATE_KEY and \

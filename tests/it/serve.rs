@@ -1,0 +1,724 @@
+//! The real program: `herald serve` as a process, against a simulated GitHub on loopback with a
+//! real git repository, building with the real executor.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use herald::demo::{Check, GitHub, Project, State, delivery_headers};
+use herald::wire::SystemClock;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+/// How long anything may take before the test says what it waited for.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A switch of `tests/run --all`: what it names is there, or the test fails.
+fn switch(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The simulated GitHub with one repository, and a working copy to commit in.
+struct Forge {
+    github: GitHub,
+    url: String,
+    project: Project,
+    tree: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Forge {
+    async fn new(private: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        let bare = dir.path().join("project.git");
+        std::fs::create_dir(&tree).unwrap();
+        let init = ["init", "-q", "--bare", "-b", "main", bare.to_str().unwrap()];
+        git(&tree, &init);
+        git(&tree, &["init", "-q", "-b", "main", "."]);
+        git(&tree, &["remote", "add", "origin", bare.to_str().unwrap()]);
+        let github = GitHub::new(Arc::new(SystemClock)).unwrap();
+        let project = github.add_project("octo", "project", private, &bare);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = github.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self {
+            github,
+            url,
+            project,
+            tree,
+            dir,
+        }
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.tree.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Commits everything on the current branch, pushes it, and says the commit.
+    fn commit(&self, words: &str) -> String {
+        git(&self.tree, &["add", "-A"]);
+        git(&self.tree, &["commit", "-q", "--allow-empty", "-m", words]);
+        git(&self.tree, &["push", "-q", "-f", "origin", "HEAD"]);
+        git(&self.tree, &["rev-parse", "HEAD"])
+    }
+
+    fn branch(&self, name: &str) {
+        git(&self.tree, &["checkout", "-q", "-B", name]);
+    }
+
+    /// Waits until the state is as wished.
+    async fn until(&self, what: &str, wish: impl Fn(&State) -> bool) {
+        let waiting = self.github.until(wish);
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            let state = self.github.state();
+            panic!(
+                "waited for {what}; GitHub has {:#?} {:#?}",
+                state.checks, state.statuses
+            );
+        }
+    }
+
+    /// Waits until the newest check run of this name on the commit is completed.
+    async fn completed(&self, commit: &str, name: &str) -> Check {
+        self.until(&format!("{name} on {commit}"), |state| {
+            state
+                .checks_of(commit, name)
+                .last()
+                .is_some_and(|check| check.status == "completed")
+        })
+        .await;
+        let state = self.github.state();
+        (*state.checks_of(commit, name).last().unwrap()).clone()
+    }
+}
+
+fn git(dir: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(dir)
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_AUTHOR_NAME", "Mona")
+        .env("GIT_AUTHOR_EMAIL", "mona@example.org")
+        .env("GIT_COMMITTER_NAME", "Mona")
+        .env("GIT_COMMITTER_EMAIL", "mona@example.org")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// `herald serve` as a process. Killed when it is dropped.
+struct Herald {
+    child: Child,
+    address: String,
+    metrics: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Herald {
+    fn command(forge: &Forge) -> Command {
+        let key = forge.dir.path().join("app.pem");
+        std::fs::write(&key, forge.github.private_key().expose()).unwrap();
+        let sandbox = if switch("HERALD_TEST_BWRAP").is_some() {
+            "required"
+        } else {
+            "off"
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+        command
+            .arg("serve")
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("HERALD_LISTEN", "127.0.0.1:0")
+            .env("HERALD_METRICS_LISTEN", "127.0.0.1:0")
+            .env("HERALD_PUBLIC_URL", "http://herald.test")
+            .env("HERALD_DATA_DIR", forge.dir.path().join("data"))
+            .env("HERALD_GITHUB_URL", &forge.url)
+            .env("HERALD_GITHUB_API_URL", format!("{}/api/v3", forge.url))
+            .env("HERALD_GITHUB_APP_ID", GitHub::APP_ID.to_string())
+            .env("HERALD_GITHUB_PRIVATE_KEY_FILE", key)
+            .env(
+                "HERALD_GITHUB_WEBHOOK_SECRET",
+                forge.github.webhook_secret().expose(),
+            )
+            .env("HERALD_PROCESS_SANDBOX", sandbox)
+            .env("HERALD_MAX_CONCURRENT_JOBS", "2")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn start(forge: &Forge) -> Self {
+        Self::spawn(Self::command(forge))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut address, mut metrics) = (None, None);
+        while metrics.is_none() {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("herald ended: {}", log.lock().unwrap()))
+                .unwrap();
+            address = address.or_else(|| after(&line, "listening on http://"));
+            metrics = after(&line, "metrics on http://");
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self {
+            child,
+            address: address.unwrap(),
+            metrics: metrics.unwrap(),
+            log,
+        }
+    }
+
+    /// SIGKILL, and waits for the end.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signed delivery and says the status of the answer.
+    async fn deliver(&self, forge: &Forge, event: &str, payload: &Value) -> u16 {
+        let body = payload.to_string();
+        let guid = uuid::Uuid::new_v4().to_string();
+        let secret = forge.github.webhook_secret();
+        let headers = delivery_headers(secret, event, &guid, body.as_bytes());
+        let mut request = http::Request::post("/webhooks/github").header("host", "herald");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request_to(&self.address, request.body(body).unwrap())
+            .await
+            .0
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = http::Request::get(path)
+            .header("host", "herald")
+            .body(String::new())
+            .unwrap();
+        request_to(&self.address, request).await
+    }
+
+    async fn open_pull_request(&self, forge: &Forge, action: &str, head: &str, base: &str) {
+        let payload =
+            forge
+                .github
+                .pull_request(&forge.project, action, 7, ("change", head), ("main", base));
+        assert_eq!(self.deliver(forge, "pull_request", &payload).await, 202);
+    }
+}
+
+impl Drop for Herald {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log.lock().unwrap());
+        }
+    }
+}
+
+fn after(line: &str, mark: &str) -> Option<String> {
+    line.split_once(mark)
+        .map(|(_, rest)| rest.trim().to_owned())
+}
+
+/// One HTTP/1.1 request on a connection of its own.
+async fn request_to(address: &str, request: http::Request<String>) -> (u16, String) {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let answer = sender.send_request(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(target).unwrap();
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Path, line and title of an annotation.
+fn place(annotation: &Value) -> (&str, i64, &str) {
+    (
+        annotation["path"].as_str().unwrap(),
+        annotation["start_line"].as_i64().unwrap(),
+        annotation["title"].as_str().unwrap(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_pytest_project_is_built_and_reported() {
+    let Some(python) = switch("HERALD_TEST_PYTHON") else {
+        return;
+    };
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytest-project");
+    let forge = Forge::new(false).await;
+    copy_dir(&fixture, &forge.tree);
+    let main = forge.commit("Sell things");
+    forge.branch("change");
+    let broken = forge.commit("Change nothing");
+    let herald = Herald::start(&forge);
+
+    herald
+        .open_pull_request(&forge, "opened", &broken, &main)
+        .await;
+    let check = forge.completed(&broken, "herald").await;
+    assert_eq!(check.conclusion.as_deref(), Some("failure"));
+    assert!(
+        check
+            .title
+            .starts_with("1 failed, 1 error, 18 passed, 2 skipped in "),
+        "{}",
+        check.title
+    );
+    let places: Vec<_> = check.annotations.iter().map(place).collect();
+    assert_eq!(
+        places,
+        [
+            (
+                "tests/test_basket.py",
+                10,
+                "test_a_discount_lowers_the_total"
+            ),
+            ("tests/conftest.py", 17, "test_a_voucher_is_taken"),
+        ]
+    );
+    let lines = coverage_lines(&python, &forge.tree);
+    forge
+        .until("statuses", |state| {
+            state
+                .status_of(&broken, "herald/coverage")
+                .is_some_and(|status| status.state == "success")
+        })
+        .await;
+    let comment = |edits: usize| {
+        forge.until(
+            "the comment",
+            move |state| matches!(state.comments.as_slice(), [only] if only.edits >= edits),
+        )
+    };
+    comment(0).await;
+    {
+        let state = forge.github.state();
+        let tests = state.status_of(&broken, "herald/tests").unwrap();
+        assert_eq!(tests.state, "failure");
+        assert_eq!(tests.description, "1 failed, 1 error, 18 passed, 2 skipped");
+        let coverage = state.status_of(&broken, "herald/coverage").unwrap();
+        assert!(
+            coverage.description.contains(&lines),
+            "{} {lines}",
+            coverage.description
+        );
+        assert!(
+            state.comments[0]
+                .body
+                .contains("test\\_a\\_discount\\_lowers\\_the\\_total")
+        );
+    }
+
+    // Repaired, and pushed.
+    let basket = std::fs::read_to_string(forge.tree.join("shop/basket.py")).unwrap();
+    forge.write(
+        "shop/basket.py",
+        &basket.replace("(100 + percent)", "(100 - percent)"),
+    );
+    let conftest = std::fs::read_to_string(forge.tree.join("tests/conftest.py")).unwrap();
+    forge.write(
+        "tests/conftest.py",
+        &conftest.replace("vouchers = {}", "vouchers = {\"spring\": 5}"),
+    );
+    let repaired = forge.commit("Repair the discount");
+    herald
+        .open_pull_request(&forge, "synchronize", &repaired, &main)
+        .await;
+    let check = forge.completed(&repaired, "herald").await;
+    assert_eq!(
+        check.conclusion.as_deref(),
+        Some("success"),
+        "{}",
+        check.title
+    );
+    assert!(check.annotations.is_empty());
+    comment(1).await;
+    assert!(
+        forge.github.state().comments[0]
+            .body
+            .contains("20 passed, 2 skipped")
+    );
+
+    // Merged by a push of the very same commit: it joins the build, and the badges speak.
+    let push = forge.github.push(&forge.project, "main", &main, &repaired);
+    assert_eq!(herald.deliver(&forge, "push", &push).await, 202);
+    let (mut build, patience) = (String::new(), std::time::Instant::now());
+    while !build.contains("passing") {
+        assert!(patience.elapsed() < PATIENCE, "{build}");
+        build = herald.get("/badges/octo/project/build.svg").await.1;
+    }
+    let (status, tests) = herald.get("/badges/octo/project/tests.svg").await;
+    assert_eq!(status, 200);
+    assert!(tests.contains("20 passed, 2 skipped"), "{tests}");
+    let (_, coverage) = herald.get("/badges/octo/project/coverage.svg").await;
+    assert!(coverage.contains("coverage: 9"), "{coverage}");
+    assert_eq!(forge.github.state().checks_of(&repaired, "herald").len(), 1);
+    let (status, page) = herald.get("/repos/octo/project/builds/2").await;
+    assert_eq!(status, 200);
+    assert!(page.contains("test_a_discount_lowers_the_total"));
+}
+
+/// `25 of 26`, as coverage.py itself counts lines.
+fn coverage_lines(python: &str, project: &Path) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(project, dir.path());
+    let run = |arguments: &[&str]| {
+        Command::new(python)
+            .current_dir(dir.path())
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    run(&["-m", "pytest", "-q", "--cov=shop"]);
+    run(&["-m", "coverage", "json", "-q", "-o", "coverage.json"]);
+    let text = std::fs::read_to_string(dir.path().join("coverage.json")).unwrap();
+    let totals = serde_json::from_str::<Value>(&text).unwrap()["totals"].clone();
+    format!(
+        "{} of {}",
+        totals["covered_lines"], totals["num_statements"]
+    )
+}
+
+/// A project of one step.
+fn one_step(forge: &Forge, run: &str) -> (String, String) {
+    forge.write("README.md", "# Project\n");
+    let main = forge.commit("Begin");
+    forge.branch("change");
+    let run: String = run.lines().map(|line| format!("      {line}\n")).collect();
+    forge.write(
+        ".herald.yml",
+        &format!("execute:\n  - name: work\n    run: |\n{run}"),
+    );
+    (main, forge.commit("Work"))
+}
+
+/// Whether a process with this mark in its command line or environment lives.
+fn lives(mark: &str) -> bool {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        })
+        .any(|entry| {
+            ["cmdline", "environ"].iter().any(|file| {
+                std::fs::read(entry.path().join(file))
+                    .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(mark))
+            })
+        })
+}
+
+/// In the end: each attempt has one check run, completed; the newest says `success`; no comment
+/// was made, because nothing was worth one.
+fn settled(state: &State, commit: &str) -> bool {
+    let checks = state.checks_of(commit, "herald");
+    let newest = checks.last();
+    checks.iter().all(|check| check.status == "completed")
+        && newest.is_some_and(|check| check.conclusion.as_deref() == Some("success"))
+        && state
+            .status_of(commit, "herald/build")
+            .is_some_and(|status| status.state == "success")
+}
+
+fn assert_nothing_doubled(state: &State, commit: &str) {
+    let checks = state.checks_of(commit, "herald");
+    for check in &checks {
+        let twins = checks
+            .iter()
+            .filter(|other| other.external_id == check.external_id)
+            .count();
+        assert_eq!(twins, 1, "{checks:#?}");
+    }
+    assert!(state.comments.is_empty(), "{:#?}", state.comments);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_before_the_build_builds_after_its_restart() {
+    let forge = Forge::new(false).await;
+    let (main, head) = one_step(&forge, "true");
+    let mut herald = Herald::start(&forge);
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    herald.kill();
+    let _herald = Herald::start(&forge);
+    forge.until("the end", |state| settled(state, &head)).await;
+    assert_nothing_doubled(&forge.github.state(), &head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_in_the_middle_of_a_build_leaves_no_process_and_builds_again() {
+    let forge = Forge::new(false).await;
+    let mark = uuid::Uuid::new_v4().simple().to_string();
+    let script =
+        format!(": {mark}\nif [ \"$HERALD_ATTEMPT\" = 1 ]; then setsid sleep 600 & sleep 600; fi");
+    let (main, head) = one_step(&forge, &script);
+    let mut herald = Herald::start(&forge);
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge
+        .until("a running check", |state| {
+            state
+                .checks_of(&head, "herald")
+                .iter()
+                .any(|check| check.status == "in_progress")
+        })
+        .await;
+    wait_until("the step runs", || lives(&mark)).await;
+    herald.kill();
+    wait_until("the step is gone", || !lives(&mark)).await;
+    let _herald = Herald::start(&forge);
+    forge.until("the end", |state| settled(state, &head)).await;
+    let state = forge.github.state();
+    assert_nothing_doubled(&state, &head);
+    assert_eq!(state.checks_of(&head, "herald").len(), 2, "a new attempt");
+}
+
+/// Looks again and again, for as long as patience lasts.
+async fn wait_until(what: &str, wish: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !wish() {
+        assert!(start.elapsed() < PATIENCE, "waited for: {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_between_any_two_writes_loses_and_doubles_nothing() {
+    let writes = |state: &State| {
+        state
+            .requests
+            .iter()
+            .filter(|request| {
+                request.path.contains("/check-runs") || request.path.contains("/statuses/")
+            })
+            .filter(|request| request.method != "GET")
+            .count()
+    };
+    for killed_after in 1..=5 {
+        let forge = Forge::new(false).await;
+        let (main, head) = one_step(&forge, "true");
+        let mut herald = Herald::start(&forge);
+        herald
+            .open_pull_request(&forge, "opened", &head, &main)
+            .await;
+        forge
+            .until("a write", |state| {
+                writes(state) >= killed_after || settled(state, &head)
+            })
+            .await;
+        herald.kill();
+        let _herald = Herald::start(&forge);
+        forge.until("the end", |state| settled(state, &head)).await;
+        assert_nothing_doubled(&forge.github.state(), &head);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_after_the_build_repeats_nothing() {
+    let forge = Forge::new(false).await;
+    let (main, head) = one_step(&forge, "true");
+    let mut herald = Herald::start(&forge);
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge.until("the end", |state| settled(state, &head)).await;
+    herald.kill();
+    let herald = Herald::start(&forge);
+    assert_eq!(herald.get("/readyz").await.0, 200);
+    let state = forge.github.state();
+    assert!(settled(&state, &head));
+    assert_eq!(state.checks_of(&head, "herald").len(), 1);
+    assert_nothing_doubled(&state, &head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_ends_in_time_and_the_job_runs_again() {
+    let forge = Forge::new(false).await;
+    let script = "if [ \"$HERALD_ATTEMPT\" = 1 ]; then sleep 600; fi";
+    let (main, head) = one_step(&forge, script);
+    let mut herald = Herald::start(&forge);
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge
+        .until("a running check", |state| {
+            state
+                .checks_of(&head, "herald")
+                .iter()
+                .any(|check| check.status == "in_progress")
+        })
+        .await;
+    let id = nix::unistd::Pid::from_raw(i32::try_from(herald.child.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let status = tokio::task::spawn_blocking(move || herald.child.wait().unwrap())
+        .await
+        .unwrap();
+    assert!(status.success(), "{status}");
+    let _herald = Herald::start(&forge);
+    forge.until("the end", |state| settled(state, &head)).await;
+    assert_nothing_doubled(&forge.github.state(), &head);
+}
+
+/// What a step tries in order to get out, one word a line: `leak …` or `safe …`.
+const ESCAPE: &str = r#"
+look() { if [ -e "$1" ]; then echo "leak $1"; else echo "safe $1"; fi; }
+look @DATA@
+look @DATA@/herald.db
+look @KEY@
+for file in /proc/[0-9]*/environ; do
+  if tr '\0' '\n' <"$file" 2>/dev/null | grep -q HERALD_GITHUB; then echo "leak $file"; fi
+done
+for file in /proc/[0-9]*/cmdline; do
+  if tr '\0' ' ' <"$file" 2>/dev/null | grep -q 'herald serve'; then echo "leak $file"; fi
+done
+knock() {
+  if timeout 5 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; then echo "leak $1:$2"; else echo "safe $1:$2"; fi
+}
+knock 127.0.0.1 @METRICS@
+knock 127.0.0.1 @PUBLIC@
+knock 10.0.2.2 @METRICS@
+if env | grep -q HERALD_GITHUB; then echo "leak environment"; else echo "safe environment"; fi
+if git config --list | grep -qi 'extraheader\|ghs_'; then echo "leak git config"; else echo "safe git config"; fi
+find / -xdev -name 'admin.sock' 2>/dev/null | sed 's/^/leak /'
+echo "safe end"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_reaches_nothing_of_herald_and_no_secret_is_written_anywhere() {
+    if switch("HERALD_TEST_BWRAP").is_none() {
+        return;
+    }
+    let forge = Forge::new(true).await;
+    let data = forge.dir.path().join("data");
+    // A git that writes down its arguments.
+    let bin = forge.dir.path().join("bin");
+    let argv = forge.dir.path().join("argv");
+    std::fs::create_dir(&bin).unwrap();
+    let real = Command::new("sh")
+        .args(["-c", "command -v git"])
+        .output()
+        .unwrap();
+    let real = String::from_utf8(real.stdout).unwrap();
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{}'\nexec '{}' \"$@\"\n",
+        argv.display(),
+        real.trim()
+    );
+    std::fs::write(bin.join("git"), script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("git"), mode).unwrap();
+
+    forge.write("README.md", "# Project\n");
+    let main = forge.commit("Begin");
+    let mut command = Herald::command(&forge);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).env("HERALD_LOG", "trace");
+    let herald = Herald::spawn(command);
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    let script = ESCAPE
+        .replace("@DATA@", data.to_str().unwrap())
+        .replace("@KEY@", forge.dir.path().join("app.pem").to_str().unwrap())
+        .replace("@METRICS@", &port(&herald.metrics))
+        .replace("@PUBLIC@", &port(&herald.address));
+    forge.branch("change");
+    forge.write("escape.sh", &script);
+    forge.write(
+        ".herald.yml",
+        "execute:\n  - sh escape.sh > out.txt\n  - cat out.txt\n  - sh -c '! grep leak out.txt'\n",
+    );
+    let head = forge.commit("Try to get out");
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    let check = forge.completed(&head, "herald").await;
+    let log = everything_below(&data.join("logs"));
+    let output = String::from_utf8_lossy(&log);
+    assert_eq!(check.conclusion.as_deref(), Some("success"), "{output}");
+    assert!(output.contains("safe end"), "{output}");
+
+    let mut secrets: Vec<String> = forge.github.state().tokens.keys().cloned().collect();
+    assert!(!secrets.is_empty());
+    secrets.push(forge.github.webhook_secret().expose().to_owned());
+    let pem = forge.github.private_key().expose();
+    secrets.extend(
+        pem.lines()
+            .filter(|line| line.len() == 64)
+            .map(str::to_owned),
+    );
+    for token in secrets.clone() {
+        use base64::Engine as _;
+        let pair = format!("x-access-token:{token}");
+        secrets.push(base64::engine::general_purpose::STANDARD.encode(pair));
+    }
+    let places = [
+        ("the log", herald.log.lock().unwrap().clone().into_bytes()),
+        ("git's arguments", std::fs::read(&argv).unwrap()),
+        ("the data directory", everything_below(&data)),
+    ];
+    for (place, bytes) in places {
+        assert!(!bytes.is_empty(), "{place} is empty");
+        let text = String::from_utf8_lossy(&bytes);
+        for secret in &secrets {
+            assert!(!text.contains(secret.as_str()), "a secret is in {place}");
+        }
+    }
+}
+
+/// The bytes of all files below a folder.
+fn everything_below(dir: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in walkdir::WalkDir::new(dir).into_iter().flatten() {
+        if entry.file_type().is_file() {
+            all.extend(std::fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+    all
+}
