@@ -88,7 +88,7 @@ async fn demo(listen: SocketAddr, once: bool, screen: &Screen) -> anyhow::Result
     screen.say("Building the default branch and two pull requests …");
     demo.deliver_all().await?;
     app::drain(&demo.app).await?;
-    demo.print(screen);
+    demo.print(screen).await?;
     if let Some(serving) = serving {
         let url = &demo.public_url;
         screen.result(&format!(
@@ -194,7 +194,33 @@ impl Demo {
         Ok(())
     }
 
-    fn print(&self, screen: &Screen) {
+    async fn print(&self, screen: &Screen) -> anyhow::Result<()> {
+        self.print_github(screen);
+        screen.result("\n");
+        for kind in ["build", "tests"] {
+            let svg = self.badge(kind).await?;
+            // A badge's name is what a screen reader says of it.
+            let name = svg
+                .split_once("<title>")
+                .and_then(|(_, rest)| rest.split_once("</title>"))
+                .map_or("", |(name, _)| name);
+            screen.result(&format!("Badge      {name}\n"));
+        }
+        screen.say(&format!("{GREEN}done{PLAIN}"));
+        Ok(())
+    }
+
+    /// A badge as the server gives it.
+    async fn badge(&self, kind: &str) -> anyhow::Result<String> {
+        let path = format!("/badges/{OWNER}/{NAME}/{kind}.svg");
+        let answer = web::router(self.web.clone())
+            .oneshot(Request::get(path).body(Body::empty())?)
+            .await?;
+        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn print_github(&self, screen: &Screen) {
         let state = self.github.state();
         let sample = &self.sample;
         for (title, commit, pull) in [
@@ -212,6 +238,5 @@ impl Demo {
             let rest = lines.next().unwrap_or_default();
             screen.result(&format!("\n{BOLD}{head}{PLAIN}\n{rest}"));
         }
-        screen.say(&format!("{GREEN}done{PLAIN}"));
     }
 }

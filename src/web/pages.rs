@@ -9,13 +9,13 @@ use super::error::Error;
 use super::logs;
 use super::router::Web;
 use super::view::{self, BuildRow, JobPage, JobRow, StepRow, TestRow};
-use crate::domain::{BuildView, Job, Repository};
+use crate::domain::{BuildView, Job, Repository, StepState};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
 /// Builds on the page of a repository.
 const BUILDS: i64 = 50;
-/// Bytes of a log that the page of a job shows; the raw log has all.
-const LOG_TAIL: u64 = 256 * 1024;
+/// Bytes of a step's output that the page of a job shows; the raw log has all.
+const STEP_LOG: usize = 128 * 1024;
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
@@ -53,9 +53,9 @@ struct JobTemplate {
     repository: Repository,
     build: BuildRow,
     job: JobPage,
-    steps: Vec<StepRow>,
-    log: String,
-    log_cut: bool,
+    steps: Vec<StepLog>,
+    notes: String,
+    written: bool,
     running: bool,
 }
 
@@ -168,39 +168,54 @@ pub(super) async fn job(
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &owner, &name, &number).await?;
     let job = job_of(&view, &key)?;
-    let (log, log_cut) = tail(&web, &view, job).await?;
+    let mut steps = Vec::new();
+    let mut written = false;
+    for step in &job.steps {
+        let (log, cut) = step_log(&web, &view, job, step.index).await?;
+        written |= !log.is_empty();
+        steps.push(StepLog {
+            step: StepRow::new(step),
+            open: !matches!(step.state, StepState::Passed | StepState::Skipped),
+            log,
+            cut,
+        });
+    }
+    let (notes, _) = step_log(&web, &view, job, u32::MAX).await?;
     page(&JobTemplate {
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         job: JobPage::new(job),
-        steps: job.steps.iter().map(StepRow::new).collect(),
-        log,
-        log_cut,
+        steps,
+        notes,
+        written,
         running: job.conclusion.is_none(),
         repository: view.repository.clone(),
     })
 }
 
-/// The end of a job's log as text; empty when there is none yet.
-async fn tail(web: &Web, view: &BuildView, job: &Job) -> Result<(String, bool), Error> {
+/// A step and what it wrote.
+struct StepLog {
+    step: StepRow,
+    open: bool,
+    log: String,
+    cut: bool,
+}
+
+/// What a step wrote as text, and whether there is more of it; empty when there is nothing yet.
+async fn step_log(
+    web: &Web,
+    view: &BuildView,
+    job: &Job,
+    step: u32,
+) -> Result<(String, bool), Error> {
     let key = logs::key_of(view, job);
-    let store = &web.app.parts.logs;
-    let total = match store.read(&key, 0, 0).await.map_err(logs::missing) {
-        Ok(slice) => slice.total,
+    let read = web.app.parts.logs.read_step(&key, step, STEP_LOG + 1).await;
+    let bytes = match read.map_err(logs::missing) {
+        Ok(bytes) => bytes,
         Err(Error::NotFound) => return Ok((String::new(), false)),
         Err(error) => return Err(error),
     };
-    let start = total.saturating_sub(LOG_TAIL);
-    let limit = usize::try_from(LOG_TAIL).unwrap_or(usize::MAX);
-    let slice = store
-        .read(&key, start, limit)
-        .await
-        .map_err(logs::missing)?;
-    let text = String::from_utf8_lossy(&slice.bytes);
-    // A cut in the middle of a line shows from the next one on.
-    let text = if start > 0 {
-        text.split_once('\n').map_or("", |(_, rest)| rest)
-    } else {
-        text.as_ref()
-    };
-    Ok((crate::text::ansi::strip(text).into_owned(), start > 0))
+    let cut = bytes.len() > STEP_LOG;
+    let shown = bytes.get(..STEP_LOG).unwrap_or(&bytes);
+    let text = String::from_utf8_lossy(shown);
+    Ok((crate::text::ansi::strip(&text).into_owned(), cut))
 }
