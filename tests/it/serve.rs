@@ -479,6 +479,47 @@ fn assert_nothing_doubled(state: &State, commit: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_main_job_is_the_same_on_postgresql() {
+    let Some(server) = switch("HERALD_TEST_POSTGRES") else {
+        return;
+    };
+    let database = format!("herald_{}", uuid::Uuid::new_v4().simple());
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(&format!("{server}/postgres"))
+        .await
+        .unwrap();
+    let create = format!("CREATE DATABASE {database}");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&pool)
+        .await
+        .unwrap();
+    let forge = Forge::new(false).await;
+    let (main, head) = one_step(&forge, "true");
+    let start = || {
+        let mut command = Herald::command(&forge);
+        command.env("HERALD_DATABASE_URL", format!("{server}/{database}"));
+        Herald::spawn(command)
+    };
+    let mut herald = start();
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge.until("the end", |state| settled(state, &head)).await;
+    herald.kill();
+    let herald = start();
+    let push = forge.github.push(&forge.project, "main", &main, &head);
+    assert_eq!(herald.deliver(&forge, "push", &push).await, 202);
+    let (mut badge, patience) = (String::new(), std::time::Instant::now());
+    while !badge.contains("passing") {
+        assert!(patience.elapsed() < PATIENCE, "{badge}");
+        badge = herald.get("/badges/octo/project/build.svg").await.1;
+    }
+    let state = forge.github.state();
+    assert_eq!(state.checks_of(&head, "herald").len(), 1);
+    assert_nothing_doubled(&state, &head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_before_the_build_builds_after_its_restart() {
     let forge = Forge::new(false).await;
     let (main, head) = one_step(&forge, "true");
