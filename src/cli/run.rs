@@ -1,5 +1,6 @@
 //! `herald run`: builds a repository on this machine as Herald would.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -31,7 +32,7 @@ struct Checkout {
     dir: PathBuf,
     branch: String,
     commit: String,
-    tracked: Vec<TreeEntry>,
+    files: Vec<TreeEntry>,
     changed: Option<Vec<String>>,
     diff: Option<String>,
 }
@@ -117,15 +118,21 @@ fn select(jobs: Vec<PlannedJob>, only: Option<&str>) -> anyhow::Result<Vec<Plann
 impl Checkout {
     fn read(dir: &Path, base: Option<&str>) -> anyhow::Result<Self> {
         let git = |arguments: &[&str]| git(dir, arguments);
-        let tracked = git(&["ls-files", "-s", "-z"])
-            .unwrap_or_default()
+        let staged = git(&["ls-files", "-s", "-z"]).unwrap_or_default();
+        let blobs: HashMap<&str, &str> = staged
             .split('\0')
             .filter_map(|line| {
                 let (head, path) = line.split_once('\t')?;
-                Some(TreeEntry {
-                    path: path.to_owned(),
-                    blob: head.split(' ').nth(1)?.to_owned(),
-                })
+                Some((path, head.split(' ').nth(1)?))
+            })
+            .collect();
+        let files = list(dir)
+            .iter()
+            .filter_map(|path| path.to_str())
+            .map(|path| TreeEntry {
+                path: path.to_owned(),
+                // Untracked files have none: they are never taken for unchanged ones.
+                blob: blobs.get(path).copied().unwrap_or_default().to_owned(),
             })
             .collect();
         let from = base
@@ -145,7 +152,7 @@ impl Checkout {
             dir: dir.to_owned(),
             branch: git(&["symbolic-ref", "--short", "-q", "HEAD"]).unwrap_or_default(),
             commit: git(&["rev-parse", "HEAD"]).unwrap_or_default(),
-            tracked,
+            files,
             changed: against(&["diff", "--name-only", "-z"]).map(|list| {
                 list.split('\0')
                     .filter(|path| !path.is_empty())
@@ -156,35 +163,12 @@ impl Checkout {
         })
     }
 
-    /// Copies tracked files and untracked ones that are not ignored; all files where the folder
-    /// is no repository.
+    /// Copies its files.
     fn copy_to(&self, target: &Path) -> anyhow::Result<()> {
-        let listed = git(
-            &self.dir,
-            &[
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ],
-        );
-        let paths: Vec<PathBuf> = match listed {
-            Some(list) => list
-                .split('\0')
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-                .collect(),
-            None => walkdir::WalkDir::new(&self.dir)
-                .into_iter()
-                .flatten()
-                .filter(|entry| !entry.file_type().is_dir())
-                .filter_map(|entry| Some(entry.path().strip_prefix(&self.dir).ok()?.to_owned()))
-                .collect(),
-        };
         std::fs::create_dir_all(target).context("make a folder for the copy")?;
-        for path in paths {
-            let (from, to) = (self.dir.join(&path), target.join(&path));
+        for file in &self.files {
+            let path = Path::new(&file.path);
+            let (from, to) = (self.dir.join(path), target.join(path));
             if let Some(parent) = to.parent() {
                 std::fs::create_dir_all(parent)?;
             }
@@ -199,6 +183,34 @@ impl Checkout {
             }
         }
         Ok(())
+    }
+}
+
+/// Tracked files and untracked ones that are not ignored; all files where the folder is no
+/// repository.
+fn list(dir: &Path) -> Vec<PathBuf> {
+    let listed = git(
+        dir,
+        &[
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
+    );
+    match listed {
+        Some(list) => list
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .collect(),
+        None => walkdir::WalkDir::new(dir)
+            .into_iter()
+            .flatten()
+            .filter(|entry| !entry.file_type().is_dir())
+            .filter_map(|entry| Some(entry.path().strip_prefix(dir).ok()?.to_owned()))
+            .collect(),
     }
 }
 
@@ -307,7 +319,7 @@ impl Local<'_> {
                 "{DIM}image is ignored: steps run on this machine{PLAIN}"
             ));
         }
-        let mut reports = Reports::new(&self.checkout.tracked, Declared::by(&job.reports));
+        let mut reports = Reports::new(&self.checkout.files, Declared::by(&job.reports));
         let mut trouble = None;
         let (end, steps) = carry_out(running, steps, |event, steps| {
             self.show(event, steps);

@@ -1,0 +1,361 @@
+//! The commands, as a person runs them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn herald(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_herald"))
+        .current_dir(dir)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .env("HOME", dir)
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    dir
+}
+
+const SAMPLE: [(&str, &str); 4] = [
+    (
+        ".herald.yml",
+        include_str!("../../templates/demo/herald.yml"),
+    ),
+    ("greet.sh", include_str!("../../templates/demo/greet.sh")),
+    (
+        "tests/greet_test.sh",
+        include_str!("../../templates/demo/greet_test.sh"),
+    ),
+    ("tests/run.sh", include_str!("../../templates/demo/run.sh")),
+];
+
+#[test]
+fn the_demonstration_shows_all_that_github_would() {
+    let dir = folder(&[]);
+    let output = herald(dir.path(), &["demo", "--once"]);
+    assert!(output.status.success(), "{}", err(&output));
+    let text = out(&output);
+    for shown in [
+        "Check run  herald  failure",
+        "2 failed, 1 passed, 1 skipped in ",
+        "annotation tests/greet_test.sh:2: test_greeting_names_the_guest",
+        "expected \"Hello, Ada!\", got \"Hello Ada!\"",
+        "Check run  herald  success",
+        "Status     herald/build     failure  2 failed, 1 passed, 1 skipped in ",
+        "Status     herald/tests     success  4 passed, 1 skipped",
+        "| ### ❌ 2 failed, 1 passed, 1 skipped in ",
+        "Badge      build: passing",
+        "Badge      tests: 3 passed, 1 skipped",
+    ] {
+        assert!(text.contains(shown), "{shown:?} is not in\n{text}");
+    }
+    assert_eq!(text.matches("\nComment\n").count(), 1, "{text}");
+    assert!(!text.contains('\u{1b}'), "no colours into a pipe");
+}
+
+#[test]
+fn a_folder_is_built_in_a_copy_and_reported() {
+    let dir = folder(&SAMPLE);
+    let output = herald(dir.path(), &["run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("▶ tests"), "{}", err(&output));
+    assert!(
+        out(&output).contains("success 3 passed, 1 skipped in "),
+        "{}",
+        out(&output)
+    );
+    assert!(
+        !dir.path().join("reports").exists(),
+        "built in the folder itself"
+    );
+
+    let output = herald(dir.path(), &["run", "--in-place"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(dir.path().join("reports/junit.xml").exists());
+}
+
+#[test]
+fn a_failing_build_ends_with_one_and_shows_the_line() {
+    let broken = SAMPLE[1].1.replace("Hello, %s!", "Hello %s!");
+    let mut files = SAMPLE;
+    files[1].1 = &broken;
+    let dir = folder(&files);
+    let output = herald(dir.path(), &["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = out(&output);
+    assert!(
+        text.contains("✗ test_greeting_names_the_guest tests/greet_test.sh:2"),
+        "{text}"
+    );
+    assert!(text.contains(">    2 │   assert_equal"), "{text}");
+
+    let output = herald(dir.path(), &["run", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["totals"]["failed"], 2);
+    assert_eq!(document["build"]["conclusion"], "failure");
+    assert_eq!(document["build"]["jobs"][0]["steps"][1]["exit"], "exit 1");
+
+    let output = herald(dir.path(), &["run", "--format", "markdown"]);
+    assert!(
+        out(&output).contains("### 2 failed tests"),
+        "{}",
+        out(&output)
+    );
+}
+
+#[test]
+fn a_real_pytest_project_is_built_without_any_server() {
+    if std::env::var("HERALD_TEST_PYTHON").is_err() {
+        return;
+    }
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytest-project");
+    // The `python3` that has pytest comes first.
+    let python = std::env::var("HERALD_TEST_PYTHON").unwrap();
+    let path = format!(
+        "{}:{}",
+        Path::new(&python).parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_herald"))
+        .arg("run")
+        .current_dir(fixture)
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let text = out(&output);
+    for shown in [
+        "test_a_discount_lowers_the_total tests/test_basket.py:10",
+        "test_a_voucher_is_taken tests/conftest.py:17",
+        "1 failed, 1 error, 18 passed, 2 skipped",
+        "coverage 96.1% of lines (25 of 26)",
+    ] {
+        assert!(text.contains(shown), "{shown:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_json_of_a_report_has_every_field_of_the_contract() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report");
+    let output = herald(
+        &dir,
+        &[
+            "report",
+            "pytest-9.2.0-xunit2.xml",
+            "--coverage",
+            "coverage-7.17.3-branches.xml",
+            "--source",
+            "../pytest-project",
+            "--format",
+            "json",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let sorted = |list: &str| {
+        let mut list: Vec<String> = list.split(' ').map(str::to_owned).collect();
+        list.sort();
+        list
+    };
+    assert_eq!(
+        keys(&document),
+        sorted("version conclusion totals files tests coverage comparison gates")
+    );
+    assert_eq!(document["version"], 1);
+    assert_eq!(document["conclusion"], "failure");
+    assert_eq!(
+        keys(&document["totals"]),
+        sorted("tests runs passed failed errors skipped flaky duration_seconds")
+    );
+    assert_eq!(
+        keys(&document["files"][0]),
+        sorted("path format status runs diagnostics")
+    );
+    assert_eq!(
+        keys(&document["files"][0]["runs"]),
+        sorted("total passed failed errors skipped")
+    );
+    assert_eq!(
+        keys(&document["tests"][0]),
+        sorted("id suite class name outcome flaky runs duration_seconds message details location")
+    );
+    assert_eq!(document["tests"][0]["location"], Value::Null);
+    assert_eq!(document["tests"][3]["location"]["line"], 10);
+    assert_eq!(document["comparison"], Value::Null);
+    assert_eq!(
+        keys(&document["coverage"]),
+        sorted("lines branches patch files")
+    );
+    assert_eq!(
+        keys(&document["coverage"]["lines"]),
+        sorted("covered total")
+    );
+    assert_eq!(document["coverage"]["patch"], Value::Null);
+    assert_eq!(
+        keys(&document["coverage"]["files"][0]),
+        sorted("path resolved lines branches")
+    );
+}
+
+#[test]
+fn a_report_is_told_apart_from_its_absence_and_its_ruin() {
+    let good = "<testsuite name='s'><testcase name='a'/></testsuite>";
+    let dir = folder(&[
+        ("good.xml", good),
+        ("torn.xml", "<testsuite name='s'><testcase name='a'/>"),
+        ("empty.xml", "<testsuite name='s'/>"),
+    ]);
+    for (arguments, code) in [
+        (["report", "good.xml"].as_slice(), 0),
+        (&["report", "torn.xml"], 1),
+        (&["report", "torn.xml", "--fail-on", "never"], 0),
+        (&["report", "empty.xml"], 1),
+        (&["report", "none.xml"], 2),
+        (&["report", "none-*.xml", "--fail-on", "never"], 2),
+        (&["report"], 2),
+        (&["report", "*.xml"], 1),
+    ] {
+        let output = herald(dir.path(), arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?} {}",
+            err(&output)
+        );
+    }
+    let torn = out(&herald(dir.path(), &["report", "torn.xml"]));
+    assert!(torn.contains("torn.xml:1:41: error: "), "{torn}");
+}
+
+#[test]
+fn earlier_reports_tell_what_is_new_and_what_is_fixed() {
+    let dir = folder(&[
+        (
+            "old.xml",
+            "<testsuite name='s'><testcase name='a'><failure/></testcase><testcase name='b'/></testsuite>",
+        ),
+        (
+            "new.xml",
+            "<testsuite name='s'><testcase name='a'/><testcase name='b'><failure/></testcase></testsuite>",
+        ),
+    ]);
+    let output = herald(dir.path(), &["report", "new.xml", "--base", "old.xml"]);
+    let text = out(&output);
+    assert!(text.contains("new failures\n  b\n"), "{text}");
+    assert!(text.contains("fixed\n  a\n"), "{text}");
+}
+
+#[test]
+fn a_slip_in_the_specification_is_named_with_its_place() {
+    let dir = folder(&[(".herald.yml", "execute:\n  - true\nreprots:\n  tests: []\n")]);
+    let output = herald(dir.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = out(&output);
+    assert!(text.starts_with(".herald.yml:3:1: error: "), "{text}");
+    assert!(text.contains("did you mean `reports`?"), "{text}");
+    let github = out(&herald(dir.path(), &["check", "--format", "github"]));
+    assert!(
+        github.starts_with("::error file=.herald.yml,line=3,col=1::"),
+        "{github}"
+    );
+    assert_eq!(herald(dir.path(), &["run"]).status.code(), Some(2));
+
+    let none = folder(&[]);
+    let output = herald(none.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err(&output).contains("there is no .herald.yml"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn the_explained_build_does_the_same_by_hand() {
+    let dir = folder(&SAMPLE);
+    let script = out(&herald(dir.path(), &["explain"]));
+    let by_hand = Command::new("sh")
+        .arg("-c")
+        .arg(&script)
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert!(by_hand.status.success(), "{script}\n{}", err(&by_hand));
+    assert!(
+        out(&by_hand).contains("ok      test_shout_is_loud"),
+        "{}",
+        out(&by_hand)
+    );
+    assert!(dir.path().join("reports/junit.xml").exists());
+}
+
+#[test]
+fn schema_badge_and_completions_are_printed() {
+    let dir = folder(&[]);
+    let schema: Value = serde_json::from_slice(&herald(dir.path(), &["schema"]).stdout).unwrap();
+    assert!(schema["properties"]["execute"].is_object());
+    let badge = out(&herald(
+        dir.path(),
+        &[
+            "badge",
+            "--label",
+            "build",
+            "--message",
+            "passing",
+            "--color",
+            "brightgreen",
+        ],
+    ));
+    assert!(
+        badge.starts_with("<svg ") && badge.contains("width=\"88\""),
+        "{badge}"
+    );
+    let completions = out(&herald(dir.path(), &["completions", "bash"]));
+    assert!(completions.contains("herald"), "{completions}");
+}
+
+#[test]
+fn a_wrong_configuration_is_told_as_a_whole() {
+    let dir = folder(&[]);
+    let output = herald(
+        dir.path(),
+        &["serve", "--listen", "here", "--job-timeout-max", "soon"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let text = err(&output);
+    assert!(text.contains("HERALD_LISTEN: `here`"), "{text}");
+    assert!(text.contains("HERALD_JOB_TIMEOUT_MAX: `soon`"), "{text}");
+}
+
+#[test]
+fn the_doctor_names_each_problem_with_its_way_out() {
+    let dir = folder(&[]);
+    let output = herald(dir.path(), &["doctor", "--process-sandbox", "off"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = out(&output);
+    assert!(text.contains("problem no GitHub credentials\n"), "{text}");
+    assert!(text.contains("→ register an App"), "{text}");
+    assert!(text.contains("ok      git "), "{text}");
+}
