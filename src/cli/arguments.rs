@@ -8,11 +8,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "herald", version, about, disable_help_subcommand = true)]
 pub(super) struct Arguments {
-    /// Whether to use colours.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
-    pub(super) color: Color,
+    #[command(flatten)]
+    pub(super) colors: Colors,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// Whether to use colours: before the command's name, or after it, but for `badge`, where
+/// `--color` is that of the badge.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Colors {
+    /// Whether to use colours.
+    #[arg(long = "color", id = "colors", value_enum, value_name = "WHEN")]
+    pub(super) when: Option<Color>,
 }
 
 /// When to use colours.
@@ -36,6 +44,8 @@ pub(super) enum Command {
     Run(RunFlags),
     /// Check a .herald.yml.
     Check {
+        #[command(flatten)]
+        colors: Colors,
         /// The file; without it .herald.yml or .forge.yml of this folder, `-` for standard input.
         file: Option<PathBuf>,
         /// How to print what is found.
@@ -71,6 +81,8 @@ pub(super) enum Command {
 #[derive(Debug, Default, Args)]
 #[expect(clippy::doc_markdown, reason = "these comments are the help text")]
 pub(super) struct ServeFlags {
+    #[command(flatten)]
+    pub(super) colors: Colors,
     /// Public listener [HERALD_LISTEN, default 127.0.0.1:8080].
     #[arg(long)]
     pub(super) listen: Option<String>,
@@ -121,6 +133,21 @@ pub(super) struct ServeFlags {
     pub(super) log_format: Option<String>,
 }
 
+impl Arguments {
+    /// When to use colours.
+    pub(super) fn color(&self) -> Color {
+        let after = match &self.command {
+            Command::Serve(flags) | Command::Doctor(flags) => flags.colors,
+            Command::Demo(flags) => flags.colors,
+            Command::Run(flags) => flags.colors,
+            Command::Report(flags) => flags.colors,
+            Command::Check { colors, .. } => *colors,
+            _ => Colors::default(),
+        };
+        after.when.or(self.colors.when).unwrap_or(Color::Auto)
+    }
+}
+
 impl ServeFlags {
     /// The flags by the name of their variable.
     pub(super) fn by_variable(self) -> Vec<(&'static str, Option<String>)> {
@@ -150,6 +177,8 @@ impl ServeFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct DemoFlags {
+    #[command(flatten)]
+    pub(super) colors: Colors,
     /// Print what GitHub would show, and end.
     #[arg(long)]
     pub(super) once: bool,
@@ -160,6 +189,8 @@ pub(super) struct DemoFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
+    #[command(flatten)]
+    pub(super) colors: Colors,
     /// The repository.
     #[arg(default_value = ".")]
     pub(super) dir: PathBuf,
@@ -224,6 +255,8 @@ pub(super) enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportFlags {
+    #[command(flatten)]
+    pub(super) colors: Colors,
     /// Files, folders, globs, or `-` for standard input; without any, the usual places.
     pub(super) paths: Vec<String>,
     /// Coverage reports.

@@ -37,12 +37,12 @@ enum End {
 /// Runs the command that the arguments ask for.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let screen = Screen::new(arguments.color);
+    let screen = Screen::new(arguments.color());
     let result = match arguments.command {
         Command::Serve(flags) => serve::run(*flags, &screen),
         Command::Demo(flags) => demo::run(&flags, &screen),
         Command::Run(flags) => run::run(&flags, &screen),
-        Command::Check { file, format } => check::check(file.as_deref(), format, &screen),
+        Command::Check { file, format, .. } => check::check(file.as_deref(), format, &screen),
         Command::Explain { dir } => check::explain(&dir, &screen),
         Command::Schema => check::schema(&screen),
         Command::Report(flags) => report::run(&flags, &screen),

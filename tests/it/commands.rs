@@ -359,3 +359,12 @@ fn the_doctor_names_each_problem_with_its_way_out() {
     assert!(text.contains("→ register an App"), "{text}");
     assert!(text.contains("ok      git "), "{text}");
 }
+
+#[test]
+fn colours_are_used_when_they_are_asked_for() {
+    let dir = folder(&SAMPLE);
+    let coloured = out(&herald(dir.path(), &["run", "--color", "always"]));
+    assert!(coloured.contains("\u{1b}[32m3 passed"), "{coloured:?}");
+    let plain = out(&herald(dir.path(), &["--color", "never", "run"]));
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+}
