@@ -204,10 +204,14 @@ impl Herald {
 
     /// Sends a signed delivery and says the status of the answer.
     async fn deliver(&self, forge: &Forge, event: &str, payload: &Value) -> u16 {
-        let body = payload.to_string();
         let guid = uuid::Uuid::new_v4().to_string();
+        self.deliver_as(forge, event, &guid, payload).await
+    }
+
+    async fn deliver_as(&self, forge: &Forge, event: &str, guid: &str, payload: &Value) -> u16 {
+        let body = payload.to_string();
         let secret = forge.github.webhook_secret();
-        let headers = delivery_headers(secret, event, &guid, body.as_bytes());
+        let headers = delivery_headers(secret, event, guid, body.as_bytes());
         let mut request = http::Request::post("/webhooks/github").header("host", "herald");
         for (name, value) in headers {
             request = request.header(name, value);
@@ -476,6 +480,62 @@ fn assert_nothing_doubled(state: &State, commit: &str) {
         assert_eq!(twins, 1, "{checks:#?}");
     }
     assert!(state.comments.is_empty(), "{:#?}", state.comments);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_push_supersedes_the_running_build_of_the_first() {
+    let forge = Forge::new(false).await;
+    let (main, first) = one_step(&forge, "sleep 600");
+    let herald = Herald::start(&forge);
+    herald
+        .open_pull_request(&forge, "opened", &first, &main)
+        .await;
+    forge
+        .until("a running check", |state| {
+            state
+                .checks_of(&first, "herald")
+                .iter()
+                .any(|check| check.status == "in_progress")
+        })
+        .await;
+    forge.write(".herald.yml", "execute:\n  - \"true\"\n");
+    let second = forge.commit("Do not wait");
+    herald
+        .open_pull_request(&forge, "synchronize", &second, &main)
+        .await;
+    let old = forge.completed(&first, "herald").await;
+    assert_eq!(old.conclusion.as_deref(), Some("cancelled"));
+    let words = format!("cancelled: superseded by {}", &second[..7]);
+    assert_eq!(old.title, words);
+    forge
+        .until("the end", |state| settled(state, &second))
+        .await;
+    let state = forge.github.state();
+    assert_eq!(state.checks.len(), 2, "{:#?}", state.checks);
+    assert_nothing_doubled(&state, &second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_delivery_sent_a_hundred_times_at_once_is_one_build() {
+    let forge = Forge::new(false).await;
+    let (main, head) = one_step(&forge, "true");
+    let herald = Herald::start(&forge);
+    let payload = forge.github.pull_request(
+        &forge.project,
+        "opened",
+        7,
+        ("change", &head),
+        ("main", &main),
+    );
+    let guid = uuid::Uuid::new_v4().to_string();
+    let all = (0..100).map(|_| herald.deliver_as(&forge, "pull_request", &guid, &payload));
+    for status in futures_util::future::join_all(all).await {
+        assert_eq!(status, 202);
+    }
+    forge.until("the end", |state| settled(state, &head)).await;
+    assert_eq!(forge.github.state().checks.len(), 1);
+    assert_eq!(herald.get("/repos/octo/project/builds/1").await.0, 200);
+    assert_eq!(herald.get("/repos/octo/project/builds/2").await.0, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
