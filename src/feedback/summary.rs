@@ -11,11 +11,11 @@ use crate::text::{self, ansi, markdown, shorten};
 /// How much is said, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Say {
-    /// Failures with their details, flaky tests and skip reasons.
+    /// The first failures with their details, the others by name; flaky tests and skip reasons.
     All,
-    /// Failures with their messages.
+    /// The first failures with their messages, the others by name.
     Failures,
-    /// Names of what failed.
+    /// What failed, by name.
     Names,
     /// Counts, and a link to the rest.
     Counts,
@@ -81,7 +81,7 @@ struct Check {
     jobs: Vec<JobLine>,
     heading: String,
     failures: Vec<Failure>,
-    detailed: bool,
+    others: Vec<String>,
     more: String,
     flaky: Vec<String>,
     skipped: Vec<String>,
@@ -107,31 +107,37 @@ impl Summary for CheckSummary<'_> {
     fn render(&self, level: usize) -> String {
         let say = STEPS.get(level).copied().unwrap_or(Say::Counts);
         let failed = failed(self.report);
-        let shown = match say {
-            Say::All | Say::Failures => DETAILED,
-            Say::Names => NAMED,
-            Say::Counts => 0,
+        let (detailed, named) = match say {
+            Say::All | Say::Failures => (DETAILED, NAMED),
+            Say::Names => (0, NAMED),
+            Say::Counts => (0, 0),
         };
         let show_locals = self.view.build.plan.publish.show_locals;
         let failures: Vec<Failure> = failed
             .iter()
-            .take(shown)
+            .take(detailed)
             .map(|test| failure(test, say, show_locals))
             .collect();
-        let left = failed.len() - failures.len();
+        let others: Vec<String> = failed
+            .iter()
+            .skip(detailed)
+            .take(named)
+            .map(|test| by_name(test))
+            .collect();
+        let left = failed.len() - failures.len() - others.len();
         let check = Check {
             intro: self.intro(),
             lines: self.lines(),
             jobs: self.jobs(),
-            heading: if failures.is_empty() {
+            heading: if failures.is_empty() && others.is_empty() {
                 String::new()
             } else {
                 text::plural(failed.len() as u64, "failed test")
             },
             failures,
-            detailed: say < Say::Names,
-            more: if left > 0 && shown > 0 {
-                format!("and {} more", text::plural(left as u64, "failed test"))
+            others,
+            more: if left > 0 && named > 0 {
+                format!("…and {} more", text::plural(left as u64, "failed test"))
             } else {
                 String::new()
             },
@@ -264,7 +270,7 @@ impl CheckSummary<'_> {
         let mut notes: Vec<String> = Vec::new();
         if self.unannotated > 0 {
             notes.push(format!(
-                "{} more could not be annotated: GitHub shows at most 1,000 on a check.",
+                "{} could not be annotated: GitHub shows at most 1,000 on a check.",
                 text::plural(self.unannotated as u64, "failed test")
             ));
         }
@@ -333,6 +339,18 @@ fn failure(test: &Test, say: Say, show_locals: bool) -> Failure {
         }),
         message: markdown::escape(&shorten::chars(first_line, 300)),
         details,
+    }
+}
+
+/// A failed test on one line.
+fn by_name(test: &Test) -> String {
+    let name = markdown::escape(&shorten::chars(&display_name(test), 200));
+    match &test.location {
+        Some(place) => {
+            let place = markdown::code(&format!("{}:{}", place.path, place.line));
+            format!("{name} at {place}")
+        }
+        None => name,
     }
 }
 
