@@ -21,7 +21,6 @@ const STEP_LOG: usize = 128 * 1024;
 #[template(path = "pages/overview.html")]
 struct Overview {
     repositories: Vec<Repository>,
-    configured: bool,
 }
 
 #[derive(Template)]
@@ -76,10 +75,26 @@ pub(super) async fn not_found() -> Error {
     Error::NotFound
 }
 
+#[derive(Template)]
+#[template(path = "pages/setup.html")]
+struct Setup {
+    configured: bool,
+    public_url: String,
+    manifest: &'static str,
+}
+
+/// What is missing before Herald can work, and how to get it.
+pub(super) async fn setup(State(web): State<Web>) -> Result<Response, Error> {
+    page(&Setup {
+        configured: web.verify.is_some(),
+        public_url: web.app.settings.links.public_url.clone(),
+        manifest: include_str!("../../app-manifest.yml"),
+    })
+}
+
 pub(super) async fn overview(State(web): State<Web>) -> Result<Response, Error> {
     page(&Overview {
         repositories: web.app.parts.store.public_repositories(200).await?,
-        configured: web.verify.is_some(),
     })
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{
     CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 use super::{badges, health, logs, pages, webhook};
@@ -41,6 +41,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
+        .route("/setup", get(pages::setup))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/webhooks/github", post(webhook::receive))
@@ -60,6 +61,7 @@ pub fn router(web: Web) -> Router {
             get(logs::raw),
         )
         .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
         .layer(middleware::from_fn(guard))
         .with_state(web)
 }
@@ -71,6 +73,23 @@ pub fn metrics_router(web: Web) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .with_state(web)
+}
+
+/// Without credentials every page leads to `/setup`.
+async fn lead_to_setup(State(web): State<Web>, request: Request, next: Next) -> Response {
+    const OPEN: [&str; 6] = [
+        "/setup",
+        "/healthz",
+        "/readyz",
+        "/webhooks/",
+        "/badges/",
+        "/assets/",
+    ];
+    let path = request.uri().path();
+    if web.verify.is_some() || OPEN.iter().any(|open| path.starts_with(open)) {
+        return next.run(request).await;
+    }
+    Redirect::to("/setup").into_response()
 }
 
 /// Headers that keep a page from doing anything that we did not write: no script, no other

@@ -217,8 +217,8 @@ impl Server {
         info!("metrics on http://{}", self.metrics.local_addr()?);
         if !self.configured {
             warn!(
-                "no GitHub credentials: set HERALD_GITHUB_APP_ID, HERALD_GITHUB_PRIVATE_KEY and \
-                 HERALD_GITHUB_WEBHOOK_SECRET"
+                "no GitHub credentials yet; {}/setup says how to get them",
+                self.app.settings.links.public_url
             );
         }
         let ready = Arc::clone(&self.web.ready);

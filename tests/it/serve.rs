@@ -823,3 +823,42 @@ fn everything_below(dir: &Path) -> Vec<u8> {
     }
     all
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credentials_the_server_says_how_to_get_them() {
+    let forge = Forge::new(false).await;
+    let mut command = Herald::command(&forge);
+    command
+        .env_remove("HERALD_GITHUB_APP_ID")
+        .env_remove("HERALD_GITHUB_PRIVATE_KEY_FILE")
+        .env_remove("HERALD_GITHUB_WEBHOOK_SECRET");
+    let herald = Herald::spawn(command);
+    assert_eq!(herald.get("/healthz").await.0, 200);
+    assert_eq!(herald.get("/readyz").await.0, 503);
+    assert_eq!(herald.get("/").await.0, 303);
+    assert_eq!(herald.get("/repos/octo/project").await.0, 303);
+    let (status, page) = herald.get("/setup").await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("http://herald.test/webhooks/github"),
+        "{page}"
+    );
+    let (status, badge) = herald.get("/badges/octo/project/build.svg").await;
+    assert_eq!(status, 200);
+    assert!(badge.contains("build: unknown"), "{badge}");
+    let nothing = serde_json::json!({});
+    assert_eq!(herald.deliver(&forge, "ping", &nothing).await, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_do_not_share_a_data_directory() {
+    let forge = Forge::new(false).await;
+    let _first = Herald::start(&forge);
+    let output = Herald::command(&forge).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        text.contains("another Herald uses the data directory"),
+        "{text}"
+    );
+}
