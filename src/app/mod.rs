@@ -22,4 +22,4 @@ pub use intake::Received;
 pub use order::{Surroundings, environment, job_order};
 pub use run::carry_out;
 pub use state::{App, ForkPolicy, Parts, Settings};
-pub use work::{drain, serve};
+pub use work::{drain, serve, step};

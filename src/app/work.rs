@@ -122,28 +122,31 @@ async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
     while jobs.join_next().await.is_some() {}
 }
 
-/// Does all work there is, one piece after another, until nothing is due. Jobs run to their end.
-/// For tests and `demo --once`, where time stands still in between.
+/// Does one piece of work; `false` when nothing is due. A job is carried out from begin to end,
+/// and people see that it runs before they see how it ended.
+///
+/// # Errors
+/// What went wrong, with the work still in its queue.
+pub async fn step(app: &App) -> Result<bool> {
+    for work in [Work::Deliveries, Work::Triggers, Work::Render, Work::Send] {
+        if once(app, work).await? {
+            return Ok(true);
+        }
+    }
+    let Some(claim) = app.claim_job().await? else {
+        return Ok(false);
+    };
+    while app.render_builds().await? || app.send_publication().await? {}
+    app.run_job(claim, &CancellationToken::new()).await?;
+    Ok(true)
+}
+
+/// Does all work there is, one piece after another, until nothing is due. For tests and
+/// `demo --once`.
 ///
 /// # Errors
 /// The first error, with the work still in its queue.
 pub async fn drain(app: &App) -> Result<()> {
-    let never = CancellationToken::new();
-    loop {
-        let mut busy = false;
-        for work in [Work::Deliveries, Work::Triggers, Work::Render, Work::Send] {
-            while once(app, work).await? {
-                busy = true;
-            }
-        }
-        if let Some(claim) = app.claim_job().await? {
-            // People see that it runs before they see how it ended.
-            while app.render_builds().await? || app.send_publication().await? {}
-            app.run_job(claim, &never).await?;
-            busy = true;
-        }
-        if !busy {
-            return Ok(());
-        }
-    }
+    while step(app).await? {}
+    Ok(())
 }

@@ -109,7 +109,7 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
         }
         None => next.run(request).await,
     };
-    let now = chrono::DateTime::from_timestamp_millis(github.clock.now_ms());
+    let now = chrono::DateTime::from_timestamp_millis(github.now_ms());
     if let Some(date) = now
         .map(|now| now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
         .and_then(|date| HeaderValue::from_str(&date).ok())
@@ -149,7 +149,7 @@ fn authenticate_app(github: &GitHub, headers: &HeaderMap) -> Result<(), Refusal>
         .map_err(|error| bad_credentials(&error.to_string()))?
         .claims;
     let number = |name: &str| claims.get(name).and_then(Value::as_i64).unwrap_or(0);
-    let now = github.clock.now_ms() / 1000;
+    let now = github.now_ms() / 1000;
     if claims.get("iss").and_then(Value::as_str) != Some(&GitHub::APP_ID.to_string()) {
         return Err(bad_credentials("another issuer"));
     }
@@ -161,8 +161,8 @@ fn authenticate_app(github: &GitHub, headers: &HeaderMap) -> Result<(), Refusal>
 
 /// Whether a token may do this in a repository; says the repository's id.
 fn authorize(
-    github: &GitHub,
     state: &State,
+    now_ms: i64,
     headers: &HeaderMap,
     (owner, name): (&str, &str),
     (permission, level): (&str, &str),
@@ -171,7 +171,7 @@ fn authorize(
     let access = state
         .tokens
         .get(token)
-        .filter(|access| access.ends_ms > github.clock.now_ms())
+        .filter(|access| access.ends_ms > now_ms)
         .ok_or_else(|| bad_credentials("an unknown or ended token"))?;
     let project = state.project(owner, name).ok_or_else(not_found)?;
     if let Some(only) = &access.repositories
@@ -242,8 +242,9 @@ async fn mint(
                 .filter_map(|(name, level)| Some((name.clone(), level.as_str()?.to_owned())))
                 .collect::<HashMap<_, _>>()
         });
+    let now_ms = github.now_ms();
     let mut state = github.state();
-    let ends_ms = github.clock.now_ms() + state.token_life_ms;
+    let ends_ms = now_ms + state.token_life_ms;
     // As long and as shapeless as those that GitHub gives out since 2026.
     let token = format!(
         "ghs_{}_{}",
@@ -373,9 +374,10 @@ async fn create_check(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let mut state = github.state();
     let access = ("checks", "write");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let commit = text(&body, "head_sha");
     let project = state.project(&owner, &repo).ok_or_else(not_found)?;
     if !git::has_commit(&project.git_dir, &commit) {
@@ -409,9 +411,10 @@ async fn update_check(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let mut state = github.state();
     let access = ("checks", "write");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let check = state
         .checks
         .iter_mut()
@@ -443,9 +446,10 @@ async fn list_checks(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let state = github.state();
     let access = ("checks", "read");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let all: Vec<Value> = state
         .checks
         .iter()
@@ -468,9 +472,10 @@ async fn list_annotations(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let state = github.state();
     let access = ("checks", "read");
-    authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let check = state
         .checks
         .iter()
@@ -486,9 +491,10 @@ async fn create_status(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let mut state = github.state();
     let access = ("statuses", "write");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let status = PostedStatus {
         repository,
         commit,
@@ -515,9 +521,10 @@ async fn list_statuses(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let state = github.state();
     let access = ("statuses", "read");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let all: Vec<Value> = state
         .statuses
         .iter()
@@ -549,9 +556,10 @@ async fn list_comments(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let state = github.state();
     let access = ("pull_requests", "read");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let all: Vec<Value> = state
         .comments
         .iter()
@@ -567,9 +575,10 @@ async fn create_comment(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let mut state = github.state();
     let access = ("pull_requests", "write");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let body = text(&body, "body");
     if body.is_empty() || body.chars().count() > COMMENT_MAX {
         return Err(invalid("body is too long (maximum is 65536 characters)"));
@@ -592,9 +601,10 @@ async fn update_comment(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
+    let now_ms = github.now_ms();
     let mut state = github.state();
     let access = ("pull_requests", "write");
-    let repository = authorize(&github, &state, &headers, (&owner, &repo), access)?;
+    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let comment = state
         .comments
         .iter_mut()

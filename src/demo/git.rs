@@ -65,11 +65,12 @@ fn may_read(github: &GitHub, project: &Project, request: &Request) -> bool {
         .and_then(|text| STANDARD.decode(text).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|pair| pair.strip_prefix("x-access-token:").map(str::to_owned));
+    let now_ms = github.now_ms();
     let state = github.state();
     token
         .and_then(|token| state.tokens.get(&token))
         .is_some_and(|access| {
-            access.ends_ms > github.clock.now_ms()
+            access.ends_ms > now_ms
                 && allows(access, "contents", "read")
                 && access
                     .repositories

@@ -139,6 +139,8 @@ pub struct State {
     pub faults: Vec<Fault>,
     /// How long a token lives, in milliseconds.
     pub token_life_ms: i64,
+    /// How far its clock is ahead of the real one, in milliseconds.
+    pub(super) skew_ms: i64,
     pub(super) last_id: u64,
 }
 
@@ -177,7 +179,7 @@ pub struct GitHub {
     state: Arc<Mutex<State>>,
     app: Arc<Registered>,
     changes: watch::Sender<u64>,
-    pub(super) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
 }
 
 struct Registered {
@@ -251,6 +253,17 @@ impl GitHub {
         }
     }
 
+    /// Sets its clock this many seconds ahead of ours.
+    pub fn skew(&self, seconds: i64) {
+        self.state().skew_ms = seconds * 1000;
+    }
+
+    /// Its own time, in unix milliseconds.
+    pub(super) fn now_ms(&self) -> i64 {
+        let skew_ms = self.state().skew_ms;
+        self.clock.now_ms() + skew_ms
+    }
+
     /// The App's private key, PEM.
     pub fn private_key(&self) -> &Secret {
         &self.app.private_key
@@ -303,7 +316,7 @@ impl GitHub {
     ) -> Value {
         let (head_ref, head_sha) = head;
         let (base_ref, base_sha) = base;
-        let now = chrono::DateTime::from_timestamp_millis(self.clock.now_ms())
+        let now = chrono::DateTime::from_timestamp_millis(self.now_ms())
             .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         json!({
             "action": action,

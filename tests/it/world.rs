@@ -1,0 +1,411 @@
+//! A small world: the real use cases, store, router and git around a simulated GitHub, with an
+//! executor that plays a written part and a clock that is moved by hand.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use herald::app::{self, App, ForkPolicy, Parts, Settings};
+use herald::demo::{Check, Fault, GitHub, Project, State, What, delivery_headers};
+use herald::executor::{Act, Scripted};
+use herald::feedback::Links;
+use herald::github::{AppKey, Client, ClientOptions, GitHub as Forge, verify};
+use herald::logs::{Ceiling, FileLogs};
+use herald::ports::store::{Room, Waiting};
+use herald::ports::{Clock, Executor, JobOrder, Store};
+use herald::protocol::{CollectKind, Exit, StepCommand};
+use herald::source::{GitOptions, GitSource};
+use herald::store::SqlStore;
+use herald::web::{self, Web};
+use http::{Request, StatusCode};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// A clock that only tests move.
+#[derive(Debug)]
+pub(crate) struct ManualClock(AtomicI64);
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The world of one test.
+pub(crate) struct World {
+    pub(crate) github: GitHub,
+    pub(crate) project: Project,
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) executor: Arc<Scripted>,
+    /// What every job leaves behind as its test report.
+    pub(crate) report: Arc<Mutex<Option<String>>>,
+    url: String,
+    tree: PathBuf,
+    dir: tempfile::TempDir,
+    comments_read: usize,
+}
+
+/// Runs a story. In the end all work is done, and nothing may be left over: no open check, no
+/// unsent word, no comment that the story did not read.
+pub(crate) async fn world(story: impl AsyncFnOnce(&mut World)) {
+    let mut world = World::new().await;
+    story(&mut world).await;
+    world.drain().await;
+    let waiting = world.waiting().await;
+    assert_eq!(waiting, Waiting::default(), "work is left over");
+    let state = world.github.state();
+    for check in &state.checks {
+        assert_eq!(check.status, "completed", "{check:#?}");
+        let twins = state
+            .checks
+            .iter()
+            .filter(|other| other.external_id == check.external_id);
+        assert_eq!(twins.count(), 1, "doubled: {check:#?}");
+    }
+    assert_eq!(
+        state.comments.len(),
+        world.comments_read,
+        "unread: {:#?}",
+        state.comments
+    );
+    for status in &state.statuses {
+        let newest = state.status_of(&status.commit, &status.context).unwrap();
+        assert_ne!(newest.state, "pending", "{newest:#?}");
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        let bare = dir.path().join("project.git");
+        std::fs::create_dir(&tree).unwrap();
+        git(
+            &tree,
+            &["init", "-q", "--bare", "-b", "main", bare.to_str().unwrap()],
+        );
+        git(&tree, &["init", "-q", "-b", "main", "."]);
+        git(&tree, &["remote", "add", "origin", bare.to_str().unwrap()]);
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_790_000_000_000)));
+        let github = GitHub::new(Arc::<ManualClock>::clone(&clock)).unwrap();
+        let project = github.add_project("octo", "project", false, &bare);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = github.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let report = Arc::new(Mutex::new(None));
+        let executor = Arc::new(scripted(Arc::clone(&report)).without_isolation());
+        let app = build_app(&github, &url, dir.path(), &clock, &executor).await;
+        Self {
+            github,
+            project,
+            app,
+            clock,
+            executor,
+            report,
+            url,
+            tree,
+            dir,
+            comments_read: 0,
+        }
+    }
+
+    /// Drops the server without a word and starts a new one on the same data.
+    pub(crate) async fn restart(&mut self) {
+        self.app = build_app(
+            &self.github,
+            &self.url,
+            self.dir.path(),
+            &self.clock,
+            &self.executor,
+        )
+        .await;
+    }
+
+    /// Moves the clock.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// Does all work that is due.
+    pub(crate) async fn drain(&self) {
+        app::drain(&self.app).await.unwrap();
+    }
+
+    /// Does all work, also what is due later only.
+    pub(crate) async fn drain_patiently(&self) {
+        for _ in 0..30 {
+            self.drain().await;
+            self.pass(60);
+        }
+    }
+
+    pub(crate) async fn waiting(&self) -> Waiting {
+        let now = self.clock.now_ms();
+        self.app.parts.store.waiting(now).await.unwrap()
+    }
+
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.github.state()
+    }
+
+    pub(crate) fn fault(&self, method: &str, path: &str, after: usize, times: usize, what: What) {
+        self.state().faults.push(Fault {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            after,
+            times,
+            what,
+        });
+    }
+
+    // The repository.
+
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        let path = self.tree.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        std::fs::remove_file(self.tree.join(path)).unwrap();
+    }
+
+    /// Commits everything on a branch (made from where we are), and says the commit.
+    pub(crate) fn commit(&self, branch: &str) -> String {
+        git(&self.tree, &["checkout", "-q", "-B", branch]);
+        git(&self.tree, &["add", "-A"]);
+        git(&self.tree, &["commit", "-q", "--allow-empty", "-m", "work"]);
+        git(&self.tree, &["push", "-q", "-f", "origin", branch]);
+        git(&self.tree, &["rev-parse", "HEAD"])
+    }
+
+    /// A base on `main` and a head on `change`, both with this specification.
+    pub(crate) fn change(&self, specification: &str) -> (String, String) {
+        self.write(".herald.yml", specification);
+        let main = self.commit("main");
+        (main, self.commit("change"))
+    }
+
+    // Deliveries.
+
+    pub(crate) async fn request(
+        &self,
+        request: Request<Body>,
+    ) -> (StatusCode, http::HeaderMap, String) {
+        let secret = self.github.webhook_secret().clone();
+        let web = Web {
+            app: Arc::clone(&self.app),
+            verify: Some(Arc::new(move |body: &[u8], header: &str| {
+                verify(std::slice::from_ref(&secret), body, header)
+            })),
+            ready: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+        };
+        let answer = web::router(web).oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        (parts.status, parts.headers, text)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let (status, _, text) = self.request(request).await;
+        (status, text)
+    }
+
+    pub(crate) async fn deliver_as(&self, guid: &str, event: &str, payload: &Value) -> StatusCode {
+        let body = payload.to_string();
+        let secret = self.github.webhook_secret();
+        let mut request = Request::post("/webhooks/github");
+        for (name, value) in delivery_headers(secret, event, guid, body.as_bytes()) {
+            request = request.header(name, value);
+        }
+        self.request(request.body(Body::from(body)).unwrap())
+            .await
+            .0
+    }
+
+    pub(crate) async fn deliver(&self, event: &str, payload: &Value) {
+        // GitHub's clock goes on between two events.
+        self.pass(1);
+        let guid = uuid::Uuid::new_v4().to_string();
+        assert_eq!(self.deliver_as(&guid, event, payload).await, 202);
+    }
+
+    pub(crate) fn pull_request(&self, action: &str, head: &str, base: &str) -> Value {
+        self.github
+            .pull_request(&self.project, action, 7, ("change", head), ("main", base))
+    }
+
+    /// Delivers an action on pull request 7.
+    pub(crate) async fn pull(&self, action: &str, head: &str, base: &str) {
+        self.deliver("pull_request", &self.pull_request(action, head, base))
+            .await;
+    }
+
+    pub(crate) async fn push(&self, branch: &str, before: &str, after: &str) {
+        let payload = self.github.push(&self.project, branch, before, after);
+        self.deliver("push", &payload).await;
+    }
+
+    // What there is to see.
+
+    /// All check runs of this name on a commit, the oldest first.
+    pub(crate) fn checks(&self, commit: &str, name: &str) -> Vec<Check> {
+        let state = self.state();
+        state.checks_of(commit, name).into_iter().cloned().collect()
+    }
+
+    /// The only check run of this name on a commit.
+    pub(crate) fn check(&self, commit: &str, name: &str) -> Check {
+        let mut checks = self.checks(commit, name);
+        assert_eq!(checks.len(), 1, "{checks:#?}");
+        checks.remove(0)
+    }
+
+    /// How the only check run of this name ended, and its title.
+    pub(crate) fn ended(&self, commit: &str, name: &str) -> (String, String) {
+        let check = self.check(commit, name);
+        (check.conclusion.unwrap_or(check.status), check.title)
+    }
+
+    pub(crate) fn status(&self, commit: &str, context: &str) -> (String, String) {
+        let state = self.state();
+        let status = state
+            .status_of(commit, context)
+            .unwrap_or_else(|| panic!("no status {context}"));
+        (status.state.clone(), status.description.clone())
+    }
+
+    /// Reads the next comment: its text, and how often it was edited.
+    pub(crate) fn next_comment(&mut self) -> (String, usize) {
+        let (text, edits) = {
+            let state = self.state();
+            let comment = state
+                .comments
+                .get(self.comments_read)
+                .unwrap_or_else(|| panic!("no comment"));
+            (comment.body.clone(), comment.edits)
+        };
+        self.comments_read += 1;
+        (text, edits)
+    }
+
+    /// How many requests were made that write.
+    pub(crate) fn writes(&self) -> usize {
+        let state = self.state();
+        let git = |path: &str| path.contains(".git/") || path.contains("access_tokens");
+        state
+            .requests
+            .iter()
+            .filter(|request| request.method != "GET" && !git(&request.path))
+            .count()
+    }
+}
+
+async fn build_app(
+    github: &GitHub,
+    url: &str,
+    dir: &Path,
+    clock: &Arc<ManualClock>,
+    executor: &Arc<Scripted>,
+) -> Arc<App> {
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    let executor: Arc<dyn Executor> = Arc::<Scripted>::clone(executor);
+    let options = ClientOptions {
+        api_url: format!("{url}/api/v3"),
+        key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
+    };
+    let client = Client::new(options, Arc::clone(&clock)).unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqlStore::sqlite(&dir.join("herald.db")).await.unwrap());
+    let source = GitSource::new(GitOptions {
+        program: PathBuf::from("git"),
+        folder: dir.join("git"),
+        environment: vec![("PATH".to_owned(), std::env::var("PATH").unwrap())],
+        allow_files: false,
+    });
+    let parts = Parts {
+        store,
+        forge: Arc::new(Forge::new(client, url)),
+        source: Arc::new(source),
+        executor,
+        logs: Arc::new(FileLogs::new(dir.join("logs"), Ceiling::of(1 << 20))),
+        clock,
+    };
+    let settings = Settings {
+        links: Links {
+            public_url: "https://herald.test".to_owned(),
+            app_id: GitHub::APP_ID,
+        },
+        work_dir: dir.join("work"),
+        worker: "test".to_owned(),
+        room: Room {
+            total: 4,
+            per_repository: 4,
+        },
+        forks: ForkPolicy::Approve,
+        job_timeout_max_ms: 3_600_000,
+        path: "/usr/bin:/bin".to_owned(),
+    };
+    Arc::new(App::new(parts, settings))
+}
+
+/// Plays a job by what its steps say: `exit N` ends so, `hold` waits; a report is left behind
+/// where the world has one.
+fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
+    Scripted::new(move |order: &JobOrder| {
+        let mut acts = Vec::new();
+        let mut failed = false;
+        for step in &order.job.steps {
+            if failed {
+                acts.push(Act::End(step.index, Exit::Skipped));
+                continue;
+            }
+            let StepCommand::Sh(script) = &step.command else {
+                panic!("only shell steps are played");
+            };
+            acts.push(Act::Start(step.index));
+            acts.push(Act::Write(step.index, format!("playing {script}\n")));
+            if script == "hold" {
+                acts.push(Act::Hold);
+            }
+            let code = script
+                .strip_prefix("exit ")
+                .map_or(0, |code| code.parse().unwrap());
+            failed = code != 0;
+            acts.push(Act::End(step.index, Exit::Code(code)));
+        }
+        if let Some(report) = report.lock().unwrap().as_ref() {
+            acts.push(Act::File {
+                kind: CollectKind::Tests,
+                path: "reports/junit.xml".to_owned(),
+                bytes: report.clone().into_bytes(),
+            });
+        }
+        Ok(acts)
+    })
+}
+
+fn git(dir: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(dir)
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_AUTHOR_NAME", "Mona")
+        .env("GIT_AUTHOR_EMAIL", "mona@example.org")
+        .env("GIT_COMMITTER_NAME", "Mona")
+        .env("GIT_COMMITTER_EMAIL", "mona@example.org")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
