@@ -63,16 +63,20 @@ pub(super) async fn settle(
 ) -> Result<()> {
     let mine = sqlx::query(
         "UPDATE deliveries SET state = 'handled', error = NULL \
-         WHERE guid = $1 AND state = 'waiting'",
+         WHERE guid = $1 AND state = 'waiting' RETURNING received_ms",
     )
     .bind(guid)
-    .execute(&mut *on)
+    .fetch_optional(&mut *on)
     .await?;
-    if mine.rows_affected() == 0 {
+    let Some(mine) = mine else {
         return Ok(());
-    }
+    };
+    let moment = Moment {
+        now_ms,
+        received_ms: mine.try_get("received_ms")?,
+    };
     for change in changes {
-        apply(on, change, now_ms).await?;
+        apply(on, change, &moment).await?;
     }
     Ok(())
 }
@@ -100,7 +104,14 @@ pub(super) async fn fail(
     Ok(())
 }
 
-async fn apply(on: &mut AnyConnection, change: &Change, now_ms: i64) -> Result<()> {
+/// When a delivery is handled, and when it came.
+struct Moment {
+    now_ms: i64,
+    received_ms: i64,
+}
+
+async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Result<()> {
+    let now_ms = moment.now_ms;
     match change {
         Change::KeepInstallation(installation) => keep_installation(on, installation).await,
         Change::DropInstallation { host, id } => {
@@ -144,7 +155,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, now_ms: i64) -> Result<(
                 supersedes: *supersedes,
                 announcement: announcement.as_deref(),
             };
-            triggers::add(on, &new, now_ms).await
+            triggers::add(on, &new, moment.received_ms, now_ms).await
         }
         Change::Cancel {
             repository,

@@ -21,7 +21,13 @@ pub(super) struct NewTrigger<'a> {
     pub(super) announcement: Option<&'a CheckRun>,
 }
 
-pub(super) async fn add(on: &mut AnyConnection, new: &NewTrigger<'_>, now_ms: i64) -> Result<()> {
+/// Adds a trigger that came at `created_ms`; of two pushes the later one speaks on badges.
+pub(super) async fn add(
+    on: &mut AnyConnection,
+    new: &NewTrigger<'_>,
+    created_ms: i64,
+    now_ms: i64,
+) -> Result<()> {
     let subject = new.occasion.subject();
     if let Some(pull) = new.occasion.pull()
         && !note_pull(on, new.repository, pull).await?
@@ -54,7 +60,7 @@ pub(super) async fn add(on: &mut AnyConnection, new: &NewTrigger<'_>, now_ms: i6
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
-         created_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+         created_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(rows::new_id())
     .bind(new.repository.as_str())
@@ -63,6 +69,7 @@ pub(super) async fn add(on: &mut AnyConnection, new: &NewTrigger<'_>, now_ms: i6
     .bind(serde_json::to_string(new.occasion)?)
     .bind(new.trust.as_str())
     .bind(new.sender.0)
+    .bind(created_ms)
     .bind(now_ms)
     .execute(&mut *on)
     .await?;
