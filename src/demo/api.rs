@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request as HttpRequest, State as Handle};
-use axum::http::header::{AUTHORIZATION, DATE, RETRY_AFTER};
+use axum::http::header::{DATE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, patch, post};
 use serde_json::{Value, json};
 
+use super::access::{authenticate_app, authorize, mint};
 use super::faults::{What, strike};
 use super::git;
-use super::state::{Access, Check, GitHub, Posted, PostedStatus, Request, State};
+use super::state::{Check, GitHub, Posted, PostedStatus, Request};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -22,9 +23,9 @@ const ANNOTATIONS_MAX: usize = 50;
 const COMMENT_MAX: usize = 65_536;
 
 /// An answer that is no success.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
-type Answer = Result<(StatusCode, Json<Value>), Refusal>;
+pub(super) type Answer = Result<(StatusCode, Json<Value>), Refusal>;
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -36,7 +37,7 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal(StatusCode::UNPROCESSABLE_ENTITY, message.into())
 }
 
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     Refusal(StatusCode::NOT_FOUND, "Not Found".to_owned())
 }
 
@@ -125,81 +126,6 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
     response
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
-}
-
-fn bad_credentials(why: &str) -> Refusal {
-    Refusal(StatusCode::UNAUTHORIZED, format!("Bad credentials: {why}"))
-}
-
-/// The App's own token: signed, not from the future, valid for ten minutes at most.
-fn authenticate_app(github: &GitHub, headers: &HeaderMap) -> Result<(), Refusal> {
-    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
-    let mut rules = Validation::new(Algorithm::RS256);
-    rules.validate_exp = false;
-    rules.required_spec_claims.clear();
-    let key = DecodingKey::from_rsa_der(github.public_key());
-    let claims = jsonwebtoken::decode::<Value>(token, &key, &rules)
-        .map_err(|error| bad_credentials(&error.to_string()))?
-        .claims;
-    let number = |name: &str| claims.get(name).and_then(Value::as_i64).unwrap_or(0);
-    let now = github.now_ms() / 1000;
-    if claims.get("iss").and_then(Value::as_str) != Some(&GitHub::APP_ID.to_string()) {
-        return Err(bad_credentials("another issuer"));
-    }
-    if number("iat") > now || number("exp") <= now || number("exp") > now + 600 {
-        return Err(bad_credentials("'exp' or 'iat' is out of range"));
-    }
-    Ok(())
-}
-
-/// Whether a token may do this in a repository; says the repository's id.
-fn authorize(
-    state: &State,
-    now_ms: i64,
-    headers: &HeaderMap,
-    (owner, name): (&str, &str),
-    (permission, level): (&str, &str),
-) -> Result<i64, Refusal> {
-    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
-    let access = state
-        .tokens
-        .get(token)
-        .filter(|access| access.ends_ms > now_ms)
-        .ok_or_else(|| bad_credentials("an unknown or ended token"))?;
-    let project = state.project(owner, name).ok_or_else(not_found)?;
-    if let Some(only) = &access.repositories
-        && !only.contains(&project.id)
-    {
-        return Err(not_found());
-    }
-    if !allows(access, permission, level) {
-        return Err(Refusal(
-            StatusCode::FORBIDDEN,
-            "Resource not accessible by integration".to_owned(),
-        ));
-    }
-    Ok(project.id)
-}
-
-/// Whether a token has a permission. The App itself has what its manifest asks for.
-pub(super) fn allows(access: &Access, permission: &str, level: &str) -> bool {
-    match &access.permissions {
-        None => true,
-        Some(given) => match given.get(permission).map(String::as_str) {
-            Some("write") => true,
-            Some("read") => level == "read",
-            _ => false,
-        },
-    }
-}
-
 async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {
     authenticate_app(&github, &headers)?;
     let answer = json!({
@@ -216,51 +142,6 @@ async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {
         ],
     });
     Ok((StatusCode::OK, Json(answer)))
-}
-
-async fn mint(
-    Handle(github): Handle<GitHub>,
-    Path(id): Path<i64>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    authenticate_app(&github, &headers)?;
-    if id != GitHub::INSTALLATION {
-        return Err(not_found());
-    }
-    let wanted: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let repositories = wanted
-        .get("repository_ids")
-        .and_then(Value::as_array)
-        .map(|ids| ids.iter().filter_map(Value::as_i64).collect());
-    let permissions = wanted
-        .get("permissions")
-        .and_then(Value::as_object)
-        .map(|given| {
-            given
-                .iter()
-                .filter_map(|(name, level)| Some((name.clone(), level.as_str()?.to_owned())))
-                .collect::<HashMap<_, _>>()
-        });
-    let now_ms = github.now_ms();
-    let mut state = github.state();
-    let ends_ms = now_ms + state.token_life_ms;
-    // As long and as shapeless as those that GitHub gives out since 2026.
-    let token = format!(
-        "ghs_{}_{}",
-        GitHub::APP_ID,
-        "0123456789abcdef.".repeat(28) + &uuid::Uuid::new_v4().simple().to_string()
-    );
-    let access = Access {
-        repositories,
-        permissions,
-        ends_ms,
-    };
-    state.tokens.insert(token.clone(), access);
-    let expires = chrono::DateTime::from_timestamp_millis(ends_ms)
-        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
-    let answer = json!({"token": token, "expires_at": expires});
-    Ok((StatusCode::CREATED, Json(answer)))
 }
 
 fn text(body: &Value, key: &str) -> String {

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::AsyncWriteExt;
 
-use super::api::allows;
+use super::access::allows;
 use super::state::{GitHub, Project};
 
 /// Whether a commit is in a repository.

@@ -5,6 +5,7 @@
 //! the life of tokens, 50 annotations a request, lengths of texts, `git http-backend` for the
 //! repositories; and faults on request. `herald demo` runs on it, and so do the tests.
 
+mod access;
 mod api;
 mod faults;
 mod git;

@@ -85,18 +85,18 @@ fn view(jobs: Vec<Job>) -> BuildView {
     view.repository.owner = "octo".to_owned();
     view.repository.name = "shop".to_owned();
     view.build.number = 12;
-    view.build.commit = Sha::parse(&"1234abc".repeat(6)[..40]).unwrap();
+    view.build.commit = Sha::parse(&"1234abcd".repeat(5)).unwrap();
     view.pulls = vec![7];
     view
 }
 
-const TESTS: &str = r##"<testsuite name="pytest">
+const TESTS: &str = r#"<testsuite name="pytest">
 <testcase classname="tests.test_shop" name="test_total"><failure message="assert 2 == 3">tests/test_shop.py:12: AssertionError</failure></testcase>
 <testcase classname="x" name="test_hostile_&lt;img src=x&gt; @org/team #12 https://evil.example | x"><failure message="closes #1&#10;second line">no place at all ``` fence</failure></testcase>
 <testcase classname="x" name="test_setup"><error message="KeyError"/></testcase>
 <testcase classname="x" name="test_till"><skipped message="not connected"/></testcase>
 <testcase classname="x" name="test_good"/>
-</testsuite>"##;
+</testsuite>"#;
 
 fn one(view: &BuildView, name: &str) -> Content {
     publications(&links(), view)
@@ -105,8 +105,7 @@ fn one(view: &BuildView, name: &str) -> Content {
             Target::Check { name: other, .. } | Target::Status { context: other } => other == name,
             Target::Comment { .. } => name == "comment",
         })
-        .map(|publication| publication.content)
-        .unwrap_or_else(|| panic!("no publication {name}"))
+        .map_or_else(|| panic!("no publication {name}"), |found| found.content)
 }
 
 fn red() -> BuildView {

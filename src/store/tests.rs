@@ -1,1 +1,716 @@
-//! The contract of the store, on both engines.
+//! The contract of the store, on SQLite and, where `HERALD_TEST_POSTGRES` names a server, on
+//! PostgreSQL.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::SqlStore;
+use super::database::{Database, StoreError, transact};
+use crate::domain::{
+    BadgeValue, BuildId, Change, CheckRun, CheckState, Conclusion, Content, InstallationId,
+    JobResult, Occasion, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId,
+    Sha, State, Status, StatusState, Target, Trust,
+};
+use crate::ports::Store;
+use crate::ports::store::{
+    BuildDraft, Claim, DraftJob, Heartbeat, NewDelivery, Recorded, Room, Sent,
+};
+use crate::report::Report;
+use crate::spec::JobSpecification;
+
+const ROOM: Room = Room {
+    total: 10,
+    per_repository: 10,
+};
+
+/// A store of one engine with what keeps it alive.
+struct Place {
+    store: Arc<SqlStore>,
+    dir: tempfile::TempDir,
+}
+
+async fn sqlite() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqlStore::sqlite(&dir.path().join("herald.db"))
+        .await
+        .unwrap();
+    Place {
+        store: Arc::new(store),
+        dir,
+    }
+}
+
+async fn postgres(server: &str) -> Place {
+    sqlx::any::install_default_drivers();
+    let name = format!("herald_{}", uuid::Uuid::new_v4().simple());
+    let pool = sqlx::AnyPool::connect(&format!("{server}/postgres"))
+        .await
+        .unwrap();
+    let create = format!("CREATE DATABASE {name}");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&pool)
+        .await
+        .unwrap();
+    let store = SqlStore::postgres(&format!("{server}/{name}"))
+        .await
+        .unwrap();
+    Place {
+        store: Arc::new(store),
+        dir: tempfile::tempdir().unwrap(),
+    }
+}
+
+/// Runs a test on every engine that there is.
+async fn on_both(test: impl AsyncFn(&Arc<SqlStore>)) {
+    let place = sqlite().await;
+    test(&place.store).await;
+    if let Ok(server) = std::env::var("HERALD_TEST_POSTGRES") {
+        let place = postgres(&server).await;
+        test(&place.store).await;
+        drop(place.dir);
+    }
+}
+
+fn sha(digit: char) -> Sha {
+    Sha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn repository() -> Repository {
+    Repository {
+        id: RepositoryId::new("github.test", 1),
+        installation: InstallationId(5),
+        owner: "Octo".to_owned(),
+        name: "Project".to_owned(),
+        private: false,
+        default_branch: "main".to_owned(),
+    }
+}
+
+fn check(commit: &Sha, state: CheckState) -> CheckRun {
+    CheckRun {
+        commit: commit.clone(),
+        name: "herald".to_owned(),
+        details_url: String::new(),
+        state,
+        started_ms: None,
+        completed_ms: None,
+        title: "t".to_owned(),
+        summary: "s".to_owned(),
+        annotations: Vec::new(),
+        actions: Vec::new(),
+    }
+}
+
+fn pull(number: i64, head: &Sha, updated_ms: i64) -> Occasion {
+    Occasion::PullRequest {
+        pull: PullRequest {
+            number,
+            head: head.clone(),
+            head_ref: "change".to_owned(),
+            head_repository: Some(repository().id),
+            base: sha('0'),
+            base_ref: "main".to_owned(),
+            author: PersonId(9),
+            author_is_bot: false,
+            updated_ms,
+        },
+    }
+}
+
+fn push(branch: &str) -> Occasion {
+    Occasion::Push {
+        branch: branch.to_owned(),
+        before: None,
+    }
+}
+
+fn build(commit: &Sha, occasion: Occasion) -> Change {
+    Change::Build {
+        repository: repository().id,
+        commit: commit.clone(),
+        supersedes: occasion.pull().is_some(),
+        occasion,
+        trust: Trust::Trusted,
+        sender: PersonId(9),
+        announcement: Some(Box::new(check(commit, CheckState::Queued))),
+    }
+}
+
+/// Takes in a delivery that leads to these changes.
+async fn settle(store: &SqlStore, guid: &str, changes: Vec<Change>, now_ms: i64) {
+    let delivery = NewDelivery {
+        guid: guid.to_owned(),
+        event: "push".to_owned(),
+        body: "{}".to_owned(),
+        received_ms: now_ms,
+    };
+    assert_eq!(
+        store.record_delivery(delivery).await.unwrap(),
+        Recorded::Waiting
+    );
+    let mut all = vec![Change::KeepRepository(repository())];
+    all.extend(changes);
+    store.settle_delivery(guid, all, now_ms).await.unwrap();
+}
+
+fn order(key: &str, needs: &[&str]) -> DraftJob {
+    DraftJob {
+        order: JobSpecification {
+            key: key.to_owned(),
+            needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+            ..JobSpecification::default()
+        },
+        skipped: None,
+    }
+}
+
+fn draft(commit: &Sha, specification: &str, jobs: Vec<DraftJob>) -> BuildDraft {
+    BuildDraft {
+        tested: commit.clone(),
+        specification: specification.to_owned(),
+        plan: Preparation::default(),
+        jobs,
+        ended: None,
+    }
+}
+
+/// Gives every waiting trigger a build with these jobs.
+async fn attach_all(store: &SqlStore, jobs: &[DraftJob], now_ms: i64) {
+    while let Some((trigger, _)) = store.claim_trigger(now_ms, now_ms + 60_000).await.unwrap() {
+        let draft = draft(&trigger.commit, "spec", jobs.to_vec());
+        store.attach(&trigger.id, draft, now_ms).await.unwrap();
+    }
+}
+
+/// A build of a commit for pull request 7, with these jobs.
+async fn built(store: &SqlStore, commit: &Sha, jobs: &[DraftJob]) {
+    let guid = format!("build {commit}");
+    settle(store, &guid, vec![build(commit, pull(7, commit, 0))], 1_000).await;
+    attach_all(store, jobs, 1_000).await;
+}
+
+fn result(conclusion: Conclusion) -> JobResult {
+    JobResult {
+        conclusion,
+        title: conclusion.as_str().to_owned(),
+        failures: Vec::new(),
+        notes: Vec::new(),
+        duration_ms: 1,
+        report: Report::default(),
+        patch: None,
+        in_diff: Vec::new(),
+    }
+}
+
+async fn claim(store: &SqlStore, now_ms: i64) -> Option<Claim> {
+    store
+        .claim_job("w", now_ms, now_ms + 60_000, ROOM)
+        .await
+        .unwrap()
+}
+
+async fn finish(store: &SqlStore, claim: &Claim, conclusion: Conclusion, now_ms: i64) -> bool {
+    store
+        .finish_job(&claim.job.id, "w", &[], result(conclusion), now_ms)
+        .await
+        .unwrap()
+}
+
+async fn view(store: &SqlStore, number: i64) -> crate::domain::BuildView {
+    store
+        .build(&repository().id, number)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_delivery_is_kept_once_and_handled_once() {
+    on_both(async |store| {
+        let delivery = || NewDelivery {
+            guid: "a".to_owned(),
+            event: "ping".to_owned(),
+            body: "{\"ü\":1}".to_owned(),
+            received_ms: 5,
+        };
+        let record = || store.record_delivery(delivery());
+        assert_eq!(record().await.unwrap(), Recorded::Waiting);
+        assert_eq!(record().await.unwrap(), Recorded::Known);
+        let first = store.claim_delivery(10, 100).await.unwrap().unwrap();
+        assert_eq!((first.body.as_str(), first.tries), ("{\"ü\":1}", 0));
+        assert!(
+            store.claim_delivery(10, 100).await.unwrap().is_none(),
+            "leased"
+        );
+        let again = store.claim_delivery(101, 200).await.unwrap().unwrap();
+        assert_eq!(again.tries, 1, "the lease has ended");
+        store.settle_delivery("a", Vec::new(), 110).await.unwrap();
+        assert_eq!(record().await.unwrap(), Recorded::Known);
+        assert!(store.claim_delivery(999, 1_000).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_failed_waits_and_one_that_was_given_up_can_come_again() {
+    on_both(async |store| {
+        let delivery = || NewDelivery {
+            guid: "a".to_owned(),
+            event: "ping".to_owned(),
+            body: "{}".to_owned(),
+            received_ms: 5,
+        };
+        store.record_delivery(delivery()).await.unwrap();
+        store.claim_delivery(10, 100).await.unwrap().unwrap();
+        store.fail_delivery("a", "no", Some(50)).await.unwrap();
+        assert!(store.claim_delivery(49, 100).await.unwrap().is_none());
+        store.claim_delivery(50, 100).await.unwrap().unwrap();
+        store.fail_delivery("a", "never", None).await.unwrap();
+        assert!(store.claim_delivery(999, 1_000).await.unwrap().is_none());
+        assert_eq!(
+            store.record_delivery(delivery()).await.unwrap(),
+            Recorded::Waiting
+        );
+        assert!(store.claim_delivery(999, 1_000).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changes_of_a_delivery_take_effect_once() {
+    on_both(async |store| {
+        let changes = vec![build(&sha('a'), push("main"))];
+        settle(store, "a", changes.clone(), 10).await;
+        store.settle_delivery("a", changes, 10).await.unwrap();
+        attach_all(store, &[order("build", &[])], 20).await;
+        assert_eq!(
+            store
+                .builds(&repository().id, i64::MAX, 10)
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn twenty_triggers_at_once_share_one_build_or_get_their_own_numbers() {
+    on_both(async |store| {
+        for pull_number in 0..20 {
+            let commit = sha(if pull_number % 2 == 0 { 'a' } else { 'b' });
+            let change = build(&commit, pull(pull_number, &commit, 0));
+            settle(store, &format!("{pull_number}"), vec![change], 10).await;
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        while let Some((trigger, _)) = store.claim_trigger(10, 100).await.unwrap() {
+            let store = Arc::clone(store);
+            tasks.spawn(async move {
+                let draft = draft(&trigger.commit, "spec", vec![order("build", &[])]);
+                store.attach(&trigger.id, draft, 10).await
+            });
+        }
+        assert_eq!(tasks.len(), 20);
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap().unwrap();
+        }
+        let builds = store.builds(&repository().id, i64::MAX, 50).await.unwrap();
+        let numbers: BTreeSet<i64> = builds.iter().map(|build| build.number).collect();
+        assert_eq!(numbers, BTreeSet::from([1, 2]));
+        assert_eq!(view(store, 1).await.pulls.len(), 10);
+        assert_eq!(store.waiting(10).await.unwrap().jobs, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_newer_head_ends_the_triggers_of_the_older_one() {
+    on_both(async |store| {
+        built(
+            store,
+            &sha('a'),
+            &[order("one", &[]), order("two", &["one"])],
+        )
+        .await;
+        let running = claim(store, 2_000).await.unwrap();
+        let newer = build(&sha('b'), pull(7, &sha('b'), 1));
+        settle(store, "newer", vec![newer], 3_000).await;
+        let told = store.heartbeat(&running.job.id, "w", 9_000).await.unwrap();
+        assert_eq!(told, Heartbeat::Cancel("superseded by bbbbbbb".to_owned()));
+        assert!(finish(store, &running, Conclusion::Cancelled, 4_000).await);
+        let old = view(store, 1).await;
+        assert_eq!(old.build.conclusion, Some(Conclusion::Cancelled));
+        assert_eq!(old.build.reason.as_deref(), Some("superseded by bbbbbbb"));
+        assert!(
+            old.pulls.is_empty(),
+            "it speaks for no pull request any more"
+        );
+        // An old delivery does not bring the old head back.
+        settle(
+            store,
+            "late",
+            vec![build(&sha('a'), pull(7, &sha('a'), 0))],
+            5_000,
+        )
+        .await;
+        attach_all(store, &[order("one", &[])], 5_000).await;
+        assert_eq!(
+            store
+                .builds(&repository().id, i64::MAX, 10)
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn jobs_start_within_the_room_there_is_and_after_those_they_need() {
+    on_both(async |store| {
+        let jobs = [order("a", &[]), order("b", &[]), order("c", &["a", "b"])];
+        built(store, &sha('a'), &jobs).await;
+        let narrow = Room {
+            total: 1,
+            per_repository: 1,
+        };
+        let first = store
+            .claim_job("w", 10_000, 70_000, narrow)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            store
+                .claim_job("w", 10_000, 70_000, narrow)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let second = claim(store, 10_000).await.unwrap();
+        assert!(claim(store, 10_000).await.is_none(), "c needs both");
+        assert!(finish(store, &first, Conclusion::Success, 11_000).await);
+        assert!(claim(store, 11_000).await.is_none());
+        assert!(finish(store, &second, Conclusion::Success, 12_000).await);
+        let third = claim(store, 12_000).await.unwrap();
+        assert_eq!(third.job.key, "c");
+        assert!(finish(store, &third, Conclusion::Failure, 13_000).await);
+        let build = view(store, 1).await.build;
+        assert_eq!(
+            (build.state, build.conclusion),
+            (State::Finished, Some(Conclusion::Failure))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_lost_a_job_can_say_nothing_about_it() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let first = claim(store, 10_000).await.unwrap();
+        assert!(store.lost_jobs("other", 69_999).await.unwrap().is_empty());
+        let lost = store.lost_jobs("other", 70_001).await.unwrap();
+        assert_eq!(lost, [(first.job.id.clone(), "w".to_owned())]);
+        let interrupt = |id: crate::domain::JobId| async move {
+            store
+                .interrupt_job(&id, "w", "it went away", 3, 71_000)
+                .await
+                .unwrap();
+        };
+        interrupt(first.job.id.clone()).await;
+        let told = store.heartbeat(&first.job.id, "w", 99_000).await.unwrap();
+        assert_eq!(told, Heartbeat::Lost);
+        assert!(!finish(store, &first, Conclusion::Success, 72_000).await);
+        for attempt in [2, 3] {
+            let again = claim(store, 80_000).await.unwrap();
+            assert_eq!(again.job.attempt, attempt);
+            interrupt(again.job.id).await;
+        }
+        assert!(
+            claim(store, 90_000).await.is_none(),
+            "three attempts are enough"
+        );
+        let ended = view(store, 1).await;
+        assert_eq!(ended.build.conclusion, Some(Conclusion::Cancelled));
+        let title = ended.jobs[0].result.as_ref().unwrap().title.clone();
+        assert_eq!(title, "Herald could not finish: it went away");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_has_ended_stays_so() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let job = claim(store, 10_000).await.unwrap();
+        assert!(finish(store, &job, Conclusion::Success, 11_000).await);
+        assert!(!finish(store, &job, Conclusion::Failure, 12_000).await);
+        let cancel = Change::Cancel {
+            repository: repository().id,
+            subject: "pull/7".to_owned(),
+            reason: "closed".to_owned(),
+        };
+        settle(store, "closed", vec![cancel], 13_000).await;
+        store
+            .interrupt_job(&job.job.id, "w", "late", 3, 14_000)
+            .await
+            .unwrap();
+        let build = view(store, 1).await.build;
+        assert_eq!(build.conclusion, Some(Conclusion::Success));
+        assert_eq!(build.attempt, 1);
+    })
+    .await;
+}
+
+fn status(state: StatusState) -> Publication {
+    Publication {
+        target: Target::Status {
+            context: "herald/build".to_owned(),
+        },
+        content: Content::Status(Status {
+            commit: sha('a'),
+            context: "herald/build".to_owned(),
+            state,
+            description: "d".to_owned(),
+            target_url: String::new(),
+        }),
+    }
+}
+
+/// The next publication about the status.
+async fn next(store: &SqlStore, now_ms: i64) -> Option<crate::ports::store::Outgoing> {
+    loop {
+        let outgoing = store
+            .claim_publication(now_ms, now_ms + 100)
+            .await
+            .unwrap()?;
+        if matches!(outgoing.content, Content::Status(_)) {
+            return Some(outgoing);
+        }
+        store.sent(&outgoing, Sent::All).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_newest_content_is_sent_once_and_looked_for_after_doubt() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let first = view(store, 1).await;
+        let publish = |view, state| async move {
+            let publications = vec![status(state)];
+            store
+                .publish(&view, publications, Vec::new(), 1_000)
+                .await
+                .unwrap();
+        };
+        publish(first, StatusState::Pending).await;
+        assert!(store.unpublished(10).await.unwrap().is_empty());
+        let job = claim(store, 2_000).await.unwrap();
+        assert_eq!(store.unpublished(10).await.unwrap().len(), 1);
+        assert!(finish(store, &job, Conclusion::Success, 3_000).await);
+        publish(view(store, 1).await, StatusState::Success).await;
+
+        let mut outgoing = next(store, 4_000).await.unwrap();
+        assert!(!outgoing.uncertain);
+        let Content::Status(sent) = &outgoing.content else {
+            panic!("a status");
+        };
+        assert_eq!(
+            sent.state,
+            StatusState::Success,
+            "what was in between is not sent"
+        );
+        assert!(next(store, 4_000).await.is_none(), "leased");
+        // The sender died.
+        outgoing = next(store, 5_000).await.unwrap();
+        assert!(outgoing.uncertain);
+        outgoing.remote = Some("12".to_owned());
+        let later = Sent::Later {
+            at_ms: 6_000,
+            error: "500".to_owned(),
+            uncertain: true,
+            throttled: false,
+        };
+        store.sent(&outgoing, later).await.unwrap();
+        assert!(next(store, 5_999).await.is_none());
+        outgoing = next(store, 6_000).await.unwrap();
+        assert_eq!(
+            (outgoing.tries, outgoing.remote.as_deref()),
+            (2, Some("12"))
+        );
+        store.sent(&outgoing, Sent::All).await.unwrap();
+        assert!(next(store, 99_000).await.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_limited_installation_waits_as_a_whole() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let outgoing = store
+            .claim_publication(2_000, 2_100)
+            .await
+            .unwrap()
+            .unwrap();
+        store
+            .publish(
+                &view(store, 1).await,
+                vec![status(StatusState::Pending)],
+                Vec::new(),
+                2_000,
+            )
+            .await
+            .unwrap();
+        let limited = Sent::Later {
+            at_ms: 60_000,
+            error: "403".to_owned(),
+            uncertain: false,
+            throttled: true,
+        };
+        store.sent(&outgoing, limited).await.unwrap();
+        assert!(
+            store
+                .claim_publication(59_999, 60_100)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            store
+                .claim_publication(60_000, 60_100)
+                .await
+                .unwrap()
+                .is_some()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_badge_keeps_what_the_later_push_said() {
+    on_both(async |store| {
+        let value = |message: &str| BadgeValue {
+            kind: "build".to_owned(),
+            job: String::new(),
+            message: message.to_owned(),
+            color: "red".to_owned(),
+        };
+        settle(store, "old", vec![build(&sha('a'), push("main"))], 1_000).await;
+        settle(store, "new", vec![build(&sha('b'), push("main"))], 2_000).await;
+        attach_all(store, &[order("build", &[])], 3_000).await;
+        let (old, new) = (view(store, 1).await, view(store, 2).await);
+        store
+            .publish(&new, Vec::new(), vec![value("new")], 4_000)
+            .await
+            .unwrap();
+        store
+            .publish(&old, Vec::new(), vec![value("old")], 5_000)
+            .await
+            .unwrap();
+        let badge = |branch| store.badge("OCTO", "project", "build", branch, "");
+        assert_eq!(badge(None).await.unwrap().unwrap().value.message, "new");
+        assert_eq!(
+            badge(Some("main")).await.unwrap().unwrap().value.message,
+            "new"
+        );
+        assert!(badge(Some("other")).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hundred_writers_at_once_all_get_their_word() {
+    on_both(async |store| {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..100 {
+            let store = Arc::clone(store);
+            tasks.spawn(async move {
+                let delivery = NewDelivery {
+                    guid: format!("{number}"),
+                    event: "ping".to_owned(),
+                    body: "{}".to_owned(),
+                    received_ms: number,
+                };
+                store.record_delivery(delivery).await
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            assert_eq!(done.unwrap().unwrap(), Recorded::Waiting);
+        }
+        assert_eq!(store.waiting(1_000).await.unwrap().deliveries, 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_said_is_there_after_opening_the_file_again() {
+    let place = sqlite().await;
+    built(&place.store, &sha('a'), &[order("build", &[])]).await;
+    let claimed = claim(&place.store, 10_000).await.unwrap();
+    place
+        .store
+        .claim_publication(10_000, 999_000)
+        .await
+        .unwrap()
+        .unwrap();
+    let file = place.dir.path().join("herald.db");
+    let again = SqlStore::sqlite(&file).await.unwrap();
+    assert_eq!(view(&again, 1).await.build.state, State::Running);
+    // The leases of the process before are taken back; its jobs are known as lost.
+    let outgoing = again
+        .claim_publication(10_001, 10_100)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(outgoing.uncertain);
+    let lost = again.lost_jobs("w", 10_001).await.unwrap();
+    assert_eq!(lost, [(claimed.job.id, "w".to_owned())]);
+    assert!(
+        again
+            .view(&BuildId::from_stored("none"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+const INSERT: &str = "INSERT INTO settings (name, value) VALUES ($1, 'x')";
+
+/// Inserts a setting, and fails after that unless `good`.
+async fn put(database: &Database, name: &str, good: bool) -> crate::ports::error::Result<()> {
+    transact!(database, tx => {
+        sqlx::query(INSERT).bind(name).execute(tx.on()).await?;
+        if good {
+            Ok(())
+        } else {
+            Err(StoreError::Stored("on purpose".to_owned()))
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_dropped_in_the_middle_leaves_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(&dir.path().join("herald.db"))
+        .await
+        .unwrap();
+    {
+        let mut torn = database.begin().await.unwrap();
+        sqlx::query(INSERT)
+            .bind("torn")
+            .execute(torn.on())
+            .await
+            .unwrap();
+    }
+    put(&database, "kept", true).await.unwrap();
+    assert!(put(&database, "failed", false).await.is_err());
+    let mut on = database.read().await.unwrap();
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM settings ORDER BY name")
+        .fetch_all(&mut *on)
+        .await
+        .unwrap();
+    assert_eq!(names, ["kept"]);
+}
