@@ -14,8 +14,17 @@ struct Herald(Config);
 impl shuttle_runtime::Service for Herald {
     async fn bind(mut self, address: SocketAddr) -> Result<(), shuttle_runtime::Error> {
         self.0.listen = address;
-        let server = Server::bind(&self.0).await.map_err(custom)?;
-        server.run(CancellationToken::new()).await.map_err(custom)
+        // On a thread of its own: a server's future is not one that may move between threads.
+        let serve = move || {
+            tokio::runtime::Handle::current().block_on(async {
+                let server = Server::bind(&self.0).await?;
+                server.run(CancellationToken::new()).await
+            })
+        };
+        tokio::task::spawn_blocking(serve)
+            .await
+            .map_err(|error| custom(error.into()))?
+            .map_err(custom)
     }
 }
 
