@@ -240,6 +240,11 @@ fn not_yet(reader: &mut Reader) {
             "HERALD_ROLE: `{role}` is not supported by this version; use `all`"
         ));
     }
+    if reader.text("HERALD_CA_FILE").is_some() {
+        reader
+            .warnings
+            .push("HERALD_CA_FILE is used for git only in this version".to_owned());
+    }
     for name in [
         "HERALD_RUNNER_LISTEN",
         "HERALD_RUNNER_URL",

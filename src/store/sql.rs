@@ -183,8 +183,9 @@ impl Store for SqlStore {
     }
 
     async fn view(&self, build: &BuildId) -> Result<Option<BuildView>> {
-        // One transaction, so that the revision and what is shown of it belong together.
-        transact!(self.database, tx => pages::view(tx.on(), build.as_str()).await)
+        // Not one snapshot: what changes in between raises the revision, and is rendered again.
+        let mut on = self.database.read().await?;
+        Ok(pages::view(&mut on, build.as_str()).await?)
     }
 
     async fn publish(

@@ -1,9 +1,11 @@
 //! Raw logs.
 
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 
 use super::error::Error;
@@ -39,10 +41,10 @@ pub(super) async fn raw(
     let view = visible_build(&web, &owner, &repo, &number).await?;
     let key = key_of(&view, job_of(&view, &job)?);
     let logs = &web.app.parts.logs;
-    let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
     if let Some(step) = wishes.step {
         let bytes = logs.read_step(&key, step, SLICE).await.map_err(missing)?;
-        return Ok(([plain], bytes).into_response());
+        let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+        return Ok((plain, bytes).into_response());
     }
     let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
     let total = logs.read(&key, 0, 0).await.map_err(missing)?.total;
@@ -51,18 +53,13 @@ pub(super) async fn raw(
             let header = [(CONTENT_RANGE, format!("bytes */{total}"))];
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, header).into_response());
         }
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < total {
-            let slice = logs
-                .read(&key, bytes.len() as u64, SLICE)
-                .await
-                .map_err(missing)?;
-            if slice.bytes.is_empty() {
-                break;
-            }
-            bytes.extend(slice.bytes);
-        }
-        return Ok(([plain, (ACCEPT_RANGES, "bytes")], bytes).into_response());
+        let body = Body::from_stream(whole(web.clone(), key, total));
+        let headers = [
+            (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+            (ACCEPT_RANGES, "bytes".to_owned()),
+            (CONTENT_LENGTH, total.to_string()),
+        ];
+        return Ok((headers, body).into_response());
     };
     let length = usize::try_from(end - start + 1).unwrap_or(SLICE).min(SLICE);
     let slice = logs.read(&key, start, length).await.map_err(missing)?;
@@ -72,6 +69,24 @@ pub(super) async fn raw(
         (CONTENT_RANGE, format!("bytes {start}-{last}/{total}")),
     ];
     Ok((StatusCode::PARTIAL_CONTENT, headers, slice.bytes).into_response())
+}
+
+/// A log of `total` bytes, piece by piece: it may be larger than the memory.
+fn whole(web: Web, key: LogKey, total: u64) -> impl Stream<Item = Result<Vec<u8>, std::io::Error>> {
+    const PIECE: u64 = 256 * 1024;
+    stream::try_unfold((web, key, 0), move |(web, key, start)| async move {
+        if start >= total {
+            return Ok(None);
+        }
+        let limit = usize::try_from(PIECE.min(total - start)).unwrap_or(usize::MAX);
+        let read = web.app.parts.logs.read(&key, start, limit).await;
+        let bytes = read.map_err(std::io::Error::other)?.bytes;
+        if bytes.is_empty() {
+            return Err(std::io::Error::other("the log has become shorter"));
+        }
+        let next = start + bytes.len() as u64;
+        Ok(Some((bytes, (web, key, next))))
+    })
 }
 
 pub(super) fn missing(error: PortError) -> Error {

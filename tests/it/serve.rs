@@ -12,6 +12,8 @@ use herald::wire::SystemClock;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+use crate::world::git;
+
 /// How long anything may take before the test says what it waited for.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -96,26 +98,6 @@ impl Forge {
         let state = self.github.state();
         (*state.checks_of(commit, name).last().unwrap()).clone()
     }
-}
-
-fn git(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(dir)
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_AUTHOR_NAME", "Mona")
-        .env("GIT_AUTHOR_EMAIL", "mona@example.org")
-        .env("GIT_COMMITTER_NAME", "Mona")
-        .env("GIT_COMMITTER_EMAIL", "mona@example.org")
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "git {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// `herald serve` as a process. Killed when it is dropped.

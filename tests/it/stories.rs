@@ -655,6 +655,15 @@ async fn every_link_of_a_check_leads_somewhere() {
         assert!(page.contains("playing exit 3"), "{page}");
         let (status, log) = w.get(&format!("{path}/jobs/build/log.txt")).await;
         assert_eq!((status.as_u16(), log.as_str()), (200, "playing exit 3\n"));
+        let part = http::Request::get(format!("{path}/jobs/build/log.txt"))
+            .header("range", "bytes=8-11")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let (status, headers, text) = w.request(part).await;
+        assert_eq!((status.as_u16(), text.as_str()), (206, "exit"));
+        assert_eq!(headers["content-range"], "bytes 8-11/15");
+        let (_, step) = w.get(&format!("{path}/jobs/build/log.txt?step=0")).await;
+        assert_eq!(step, "playing exit 3\n");
         w.next_comment();
     })
     .await;

@@ -390,7 +390,8 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
     })
 }
 
-fn git(dir: &Path, arguments: &[&str]) -> String {
+/// Runs git away from anybody's settings, and says what it printed.
+pub(crate) fn git(dir: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(dir)
         .args(arguments)
