@@ -7,7 +7,7 @@
 use tracing::{debug, warn};
 
 use super::state::{App, retry_at};
-use crate::domain::{CheckRun, Comment, Content, Status};
+use crate::domain::{Annotation, CheckRun, Comment, Content, Status};
 use crate::ports::error::Result;
 use crate::ports::store::{Outgoing, Sent};
 use crate::ports::{Kind, PortError};
@@ -93,25 +93,47 @@ impl App {
             outgoing.annotations_sent = found.annotations;
         }
         let next = batch(check, outgoing.annotations_sent);
-        match &outgoing.remote {
-            Some(id) => {
-                forge
-                    .update_check(&outgoing.repository, id, check, next)
-                    .await?;
+        match self.put_check(outgoing, check, next).await {
+            Err(error) if error.kind == Kind::Refused && !next.is_empty() => {
+                // Better a check without them than one that never ends.
+                warn!(
+                    publication = outgoing.id,
+                    "failed to {error}; sent without annotations"
+                );
+                self.put_check(outgoing, check, &[]).await?;
+                outgoing.annotations_sent = check.annotations.len();
             }
-            None => {
-                let id = forge
-                    .create_check(&outgoing.repository, &outgoing.id, check, next)
-                    .await?;
-                outgoing.remote = Some(id);
+            done => {
+                done?;
+                outgoing.annotations_sent += next.len();
             }
         }
-        outgoing.annotations_sent += next.len();
         Ok(if outgoing.annotations_sent < check.annotations.len() {
             Sent::Part
         } else {
             Sent::All
         })
+    }
+
+    /// One request that makes or changes a check run.
+    async fn put_check(
+        &self,
+        outgoing: &mut Outgoing,
+        check: &CheckRun,
+        annotations: &[Annotation],
+    ) -> Result<()> {
+        let forge = &self.parts.forge;
+        let repository = &outgoing.repository;
+        match &outgoing.remote {
+            Some(id) => forge.update_check(repository, id, check, annotations).await,
+            None => {
+                let made = forge
+                    .create_check(repository, &outgoing.id, check, annotations)
+                    .await?;
+                outgoing.remote = Some(made);
+                Ok(())
+            }
+        }
     }
 
     async fn send_status(&self, outgoing: &mut Outgoing, status: &Status) -> Result<Sent> {
@@ -152,7 +174,7 @@ impl App {
 }
 
 /// The annotations that go with the next request.
-fn batch(check: &CheckRun, sent: usize) -> &[crate::domain::Annotation] {
+fn batch(check: &CheckRun, sent: usize) -> &[Annotation] {
     let rest = check.annotations.get(sent..).unwrap_or_default();
     rest.get(..ANNOTATIONS).unwrap_or(rest)
 }

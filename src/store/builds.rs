@@ -242,7 +242,8 @@ async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> 
         let conclusion = combine(jobs.iter().filter_map(|job| job.conclusion));
         sqlx::query(
             "UPDATE builds SET state = 'finished', conclusion = $2, finished_ms = $3, \
-             reason = cancel_reason WHERE id = $1 AND state <> 'finished'",
+             reason = CASE WHEN $2 = 'cancelled' THEN cancel_reason END \
+             WHERE id = $1 AND state <> 'finished'",
         )
         .bind(build)
         .bind(conclusion.as_str())
@@ -496,7 +497,23 @@ pub(super) async fn finish(
     end_job(on, job.as_str(), result, now_ms).await?;
     let build = build_of(on, job).await?;
     settle(on, &build, now_ms).await?;
+    again_if_wanted(on, &build, now_ms).await?;
     Ok(true)
+}
+
+/// A build that was being cancelled when somebody came to want it again gets a new attempt.
+async fn again_if_wanted(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
+    let wanted = sqlx::query(
+        "SELECT b.id FROM builds b JOIN triggers t ON t.build = b.id AND t.state = 'attached' \
+         WHERE b.id = $1 AND b.conclusion = 'cancelled' AND b.cancel_reason IS NOT NULL LIMIT 1",
+    )
+    .bind(build)
+    .fetch_optional(&mut *on)
+    .await?;
+    match wanted {
+        Some(_) => rerun(on, build, None, now_ms).await,
+        None => Ok(()),
+    }
 }
 
 async fn build_of(on: &mut AnyConnection, job: &JobId) -> Result<String> {
@@ -551,7 +568,8 @@ pub(super) async fn interrupt(
         repeat_job(on, &job, attempt, interrupted, now_ms).await?;
         publications::close_attempts(on, &job, &title, now_ms).await?;
     }
-    settle(on, job.build.as_str(), now_ms).await
+    settle(on, job.build.as_str(), now_ms).await?;
+    again_if_wanted(on, job.build.as_str(), now_ms).await
 }
 
 pub(super) async fn lost(

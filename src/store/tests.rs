@@ -464,6 +464,23 @@ async fn what_has_ended_stays_so() {
     .await;
 }
 
+#[tokio::test]
+async fn a_build_that_is_wanted_again_while_it_is_cancelled_gets_a_new_attempt() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let running = claim(store, 2_000).await.unwrap();
+        for (number, digit) in [(1, 'b'), (2, 'a')] {
+            let change = build(&sha(digit), pull(7, &sha(digit), number));
+            settle(store, &format!("{number}"), vec![change], 3_000).await;
+        }
+        attach_all(store, &[order("build", &[])], 3_000).await;
+        assert!(finish(store, &running, Conclusion::Cancelled, 4_000).await);
+        let again = claim(store, 5_000).await.unwrap();
+        assert_eq!((again.job.attempt, again.build.commit), (2, sha('a')));
+    })
+    .await;
+}
+
 fn status(state: StatusState) -> Publication {
     Publication {
         target: Target::Status {

@@ -482,6 +482,21 @@ async fn many_failures_come_in_batches_of_fifty_and_none_twice() {
 }
 
 #[tokio::test]
+async fn annotations_that_github_refuses_do_not_keep_a_check_open() {
+    world(async |w: &mut World| {
+        failures(w, 3);
+        let (main, head) = w.change(TESTS);
+        w.fault("PATCH", "/check-runs/", 1, 1, What::Status(422));
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald").0, "failure");
+        assert!(w.check(&head, "herald").annotations.is_empty());
+        w.next_comment();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_sent_before_github_allows_it() {
     world(async |w: &mut World| {
         let (main, head) = w.change(GREEN);
