@@ -8,6 +8,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -17,7 +18,14 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 use crate::ports::PortError;
 
 /// How often a colliding PostgreSQL transaction is repeated before giving up.
-pub(super) const COLLISIONS: u32 = 20;
+pub(super) const COLLISIONS: u32 = 50;
+
+/// Waits a little, by chance and longer each time, so that those who collided do not meet again.
+pub(super) async fn step_aside(collisions: u32) {
+    let most = u64::from(collisions.min(20)) * 5;
+    let pause = Duration::from_millis(rand::random_range(0..=most));
+    tokio::time::sleep(pause).await;
+}
 
 /// What can go wrong inside the store.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +174,7 @@ macro_rules! transact {
                 break Err($crate::ports::PortError::from(error));
             }
             collisions += 1;
+            $crate::store::database::step_aside(collisions).await;
         }
     }};
 }
