@@ -9,9 +9,11 @@ mod count;
 pub mod markdown;
 pub mod shorten;
 mod time;
+#[cfg(feature = "server")]
 mod word;
 pub mod xml;
 
 pub use count::plural;
 pub use time::{DurationError, duration, parse_duration};
+#[cfg(feature = "server")]
 pub use word::nearest;
