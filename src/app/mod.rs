@@ -1,11 +1,11 @@
 //! The use cases: from a delivery to what people see.
 //!
-//! Four durable queues, each drained by its own loop: deliveries become triggers ([`intake`]),
-//! triggers become builds ([`prepare`]), jobs are carried out ([`run`]), and the state of builds
-//! is rendered and sent to GitHub ([`publish`], [`send`]). Every step takes its work under a
+//! Four durable queues, each drained by its own loop: deliveries become triggers (`intake`),
+//! triggers become builds (`prepare`), jobs are carried out (`run`), and the state of builds
+//! is rendered and sent to GitHub (`publish`, `send`). Every step takes its work under a
 //! lease, does it, and settles it in one transaction, so that it can be repeated after a crash at
 //! any instant. This module speaks through `ports` only; it knows no SQL, HTTP or octocrab.
-//! What a user caused ends in a check; the rest is an error, logged once by [`work`].
+//! What a user caused ends in a check; the rest is an error, logged once by `work`.
 
 mod collect;
 mod intake;

@@ -83,52 +83,52 @@ pub(super) enum Command {
 pub(super) struct ServeFlags {
     #[command(flatten)]
     pub(super) colors: Colors,
-    /// Public listener [HERALD_LISTEN, default 127.0.0.1:8080].
+    /// Public listener (HERALD_LISTEN, default 127.0.0.1:8080).
     #[arg(long)]
     pub(super) listen: Option<String>,
-    /// Listener for metrics and health [HERALD_METRICS_LISTEN, default 127.0.0.1:8081].
+    /// Listener for metrics and health (HERALD_METRICS_LISTEN, default 127.0.0.1:8081).
     #[arg(long)]
     pub(super) metrics_listen: Option<String>,
-    /// Address used in links [HERALD_PUBLIC_URL].
+    /// Address used in links (HERALD_PUBLIC_URL).
     #[arg(long)]
     pub(super) public_url: Option<String>,
-    /// Database, logs, artifacts [HERALD_DATA_DIR, default ./herald-data].
+    /// Database, logs, artifacts (HERALD_DATA_DIR, default ./herald-data).
     #[arg(long)]
     pub(super) data_dir: Option<String>,
-    /// Web and git base [HERALD_GITHUB_URL, default <https://github.com>].
+    /// Web and git base (HERALD_GITHUB_URL, default <https://github.com>).
     #[arg(long)]
     pub(super) github_url: Option<String>,
-    /// REST base [HERALD_GITHUB_API_URL].
+    /// REST base (HERALD_GITHUB_API_URL).
     #[arg(long)]
     pub(super) github_api_url: Option<String>,
-    /// The App's id [HERALD_GITHUB_APP_ID].
+    /// The App's id (HERALD_GITHUB_APP_ID).
     #[arg(long)]
     pub(super) github_app_id: Option<String>,
-    /// Where jobs run: process [HERALD_EXECUTOR].
+    /// Where jobs run: process (HERALD_EXECUTOR).
     #[arg(long)]
     pub(super) executor: Option<String>,
-    /// required or off [HERALD_PROCESS_SANDBOX, default required].
+    /// required or off (HERALD_PROCESS_SANDBOX, default required).
     #[arg(long)]
     pub(super) process_sandbox: Option<String>,
     /// How many jobs run at once [HERALD_MAX_CONCURRENT_JOBS, default: cores].
     #[arg(long)]
     pub(super) max_concurrent_jobs: Option<String>,
-    /// How many of them in one repository [HERALD_MAX_CONCURRENT_JOBS_PER_REPOSITORY].
+    /// How many of them in one repository (HERALD_MAX_CONCURRENT_JOBS_PER_REPOSITORY).
     #[arg(long)]
     pub(super) max_concurrent_jobs_per_repository: Option<String>,
-    /// Ceiling of a job's time-out [HERALD_JOB_TIMEOUT_MAX, default 2h].
+    /// Ceiling of a job's time-out (HERALD_JOB_TIMEOUT_MAX, default 2h).
     #[arg(long)]
     pub(super) job_timeout_max: Option<String>,
-    /// Ceiling of a log [HERALD_LOG_MAX, default 256MiB].
+    /// Ceiling of a log (HERALD_LOG_MAX, default 256MiB).
     #[arg(long)]
     pub(super) log_max: Option<String>,
-    /// Pull requests from forks: approve or ignore [HERALD_FORK_POLICY, default approve].
+    /// Pull requests from forks: approve or ignore (HERALD_FORK_POLICY, default approve).
     #[arg(long)]
     pub(super) fork_policy: Option<String>,
-    /// Filter of the log [HERALD_LOG, default info].
+    /// Filter of the log (HERALD_LOG, default info).
     #[arg(long)]
     pub(super) log: Option<String>,
-    /// text or json [HERALD_LOG_FORMAT, default text].
+    /// text or json (HERALD_LOG_FORMAT, default text).
     #[arg(long)]
     pub(super) log_format: Option<String>,
 }

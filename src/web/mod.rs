@@ -1,7 +1,7 @@
 //! HTTP: the webhook, badges, pages, logs, health.
 //!
 //! Handlers translate between HTTP and the use cases; they decide nothing. They must not know the
-//! insides of adapters. Errors become a status once, in [`error`]; what is not public does not
+//! insides of adapters. Errors become a status once, in `error`; what is not public does not
 //! exist here (404), and a badge of it looks like that of a repository that does not exist.
 
 mod badges;
