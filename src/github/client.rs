@@ -288,6 +288,7 @@ impl Client {
             return Ok(Token {
                 secret: Secret::new(minted.token),
                 ends_ms: ends.timestamp_millis(),
+                made_ms: self.github_now_ms(),
             });
         }
     }
@@ -351,7 +352,9 @@ impl Client {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
             StatusCode::NOT_FOUND | StatusCode::GONE => Kind::Gone,
             StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT => Kind::Transient,
-            status if status.is_server_error() => Kind::Transient,
+            // A repository that was renamed: its new name comes with a delivery. A write is never
+            // sent elsewhere.
+            status if status.is_server_error() || status.is_redirection() => Kind::Transient,
             _ => Kind::Refused,
         };
         PortError::new(kind, message)

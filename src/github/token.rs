@@ -75,6 +75,8 @@ impl std::fmt::Debug for AppKey {
 pub(super) struct Token {
     pub(super) secret: Secret,
     pub(super) ends_ms: i64,
+    /// When it was made.
+    pub(super) made_ms: i64,
 }
 
 /// The place of one installation's token. Its lock is held while a token is minted, so that
@@ -97,8 +99,8 @@ impl Tokens {
 impl Token {
     /// Whether it can still be used at `now_ms`.
     pub(super) fn is_fresh(&self, now_ms: i64) -> bool {
-        // A token that lives shorter than the margin is used for half of its life at least.
-        now_ms < self.ends_ms - MARGIN_MS.min((self.ends_ms - now_ms).max(0) / 2)
+        // A token of a short life is used for half of it.
+        now_ms < self.ends_ms - MARGIN_MS.min((self.ends_ms - self.made_ms).max(0) / 2)
     }
 }
 
@@ -135,9 +137,16 @@ mod tests {
         let token = Token {
             secret: Secret::new("t"),
             ends_ms: hour,
+            made_ms: 0,
         };
         assert!(token.is_fresh(0));
-        assert!(token.is_fresh(hour - 11 * 60 * 1000));
-        assert!(!token.is_fresh(hour));
+        assert!(token.is_fresh(hour - 5 * 60 * 1000 - 1));
+        assert!(!token.is_fresh(hour - 5 * 60 * 1000));
+        let short = Token {
+            ends_ms: 2_000,
+            ..token
+        };
+        assert!(short.is_fresh(999));
+        assert!(!short.is_fresh(1_000));
     }
 }
