@@ -1,12 +1,14 @@
 //! Taking in webhook deliveries.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
 
 use super::error::Error;
 use super::router::Web;
@@ -14,6 +16,11 @@ use crate::app::Received;
 
 /// GitHub sends no payload over 25 MB ("Webhook events and payloads").
 const BODY_MAX: usize = 25 * 1024 * 1024;
+
+/// How long a body may take: GitHub itself gives up after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many bodies are held at once, so that strangers cannot fill the memory.
+static BODIES: Semaphore = Semaphore::const_new(32);
 
 /// Answers 202 once the delivery is durable. The signature is checked over the raw bytes before
 /// anything of them is parsed.
@@ -34,8 +41,17 @@ pub(super) async fn receive(
         return Err(Error::TooLarge);
     }
     // Without a signature there is nothing to read.
-    let signature = text("X-Hub-Signature-256").ok_or(Error::Unsigned)?;
-    let bytes = match Limited::new(body, BODY_MAX).collect().await {
+    let signature = text("X-Hub-Signature-256")
+        .filter(|text| text.len() == 71 && text.starts_with("sha256="))
+        .ok_or(Error::Unsigned)?;
+    let Ok(_permit) = BODIES.acquire().await else {
+        return Err(Error::Unavailable("shutting down"));
+    };
+    let reading = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_MAX).collect());
+    let Ok(read) = reading.await else {
+        return Err(Error::Bad("the body came too slowly".to_owned()));
+    };
+    let bytes = match read {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(Error::TooLarge),
         Err(_) => return Err(Error::Bad("the body ended early".to_owned())),
