@@ -48,10 +48,12 @@ fn break_commits(text: &str) -> String {
     let mut run = 0;
     for char in text.chars() {
         if char.is_ascii_hexdigit() {
-            run += 1;
-            if run % 7 == 0 {
+            // Never seven in a row, wherever one begins to count.
+            if run == 6 {
                 broken.push('\u{200b}');
+                run = 0;
             }
+            run += 1;
         } else {
             run = 0;
         }
