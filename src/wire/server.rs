@@ -261,6 +261,10 @@ fn claim(data_dir: &Path) -> anyhow::Result<File> {
         .mode(0o700)
         .create(data_dir)
         .with_context(|| format!("make the data directory {}", data_dir.display()))?;
+    // Also one that was there before: reports and payloads of private repositories are in it.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(data_dir, private)
+        .with_context(|| format!("close {} to others", data_dir.display()))?;
     let path = data_dir.join("lock");
     let file = File::options()
         .write(true)
