@@ -40,6 +40,7 @@ CREATE TABLE repositories (
     private BIGINT NOT NULL,
     default_branch TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'active',
+    updated_ms BIGINT NOT NULL DEFAULT 0,
     last_build BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX repositories_name ON repositories (owner, name);
@@ -130,6 +131,7 @@ CREATE TABLE jobs (
     interrupted BIGINT NOT NULL DEFAULT 0,
     steps TEXT NOT NULL DEFAULT '[]',
     queued_ms BIGINT NOT NULL,
+    due_ms BIGINT NOT NULL DEFAULT 0,
     started_ms BIGINT,
     finished_ms BIGINT,
     worker TEXT,

@@ -12,8 +12,6 @@ use crate::ports::{Kind, PortError};
 
 /// How long handling a delivery may take before another worker tries, in milliseconds.
 const LEASE_MS: i64 = 30_000;
-/// How often a delivery is tried before it is given up.
-const TRIES: u32 = 10;
 
 /// A delivery as it came in, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +74,8 @@ impl App {
     }
 
     async fn delivery_failed(&self, guid: &str, tries: u32, error: &PortError) -> Result<()> {
-        let hopeless = error.kind == Kind::Refused || tries + 1 >= TRIES;
+        // It was answered 202: only what can never be understood is given up.
+        let hopeless = error.kind == Kind::Refused;
         let retry = (!hopeless).then(|| retry_at(self.now_ms(), tries));
         warn!(
             delivery.guid = guid,

@@ -65,7 +65,12 @@ impl App {
         };
         if hopeless {
             let what = format!("Herald could not finish: {error}");
-            let draft = ended(trigger, Conclusion::Cancelled, &what, &what);
+            let draft = ended(
+                trigger,
+                Conclusion::Cancelled,
+                &what,
+                &markdown::escape(&what),
+            );
             return store.attach(&trigger.id, draft, self.now_ms()).await;
         }
         let at_ms = match error.kind {

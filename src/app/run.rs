@@ -11,20 +11,24 @@ use super::collect::{Declared, Reports};
 use super::order::{Surroundings, environment, job_order};
 use super::state::App;
 use crate::domain::verdict::{Ending, Facts, verdict};
-use crate::domain::{JobResult, Occasion, StepRecord, StepState};
+use crate::domain::{Conclusion, JobResult, Occasion, StepRecord, StepState};
 use crate::ports::error::Result;
 use crate::ports::executor::JobEnd;
 use crate::ports::source::TreeEntry;
-use crate::ports::store::{Claim, Heartbeat};
+use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
 use crate::protocol::{Exit, Stream};
+use crate::report::Report;
 
 /// How long a job may be silent before another worker takes it, in milliseconds.
 const LEASE_MS: i64 = 60_000;
 /// How often the lease is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How often a job that Herald itself failed is tried.
-pub(super) const ATTEMPTS: u32 = 3;
+/// How often a job whose worker went away is tried.
+const ATTEMPTS: u32 = 3;
+/// How often a job is tried that could not be begun, because git, GitHub or the disk refused;
+/// with the waiting in between about ten minutes.
+const BEGINNINGS: u32 = 10;
 
 /// The folders of one attempt; deleted with it.
 struct Place {
@@ -64,7 +68,31 @@ enum Outcome {
     /// Somebody else has it.
     Lost,
     /// Herald's own trouble.
-    Trouble(String),
+    Trouble(Interruption),
+}
+
+/// The runner or its machine went away.
+fn gone(what: impl Into<String>) -> Interruption {
+    Interruption {
+        what: what.into(),
+        attempts: Some(ATTEMPTS),
+        not_before_ms: 0,
+    }
+}
+
+/// What an error before or around the steps means for the job.
+fn trouble(error: &PortError) -> Outcome {
+    Outcome::Trouble(Interruption {
+        what: error.message.clone(),
+        attempts: Some(match error.kind {
+            Kind::Refused => 1,
+            _ => BEGINNINGS,
+        }),
+        not_before_ms: match error.kind {
+            Kind::Throttled { until_ms } => until_ms,
+            _ => 0,
+        },
+    })
 }
 
 impl App {
@@ -89,7 +117,7 @@ impl App {
         for (job, held_by) in store.lost_jobs(worker, self.now_ms()).await? {
             info!(job = job.as_str(), "job {job} was lost: {what}");
             store
-                .interrupt_job(&job, &held_by, what, ATTEMPTS, self.now_ms())
+                .interrupt_job(&job, &held_by, &gone(what), self.now_ms())
                 .await?;
             self.stir();
         }
@@ -110,9 +138,19 @@ impl App {
             claim.build.number,
             claim.repository.full_name()
         );
-        let outcome = match self.attempt(&claim, stop).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Trouble(error.message),
+        let (cancel, cancelled) = watch::channel(None);
+        let outcome = tokio::select! {
+            biased;
+            // Dropping the attempt ends what it started.
+            () = stop.cancelled() => Outcome::Trouble(Interruption {
+                what: "Herald was shut down".to_owned(),
+                attempts: None,
+                not_before_ms: 0,
+            }),
+            () = self.keep_lease(&claim, &cancel) => Outcome::Lost,
+            outcome = self.attempt(&claim, cancelled) => {
+                outcome.unwrap_or_else(|error| trouble(&error))
+            }
         };
         match outcome {
             Outcome::Ended(result, steps) => {
@@ -129,10 +167,11 @@ impl App {
                     .await?;
             }
             Outcome::Lost => info!(job = job.as_str(), "job {job} belongs to another worker"),
-            Outcome::Trouble(what) => {
+            Outcome::Trouble(why) => {
+                let what = &why.what;
                 warn!(job = job.as_str(), "failed to carry out job {job}: {what}");
                 store
-                    .interrupt_job(job, worker, &what, ATTEMPTS, self.now_ms())
+                    .interrupt_job(job, worker, &why, self.now_ms())
                     .await?;
             }
         }
@@ -140,9 +179,47 @@ impl App {
         Ok(())
     }
 
-    async fn attempt(&self, claim: &Claim, stop: &CancellationToken) -> Result<Outcome> {
+    /// Renews the lease for as long as the job takes, and passes on the wish to cancel it.
+    /// Returns when somebody else has the job.
+    async fn keep_lease(&self, claim: &Claim, cancel: &watch::Sender<Option<String>>) {
+        let mut pulse = self.pulse();
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                _ = beat.tick() => {}
+                () = stirred(&mut pulse) => {}
+            }
+            let lease_ms = self.now_ms() + LEASE_MS;
+            let told = self
+                .parts
+                .store
+                .heartbeat(&claim.job.id, &self.settings.worker, lease_ms)
+                .await;
+            match told {
+                Ok(Heartbeat::Go) => {}
+                Ok(Heartbeat::Lost) => return,
+                Ok(Heartbeat::Cancel(reason)) => {
+                    cancel.send_if_modified(|known| {
+                        let news = known.is_none();
+                        known.get_or_insert(reason);
+                        news
+                    });
+                }
+                Err(error) => warn!("failed to renew a lease: {error}"),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        claim: &Claim,
+        mut cancelled: watch::Receiver<Option<String>>,
+    ) -> Result<Outcome> {
         let place = Place::new(&self.settings.work_dir, claim.job.id.as_str())?;
-        let (tree, diff, commit_count) = self.check_out(claim, &place).await?;
+        let (tree, diff, commit_count) = tokio::select! {
+            found = self.check_out(claim, &place) => found?,
+            reason = wish(&mut cancelled) => return Ok(unbegun(claim, &reason)),
+        };
         let build_url = self.settings.links.build(&claim.repository, &claim.build);
         let fixed = environment(&Surroundings {
             owner: &claim.repository.owner,
@@ -178,12 +255,12 @@ impl App {
             running,
             log,
             steps,
-            reports: Reports::new(&tree, Declared::by(&claim.job.order.reports)),
+            reports: Some(Reports::new(&tree, Declared::by(&claim.job.order.reports))),
             notes: Vec::new(),
             cancelled: None,
             started_ms: self.now_ms(),
         };
-        attempt.drive(stop, diff.as_deref()).await
+        attempt.drive(cancelled, diff).await
     }
 
     /// Fetches the commit and writes it into the attempt's folder; says its files, the diff to
@@ -242,63 +319,42 @@ struct Attempt<'a> {
     running: Box<dyn Running>,
     log: Box<dyn LogWriter>,
     steps: Vec<StepRecord>,
-    reports: Reports,
+    /// Away while a file is being read, on a thread where that may take its time.
+    reports: Option<Reports>,
     notes: Vec<String>,
     cancelled: Option<String>,
     started_ms: i64,
 }
 
 impl Attempt<'_> {
-    async fn drive(&mut self, stop: &CancellationToken, diff: Option<&str>) -> Result<Outcome> {
-        let mut pulse = self.app.pulse();
-        let mut beat = tokio::time::interval(HEARTBEAT);
+    async fn drive(
+        &mut self,
+        mut cancelled: watch::Receiver<Option<String>>,
+        diff: Option<String>,
+    ) -> Result<Outcome> {
         let end = loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => {
-                    // Dropping `running` ends it; the next start makes a new attempt.
-                    return Ok(Outcome::Trouble("Herald was shut down".to_owned()));
+                reason = wish(&mut cancelled), if self.cancelled.is_none() => {
+                    self.running.cancel(&reason).await;
+                    self.cancelled = Some(reason);
                 }
                 event = self.running.next() => match event {
                     Some(JobEvent::Finished(end)) => break end,
                     Some(event) => self.note(event).await?,
                     None => break JobEnd::Lost("the runner has gone".to_owned()),
                 },
-                _ = beat.tick() => if !self.renew().await? { return Ok(Outcome::Lost) },
-                () = stirred(&mut pulse) => if !self.renew().await? { return Ok(Outcome::Lost) },
             }
         };
         self.log.finish()?;
         let ending = match (end, self.cancelled.take()) {
-            (JobEnd::Lost(what), None) => return Ok(Outcome::Trouble(what)),
+            (JobEnd::Lost(what), None) => return Ok(Outcome::Trouble(gone(what))),
             (_, Some(reason)) => Ending::Cancelled(reason),
             (JobEnd::Cancelled, None) => Ending::Cancelled("by the runner".to_owned()),
             (JobEnd::TimedOut, None) => Ending::TimedOut,
             (JobEnd::Done, None) => Ending::Done,
         };
-        Ok(self.conclude(ending, diff))
-    }
-
-    /// Renews the lease and passes on a wish to cancel. `false` when the job is not ours.
-    async fn renew(&mut self) -> Result<bool> {
-        let lease_ms = self.app.now_ms() + LEASE_MS;
-        let beat = self
-            .app
-            .parts
-            .store
-            .heartbeat(&self.claim.job.id, &self.app.settings.worker, lease_ms)
-            .await?;
-        match beat {
-            Heartbeat::Go => Ok(true),
-            Heartbeat::Lost => Ok(false),
-            Heartbeat::Cancel(reason) => {
-                if self.cancelled.is_none() {
-                    self.running.cancel(&reason).await;
-                    self.cancelled = Some(reason);
-                }
-                Ok(true)
-            }
-        }
+        self.conclude(ending, diff).await
     }
 
     /// Takes note of something that happened.
@@ -339,8 +395,16 @@ impl Attempt<'_> {
             JobEvent::File {
                 kind, path, stored, ..
             } => {
-                let added = self.reports.add(kind, &path, &stored);
-                let _ = std::fs::remove_file(&stored);
+                let Some(mut reports) = self.reports.take() else {
+                    return Ok(());
+                };
+                let (reports, added) = apart(move || {
+                    let added = reports.add(kind, &path, &stored);
+                    let _ = std::fs::remove_file(&stored);
+                    (reports, added)
+                })
+                .await?;
+                self.reports = Some(reports);
                 added
             }
         }
@@ -355,14 +419,17 @@ impl Attempt<'_> {
             .await
     }
 
-    fn conclude(&mut self, ending: Ending, diff: Option<&str>) -> Outcome {
+    async fn conclude(&mut self, ending: Ending, diff: Option<String>) -> Result<Outcome> {
         for record in &mut self.steps {
             if matches!(record.state, StepState::Waiting | StepState::Running) {
                 record.state = StepState::Skipped;
             }
         }
-        let reports = std::mem::replace(&mut self.reports, Reports::new(&[], Declared::default()));
-        let gathered = reports.finish(diff);
+        let reports = self
+            .reports
+            .take()
+            .unwrap_or_else(|| Reports::new(&[], Declared::default()));
+        let gathered = apart(move || reports.finish(diff.as_deref())).await?;
         let duration =
             Duration::from_millis(u64::try_from(self.app.now_ms() - self.started_ms).unwrap_or(0));
         let declared = &self.claim.job.order.reports;
@@ -387,8 +454,43 @@ impl Attempt<'_> {
             patch: gathered.patch,
             in_diff: gathered.in_diff,
         };
-        Outcome::Ended(Box::new(result), std::mem::take(&mut self.steps))
+        let steps = std::mem::take(&mut self.steps);
+        Ok(Outcome::Ended(Box::new(result), steps))
     }
+}
+
+/// Does work that may take its time on a thread of its own.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| PortError::transient(format!("read the reports: {error}")))
+}
+
+/// Waits until somebody wants the job cancelled, and says why; for ever if nobody does.
+async fn wish(cancelled: &mut watch::Receiver<Option<String>>) -> String {
+    loop {
+        if let Some(reason) = cancelled.borrow_and_update().clone() {
+            return reason;
+        }
+        if cancelled.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A job that was cancelled before its first step.
+fn unbegun(claim: &Claim, reason: &str) -> Outcome {
+    let result = JobResult {
+        conclusion: Conclusion::Cancelled,
+        title: format!("cancelled: {reason}"),
+        failures: Vec::new(),
+        notes: Vec::new(),
+        duration_ms: 0,
+        report: Report::default(),
+        patch: None,
+        in_diff: Vec::new(),
+    };
+    Outcome::Ended(Box::new(result), claim.job.steps.clone())
 }
 
 /// Waits for a pulse; for ever once nobody can send one.

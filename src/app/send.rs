@@ -4,6 +4,8 @@
 //! answer takes the mark away. An uncertain one is looked for on GitHub before anything is made
 //! again. So a crash or a lost answer between request and note neither loses nor doubles it.
 
+use std::time::Duration;
+
 use tracing::{debug, warn};
 
 use super::state::{App, retry_at};
@@ -16,8 +18,11 @@ use crate::ports::{Kind, PortError};
 const LEASE_MS: i64 = 120_000;
 /// GitHub's limit of annotations in one request ("Checks" in its REST documentation).
 const ANNOTATIONS: usize = 50;
-/// How often something that GitHub refuses or does not find is tried.
-const TRIES: u32 = 6;
+/// How long one publication may take with all its requests; well within the lease.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How often something that we may not do, or that is not found, is tried: about a day long, at
+/// last every five minutes.
+const TRIES: u32 = 300;
 
 impl App {
     /// Sends the most urgent publication; `false` when none waits.
@@ -27,7 +32,11 @@ impl App {
         let Some(mut outgoing) = store.claim_publication(now_ms, now_ms + LEASE_MS).await? else {
             return Ok(false);
         };
-        let sent = match self.send(&mut outgoing).await {
+        let sending = tokio::time::timeout(PATIENCE, self.send(&mut outgoing));
+        let sent = sending
+            .await
+            .unwrap_or_else(|_| Err(PortError::transient("publish in time")));
+        let sent = match sent {
             Ok(sent) => sent,
             Err(error) => self.failed(&mut outgoing, error),
         };
@@ -58,6 +67,7 @@ impl App {
             Kind::Gone if outgoing.tries < TRIES => {
                 // Not yet visible, or deleted by somebody: look for it again, else make it anew.
                 outgoing.remote = None;
+                outgoing.annotations_sent = 0;
                 later(retry, true, false)
             }
             Kind::Denied if outgoing.tries < TRIES => later(retry, outgoing.uncertain, false),

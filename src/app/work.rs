@@ -16,8 +16,14 @@ use crate::ports::error::Result;
 
 /// How long a loop sleeps without a pulse.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long jobs that were ended and what is left to be said may take when the server stops.
+const GRACE: Duration = Duration::from_secs(8);
+/// How long requests that are under way may take after that.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How many publications are sent at once.
 const SENDERS: usize = 4;
+/// How often jobs whose workers are gone are looked for.
+const LOST: Duration = Duration::from_secs(5);
 /// How many triggers are prepared at once.
 const PREPARERS: usize = 2;
 
@@ -66,9 +72,13 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
         while let Ok(true) = app.render_builds().await {}
         while let Ok(true) = app.send_publication().await {}
     };
-    let _ = tokio::time::timeout(Duration::from_secs(10), grace).await;
+    let _ = tokio::time::timeout(GRACE, grace).await;
     last.cancel();
-    while tasks.join_next().await.is_some() {}
+    // Who is in the middle of a slow request is cut off: leases and doubts are on disk.
+    let ending = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, ending).await.is_err() {
+        tasks.abort_all();
+    }
 }
 
 async fn repeat(app: Arc<App>, work: Work, stop: CancellationToken) {
@@ -92,6 +102,7 @@ async fn repeat(app: Arc<App>, work: Work, stop: CancellationToken) {
 async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
     let mut jobs = JoinSet::new();
     let mut pulse = app.pulse();
+    let mut patrol = tokio::time::interval(LOST);
     while !stop.is_cancelled() {
         pulse.mark_unchanged();
         match app.claim_job().await {
@@ -111,7 +122,8 @@ async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => {}
             _ = jobs.join_next(), if !jobs.is_empty() => {}
             _ = pulse.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            _ = patrol.tick() => {
                 // Leases that ended: their workers are gone.
                 if let Err(error) = app.recover("its worker went away", "").await {
                     error!("failed to recover lost jobs: {error}");

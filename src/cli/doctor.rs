@@ -7,10 +7,11 @@ use serde_json::json;
 use super::arguments::ServeFlags;
 use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, runtime, serve};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::domain::Secret;
 use crate::github::{AppKey, Client, ClientOptions, GitHub};
-use crate::wire::{SystemClock, executor, install_crypto, open_store};
+use crate::store::SqlStore;
+use crate::wire::{SystemClock, executor, install_crypto};
 
 /// The manifest that the App is registered from.
 const MANIFEST: &str = include_str!("../../app-manifest.yml");
@@ -91,8 +92,15 @@ async fn data(config: &Config, findings: &mut Findings<'_>) {
         ));
         return;
     }
-    match open_store(config).await {
-        Ok(_) => findings.good(&format!("database, data directory {dir}")),
+    let opened = match &config.database {
+        // A server may be using it: nothing of its state is touched.
+        Database::Sqlite => SqlStore::sqlite_beside(&config.data_dir.join("herald.db"))
+            .await
+            .map(|_| ()),
+        Database::Postgres(address) => SqlStore::postgres(address.expose()).await.map(|_| ()),
+    };
+    match opened {
+        Ok(()) => findings.good(&format!("database, data directory {dir}")),
         Err(error) => findings.bad(
             &format!("database: {error:#}"),
             "stop another Herald on it, look at the disk's space and rights",

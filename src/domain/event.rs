@@ -118,12 +118,13 @@ pub enum Change {
         /// the commit stands already, or the branch is not the default one, it is not used.
         announcement: Option<Box<CheckRun>>,
     },
-    /// End what runs for this subject, with the reason as people read it.
+    /// End what runs for this pull request, with the reason as people read it, unless a newer
+    /// state of it is known.
     Cancel {
         /// The base repository.
         repository: RepositoryId,
-        /// See [`Occasion::subject`].
-        subject: String,
+        /// The pull request.
+        pull: PullRequest,
         /// As in "cancelled: …".
         reason: String,
     },
@@ -171,12 +172,11 @@ pub fn changes(event: Event) -> Vec<Change> {
         Event::PullRequestClosed { repository, pull } => {
             let id = repository.id.clone();
             let reason = format!("pull request #{} was closed", pull.number);
-            let subject = Occasion::PullRequest { pull }.subject();
             vec![
                 Change::KeepRepository(repository),
                 Change::Cancel {
                     repository: id,
-                    subject,
+                    pull,
                     reason,
                 },
             ]

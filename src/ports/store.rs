@@ -113,6 +113,8 @@ pub struct Outgoing {
     pub uncertain: bool,
     /// How often sending this was tried in a row.
     pub tries: u32,
+    /// Until when it is leased: what is said after another one has taken it does not count.
+    pub lease_ms: i64,
 }
 
 /// How sending went.
@@ -165,6 +167,18 @@ pub struct Waiting {
     pub builds: i64,
     /// Publications not sent.
     pub publications: i64,
+}
+
+/// Trouble of ours that ended a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interruption {
+    /// What happened, in words that read after "Herald could not finish: ".
+    pub what: String,
+    /// How many attempts there may be; `None` when this one does not count, and the next may start
+    /// at once. Otherwise each waits twice as long as the one before.
+    pub attempts: Option<u32>,
+    /// When the next one may start at the earliest, in unix milliseconds.
+    pub not_before_ms: i64,
 }
 
 /// Limits on how much runs at once.
@@ -229,14 +243,13 @@ pub trait Store: Send + Sync {
         result: JobResult,
         now_ms: i64,
     ) -> Result<bool>;
-    /// Trouble of ours ended the job: a new attempt is queued unless `attempts` are used up;
+    /// Trouble of ours ended the job: a new attempt is queued unless the attempts are used up;
     /// then it ends as cancelled with the words.
     async fn interrupt_job(
         &self,
         job: &JobId,
         worker: &str,
-        what: &str,
-        attempts: u32,
+        why: &Interruption,
         now_ms: i64,
     ) -> Result<()>;
     /// Running jobs whose lease ended before `now_ms`, or that `worker` held (it has just

@@ -1,20 +1,18 @@
-//! Builds and jobs: made from triggers, handed out under a lease, settled, cancelled, run again.
+//! Builds: made from triggers or joined, settled, cancelled, run again.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::database::StoreError;
+use super::jobs::{NewJob, add_job, end_job, repeat_job};
 use super::publications;
 use super::rows::{self, Result};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{
-    Conclusion, Job, JobFailure, JobId, JobResult, RepositoryId, Sha, State, StepRecord, combine,
-};
-use crate::ports::store::{BuildDraft, Claim, Heartbeat, Room};
+use crate::domain::{Conclusion, Job, JobFailure, JobResult, RepositoryId, Sha, State, combine};
+use crate::ports::store::BuildDraft;
 use crate::report::Report;
 
 /// A result without a run.
-fn unrun(conclusion: Conclusion, title: String) -> JobResult {
+pub(super) fn unrun(conclusion: Conclusion, title: String) -> JobResult {
     JobResult {
         conclusion,
         title,
@@ -115,80 +113,6 @@ pub(super) async fn join_or_create(
     Ok(id)
 }
 
-/// An attempt of a job about to be.
-struct NewJob<'a> {
-    build: &'a str,
-    repository: &'a str,
-    key: &'a str,
-    name: &'a str,
-    position: i64,
-    attempt: i64,
-    order: String,
-    skipped: Option<&'a str>,
-    interrupted: i64,
-}
-
-async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i64) -> Result<()> {
-    let id = rows::new_id();
-    let state = if new.skipped.is_some() {
-        State::Finished
-    } else {
-        State::Blocked
-    };
-    sqlx::query(
-        "INSERT INTO jobs (id, build, repository, key, name, position, attempt, state, \
-         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-    )
-    .bind(&id)
-    .bind(new.build)
-    .bind(new.repository)
-    .bind(new.key)
-    .bind(new.name)
-    .bind(new.position)
-    .bind(new.attempt)
-    .bind(state.as_str())
-    .bind(new.skipped.map(|_| Conclusion::Skipped.as_str()))
-    .bind(&new.order)
-    .bind(new.skipped)
-    .bind(new.interrupted)
-    .bind(now_ms)
-    .bind(new.skipped.map(|_| now_ms))
-    .execute(&mut *on)
-    .await?;
-    if let Some(reason) = new.skipped {
-        let result = unrun(Conclusion::Skipped, format!("skipped: {reason}"));
-        keep_result(on, &id, &result).await?;
-    }
-    Ok(())
-}
-
-async fn keep_result(on: &mut AnyConnection, job: &str, result: &JobResult) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO job_results (job, result) VALUES ($1, $2) \
-         ON CONFLICT (job) DO UPDATE SET result = excluded.result",
-    )
-    .bind(job)
-    .bind(serde_json::to_string(result)?)
-    .execute(on)
-    .await?;
-    Ok(())
-}
-
-/// Ends a job that does not run.
-async fn end_job(on: &mut AnyConnection, job: &str, result: &JobResult, now_ms: i64) -> Result<()> {
-    sqlx::query(
-        "UPDATE jobs SET state = 'finished', conclusion = $2, finished_ms = $3, \
-         worker = NULL, lease_ms = NULL WHERE id = $1 AND state <> 'finished'",
-    )
-    .bind(job)
-    .bind(result.conclusion.as_str())
-    .bind(now_ms)
-    .execute(&mut *on)
-    .await?;
-    keep_result(on, job, result).await
-}
-
 /// People can see a change of the build.
 pub(super) async fn touch(on: &mut AnyConnection, build: &str) -> Result<()> {
     sqlx::query("UPDATE builds SET revision = revision + 1 WHERE id = $1")
@@ -200,7 +124,7 @@ pub(super) async fn touch(on: &mut AnyConnection, build: &str) -> Result<()> {
 
 /// Moves the build on after something about its jobs has changed: queues what may start, leaves
 /// out what never will, and ends the build when all its jobs have ended.
-async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
+pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
     let mut jobs = rows::load_jobs(on, build).await?;
     let slots: Vec<Slot<'_>> = jobs
         .iter()
@@ -314,6 +238,16 @@ pub(super) async fn rerun_requested(
         return Ok(());
     };
     let build: String = row.try_get("build")?;
+    // A build that never had jobs is prepared again.
+    sqlx::query(
+        "UPDATE triggers SET state = 'waiting', build = NULL, due_ms = $2, lease_ms = 0, \
+         tries = 0 WHERE build = $1 AND state = 'attached' \
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.build = $1)",
+    )
+    .bind(&build)
+    .bind(now_ms)
+    .execute(&mut *on)
+    .await?;
     let job: Option<String> = if check.is_some() {
         row.try_get("job")?
     } else {
@@ -361,236 +295,10 @@ pub(super) async fn rerun(
         }
     }
     for job in again {
+        // A state that was never rendered would leave its check run open.
+        let title = "cancelled: a new attempt follows";
+        publications::close_attempts(on, job, title, now_ms).await?;
         repeat_job(on, job, attempt, 0, now_ms).await?;
     }
     settle(on, build, now_ms).await
-}
-
-/// Puts a new attempt in the place of a job.
-async fn repeat_job(
-    on: &mut AnyConnection,
-    job: &Job,
-    attempt: i64,
-    interrupted: i64,
-    now_ms: i64,
-) -> Result<()> {
-    let row = sqlx::query(
-        "UPDATE jobs SET newest = 0 WHERE id = $1 RETURNING repository, job_order, skipped",
-    )
-    .bind(job.id.as_str())
-    .fetch_one(&mut *on)
-    .await?;
-    let repository: String = row.try_get("repository")?;
-    let skipped: Option<String> = row.try_get("skipped")?;
-    let new = NewJob {
-        build: job.build.as_str(),
-        repository: &repository,
-        key: &job.key,
-        name: &job.name,
-        position: job.position,
-        attempt,
-        order: row.try_get("job_order")?,
-        skipped: skipped.as_deref(),
-        interrupted,
-    };
-    add_job(on, &new, now_ms).await
-}
-
-pub(super) async fn claim(
-    on: &mut AnyConnection,
-    worker: &str,
-    now_ms: i64,
-    lease_ms: i64,
-    room: Room,
-) -> Result<Option<Claim>> {
-    let row = sqlx::query(
-        "UPDATE jobs SET state = 'running', worker = $1, lease_ms = $3, started_ms = $2 \
-         WHERE id = (SELECT j.id FROM jobs j WHERE j.state = 'queued' \
-           AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running') < $4 \
-           AND (SELECT COUNT(*) FROM jobs b WHERE b.state = 'running' \
-                AND b.repository = j.repository) < $5 \
-           ORDER BY j.queued_ms, j.position, j.id LIMIT 1) RETURNING *",
-    )
-    .bind(worker)
-    .bind(now_ms)
-    .bind(lease_ms)
-    .bind(room.total)
-    .bind(room.per_repository)
-    .fetch_optional(&mut *on)
-    .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let job = rows::job(&row)?;
-    sqlx::query(
-        "UPDATE builds SET state = 'running', started_ms = COALESCE(started_ms, $2), \
-         revision = revision + 1 WHERE id = $1",
-    )
-    .bind(job.build.as_str())
-    .bind(now_ms)
-    .execute(&mut *on)
-    .await?;
-    let build = rows::load_build(on, job.build.as_str())
-        .await?
-        .ok_or_else(|| StoreError::Stored(format!("no build {}", job.build)))?;
-    let id = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
-    let repository = rows::load_repository(on, &id)
-        .await?
-        .ok_or_else(|| StoreError::Stored(format!("no repository {id}")))?;
-    Ok(Some(Claim {
-        job,
-        build,
-        repository,
-    }))
-}
-
-pub(super) async fn heartbeat(
-    on: &mut AnyConnection,
-    job: &JobId,
-    worker: &str,
-    lease_ms: i64,
-) -> Result<Heartbeat> {
-    let row = sqlx::query(
-        "UPDATE jobs SET lease_ms = $3 WHERE id = $1 AND worker = $2 AND state = 'running' \
-         RETURNING (SELECT cancel_reason FROM builds WHERE builds.id = jobs.build) AS reason",
-    )
-    .bind(job.as_str())
-    .bind(worker)
-    .bind(lease_ms)
-    .fetch_optional(on)
-    .await?;
-    let Some(row) = row else {
-        return Ok(Heartbeat::Lost);
-    };
-    let reason: Option<String> = row.try_get("reason")?;
-    Ok(reason.map_or(Heartbeat::Go, Heartbeat::Cancel))
-}
-
-pub(super) async fn save_steps(
-    on: &mut AnyConnection,
-    job: &JobId,
-    worker: &str,
-    steps: &[StepRecord],
-) -> Result<bool> {
-    let done = sqlx::query(
-        "UPDATE jobs SET steps = $3 WHERE id = $1 AND worker = $2 AND state = 'running'",
-    )
-    .bind(job.as_str())
-    .bind(worker)
-    .bind(serde_json::to_string(steps)?)
-    .execute(on)
-    .await?;
-    Ok(done.rows_affected() > 0)
-}
-
-pub(super) async fn finish(
-    on: &mut AnyConnection,
-    job: &JobId,
-    worker: &str,
-    steps: &[StepRecord],
-    result: &JobResult,
-    now_ms: i64,
-) -> Result<bool> {
-    if !save_steps(on, job, worker, steps).await? {
-        return Ok(false);
-    }
-    end_job(on, job.as_str(), result, now_ms).await?;
-    let build = build_of(on, job).await?;
-    settle(on, &build, now_ms).await?;
-    again_if_wanted(on, &build, now_ms).await?;
-    Ok(true)
-}
-
-/// A build that was being cancelled when somebody came to want it again gets a new attempt.
-async fn again_if_wanted(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
-    let wanted = sqlx::query(
-        "SELECT b.id FROM builds b JOIN triggers t ON t.build = b.id AND t.state = 'attached' \
-         WHERE b.id = $1 AND b.conclusion = 'cancelled' AND b.cancel_reason IS NOT NULL LIMIT 1",
-    )
-    .bind(build)
-    .fetch_optional(&mut *on)
-    .await?;
-    match wanted {
-        Some(_) => rerun(on, build, None, now_ms).await,
-        None => Ok(()),
-    }
-}
-
-async fn build_of(on: &mut AnyConnection, job: &JobId) -> Result<String> {
-    let row = sqlx::query("SELECT build FROM jobs WHERE id = $1")
-        .bind(job.as_str())
-        .fetch_one(on)
-        .await?;
-    Ok(row.try_get("build")?)
-}
-
-pub(super) async fn interrupt(
-    on: &mut AnyConnection,
-    id: &JobId,
-    worker: &str,
-    what: &str,
-    attempts: u32,
-    now_ms: i64,
-) -> Result<()> {
-    let Some(row) =
-        sqlx::query("SELECT * FROM jobs WHERE id = $1 AND worker = $2 AND state = 'running'")
-            .bind(id.as_str())
-            .bind(worker)
-            .fetch_optional(&mut *on)
-            .await?
-    else {
-        return Ok(());
-    };
-    let job = rows::job(&row)?;
-    let interrupted: i64 = row.try_get::<i64, _>("interrupted")? + 1;
-    let cancelled: Option<String> = sqlx::query("SELECT cancel_reason FROM builds WHERE id = $1")
-        .bind(job.build.as_str())
-        .fetch_one(&mut *on)
-        .await?
-        .try_get("cancel_reason")?;
-    let again = cancelled.is_none() && interrupted < i64::from(attempts);
-    let title = match cancelled {
-        Some(reason) => format!("cancelled: {reason}"),
-        None if again => format!("interrupted: {what}; a new attempt follows"),
-        None => format!("Herald could not finish: {what}"),
-    };
-    let result = unrun(Conclusion::Cancelled, title.clone());
-    end_job(on, id.as_str(), &result, now_ms).await?;
-    if again {
-        let attempt: i64 = sqlx::query(
-            "UPDATE builds SET attempt = attempt + 1, state = 'queued' WHERE id = $1 \
-             RETURNING attempt",
-        )
-        .bind(job.build.as_str())
-        .fetch_one(&mut *on)
-        .await?
-        .try_get("attempt")?;
-        repeat_job(on, &job, attempt, interrupted, now_ms).await?;
-        publications::close_attempts(on, &job, &title, now_ms).await?;
-    }
-    settle(on, job.build.as_str(), now_ms).await?;
-    again_if_wanted(on, job.build.as_str(), now_ms).await
-}
-
-pub(super) async fn lost(
-    on: &mut AnyConnection,
-    worker: &str,
-    now_ms: i64,
-) -> Result<Vec<(JobId, String)>> {
-    sqlx::query(
-        "SELECT id, worker FROM jobs WHERE state = 'running' \
-         AND (worker = $1 OR lease_ms < $2) ORDER BY id",
-    )
-    .bind(worker)
-    .bind(now_ms)
-    .fetch_all(on)
-    .await?
-    .iter()
-    .map(|row| {
-        Ok((
-            JobId::from_stored(row.try_get::<String, _>("id")?),
-            row.try_get("worker")?,
-        ))
-    })
-    .collect()
 }

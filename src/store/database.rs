@@ -254,11 +254,6 @@ impl Database {
         })
     }
 
-    /// Whether this process is the only one that uses the database.
-    pub(super) fn is_ours_alone(&self) -> bool {
-        self.writer.is_some()
-    }
-
     /// Begins a transaction that may write.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let Some((writer, flush)) = &self.writer else {
@@ -267,8 +262,14 @@ impl Database {
         };
         let mut guard = Arc::clone(writer).lock_owned().await;
         if !guard.open {
-            guard.connection.execute("BEGIN IMMEDIATE").await?;
+            // Said before it is done: who is dropped in between leaves an open transaction.
             guard.open = true;
+            if guard.connection.execute("BEGIN IMMEDIATE").await.is_err() {
+                let _ = guard.connection.execute("ROLLBACK").await;
+                let again = guard.connection.execute("BEGIN IMMEDIATE").await;
+                guard.open = again.is_ok();
+                again?;
+            }
         }
         if guard.torn {
             // Fails only where the savepoint was released after all.

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::rows::Result;
 use super::{builds, triggers};
-use crate::domain::{Change, Installation, Repository};
+use crate::domain::{Change, Installation, Occasion, Repository};
 use crate::ports::store::{Delivery, NewDelivery, Recorded};
 
 pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Result<Recorded> {
@@ -129,7 +129,9 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             .await?;
             Ok(())
         }
-        Change::KeepRepository(repository) => keep_repository(on, repository).await,
+        Change::KeepRepository(repository) => {
+            keep_repository(on, repository, moment.received_ms).await
+        }
         Change::PauseRepository(id) => {
             sqlx::query("UPDATE repositories SET state = 'paused' WHERE id = $1")
                 .bind(id.as_str())
@@ -159,9 +161,15 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
         }
         Change::Cancel {
             repository,
-            subject,
+            pull,
             reason,
-        } => triggers::end_subject(on, repository, subject, None, reason, now_ms).await,
+        } => {
+            if !triggers::note_pull(on, repository, pull).await? {
+                return Ok(());
+            }
+            let subject = Occasion::PullRequest { pull: pull.clone() }.subject();
+            triggers::end_subject(on, repository, &subject, None, reason, now_ms).await
+        }
         Change::Rerun {
             repository,
             commit,
@@ -188,13 +196,21 @@ async fn keep_installation(on: &mut AnyConnection, installation: &Installation) 
     Ok(())
 }
 
-async fn keep_repository(on: &mut AnyConnection, repository: &Repository) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO repositories (id, installation, owner, name, private, default_branch) \
-         VALUES ($1, $2, $3, $4, $5, $6) \
+/// Remembers the repository as a delivery of this moment knew it; an older one that is handled
+/// late does not bring back what was, least of all to the public.
+async fn keep_repository(
+    on: &mut AnyConnection,
+    repository: &Repository,
+    received_ms: i64,
+) -> Result<()> {
+    let done = sqlx::query(
+        "INSERT INTO repositories (id, installation, owner, name, private, default_branch, \
+         updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (id) DO UPDATE SET installation = excluded.installation, \
          owner = excluded.owner, name = excluded.name, private = excluded.private, \
-         default_branch = excluded.default_branch, state = 'active'",
+         default_branch = excluded.default_branch, state = 'active', \
+         updated_ms = excluded.updated_ms \
+         WHERE repositories.updated_ms <= excluded.updated_ms",
     )
     .bind(repository.id.as_str())
     .bind(repository.installation.0)
@@ -202,8 +218,12 @@ async fn keep_repository(on: &mut AnyConnection, repository: &Repository) -> Res
     .bind(&repository.name)
     .bind(i64::from(repository.private))
     .bind(&repository.default_branch)
+    .bind(received_ms)
     .execute(&mut *on)
     .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO repository_names (owner, name, repository) VALUES ($1, $2, $3) \
          ON CONFLICT (owner, name) DO UPDATE SET repository = excluded.repository",

@@ -7,6 +7,7 @@
 mod builds;
 mod database;
 mod deliveries;
+mod jobs;
 mod pages;
 mod publications;
 mod rows;

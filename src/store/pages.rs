@@ -179,7 +179,7 @@ pub(super) async fn waiting(on: &mut AnyConnection, now_ms: i64) -> Result<Waiti
          (SELECT COUNT(*) FROM deliveries WHERE state = 'waiting' AND due_ms <= $1) AS deliveries, \
          (SELECT COUNT(*) FROM triggers t JOIN repositories r ON r.id = t.repository \
           WHERE t.state = 'waiting' AND t.due_ms <= $1 AND r.state = 'active') AS triggers, \
-         (SELECT COUNT(*) FROM jobs WHERE state = 'queued') AS jobs, \
+         (SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND due_ms <= $1) AS jobs, \
          (SELECT COUNT(*) FROM jobs WHERE state = 'running') AS running, \
          (SELECT COUNT(*) FROM builds WHERE revision > published) AS builds, \
          (SELECT COUNT(*) FROM publications WHERE version > sent AND due_ms <= $1) \

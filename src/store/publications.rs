@@ -18,6 +18,9 @@ use crate::ports::store::{Outgoing, Sent};
 /// The check run that is shown before there is a build.
 const ANNOUNCED: &str = "new";
 
+/// How long a publication that cannot be read back is left alone, in milliseconds.
+const UNREADABLE_MS: i64 = 3_600_000;
+
 fn check_target(repository: &str, commit: &str, name: &str, of: &str) -> String {
     format!("check|{repository}|{commit}|{name}|{of}")
 }
@@ -110,14 +113,7 @@ pub(super) async fn adopt(
         .fetch_optional(&mut *on)
         .await?;
     if taken.is_some() {
-        return close(
-            on,
-            &announced,
-            build,
-            "another check run speaks of it",
-            now_ms,
-        )
-        .await;
+        return close(on, &announced, "another check run speaks of it", now_ms).await;
     }
     sqlx::query("UPDATE publications SET target = $2, build = $3 WHERE target = $1")
         .bind(&announced)
@@ -133,22 +129,15 @@ pub(super) async fn end_announcement(
     on: &mut AnyConnection,
     repository: &RepositoryId,
     commit: &Sha,
-    trigger: &str,
     reason: &str,
     now_ms: i64,
 ) -> Result<()> {
     let announced = check_target(repository.as_str(), commit.as_str(), "herald", ANNOUNCED);
-    close(on, &announced, trigger, reason, now_ms).await
+    close(on, &announced, reason, now_ms).await
 }
 
 /// Completes an announced check run as cancelled and frees its place.
-async fn close(
-    on: &mut AnyConnection,
-    target: &str,
-    suffix: &str,
-    reason: &str,
-    now_ms: i64,
-) -> Result<()> {
+async fn close(on: &mut AnyConnection, target: &str, reason: &str, now_ms: i64) -> Result<()> {
     let Some(row) = sqlx::query("SELECT id, content FROM publications WHERE target = $1")
         .bind(target)
         .fetch_optional(&mut *on)
@@ -157,9 +146,10 @@ async fn close(
         return Ok(());
     };
     complete(on, &row, &format!("cancelled: {reason}"), now_ms).await?;
+    let id: String = row.try_get("id")?;
     sqlx::query("UPDATE publications SET target = $2 WHERE target = $1")
         .bind(target)
-        .bind(format!("{target}|{suffix}"))
+        .bind(format!("{target}|{id}"))
         .execute(on)
         .await?;
     Ok(())
@@ -178,7 +168,7 @@ async fn complete(on: &mut AnyConnection, row: &AnyRow, title: &str, now_ms: i64
     check.state = CheckState::Completed(Conclusion::Cancelled);
     check.completed_ms = Some(now_ms);
     title.clone_into(&mut check.title);
-    title.clone_into(&mut check.summary);
+    check.summary = crate::text::markdown::escape(title);
     let content = Content::Check(check);
     sqlx::query(
         "UPDATE publications SET content = $2, priority = $3, version = version + 1 WHERE id = $1",
@@ -221,11 +211,14 @@ pub(super) async fn publish(
     now_ms: i64,
 ) -> Result<()> {
     let build = &view.build;
-    let mine = sqlx::query("UPDATE builds SET published = $2 WHERE id = $1 AND published < $2")
-        .bind(build.id.as_str())
-        .bind(build.revision)
-        .execute(&mut *on)
-        .await?;
+    let mine = sqlx::query(
+        "UPDATE builds SET published = $2 \
+         WHERE id = $1 AND published < $2 AND revision = $2",
+    )
+    .bind(build.id.as_str())
+    .bind(build.revision)
+    .execute(&mut *on)
+    .await?;
     if mine.rows_affected() == 0 {
         return Ok(());
     }
@@ -300,41 +293,62 @@ pub(super) async fn claim(
     now_ms: i64,
     lease_ms: i64,
 ) -> Result<Option<Outgoing>> {
-    let Some(row) = sqlx::query(
-        "SELECT p.* FROM publications p JOIN repositories r ON r.id = p.repository \
-         WHERE p.version > p.sent AND p.due_ms <= $1 AND p.lease_ms <= $1 \
-         AND r.state = 'active' AND NOT EXISTS (SELECT 1 FROM throttles t \
-         WHERE t.installation = p.installation AND t.until_ms > $1) \
-         ORDER BY p.priority, p.due_ms, p.id LIMIT 1",
-    )
-    .bind(now_ms)
-    .fetch_optional(&mut *on)
-    .await?
-    else {
-        return Ok(None);
-    };
-    let id: String = row.try_get("id")?;
-    sqlx::query(
-        "UPDATE publications SET lease_ms = $2, tries = tries + 1, uncertain = 1 WHERE id = $1",
-    )
-    .bind(&id)
-    .bind(lease_ms)
-    .execute(&mut *on)
-    .await?;
+    loop {
+        let Some(row) = sqlx::query(
+            "SELECT p.* FROM publications p JOIN repositories r ON r.id = p.repository \
+             WHERE p.version > p.sent AND p.due_ms <= $1 AND p.lease_ms <= $1 \
+             AND r.state = 'active' AND NOT EXISTS (SELECT 1 FROM throttles t \
+             WHERE t.installation = p.installation AND t.until_ms > $1) \
+             ORDER BY p.priority, p.due_ms, p.id LIMIT 1",
+        )
+        .bind(now_ms)
+        .fetch_optional(&mut *on)
+        .await?
+        else {
+            return Ok(None);
+        };
+        let id: String = row.try_get("id")?;
+        let outgoing = match outgoing(on, &row, lease_ms).await {
+            Err(StoreError::Stored(what)) => {
+                // As another version may have written it. It must not hold up the others.
+                sqlx::query("UPDATE publications SET due_ms = $2, error = $3 WHERE id = $1")
+                    .bind(&id)
+                    .bind(now_ms + UNREADABLE_MS)
+                    .bind(&what)
+                    .execute(&mut *on)
+                    .await?;
+                continue;
+            }
+            outgoing => outgoing?,
+        };
+        sqlx::query(
+            "UPDATE publications SET lease_ms = $2, tries = tries + 1, uncertain = 1 \
+             WHERE id = $1",
+        )
+        .bind(&id)
+        .bind(lease_ms)
+        .execute(&mut *on)
+        .await?;
+        return Ok(Some(outgoing));
+    }
+}
+
+async fn outgoing(on: &mut AnyConnection, row: &AnyRow, lease_ms: i64) -> Result<Outgoing> {
     let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
     let repository = rows::load_repository(on, &repository)
         .await?
         .ok_or_else(|| StoreError::Stored(format!("no repository {repository}")))?;
-    Ok(Some(Outgoing {
-        id,
+    Ok(Outgoing {
+        id: row.try_get("id")?,
         repository,
-        content: rows::json(&row, "content")?,
+        content: rows::json(row, "content")?,
         version: row.try_get("version")?,
         remote: row.try_get("remote")?,
         annotations_sent: usize::try_from(row.try_get::<i64, _>("annotations_sent")?).unwrap_or(0),
         uncertain: row.try_get::<i64, _>("uncertain")? != 0,
-        tries: rows::count(&row, "tries")?,
-    }))
+        tries: rows::count(row, "tries")?,
+        lease_ms,
+    })
 }
 
 pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sent) -> Result<()> {
@@ -354,7 +368,7 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
         "UPDATE publications SET remote = $2, annotations_sent = $3, lease_ms = 0, error = $4, \
          uncertain = $5, tries = CASE WHEN $6 = 1 THEN tries ELSE 0 END, \
          sent = CASE WHEN $7 = 1 AND sent < $8 THEN $8 ELSE sent END, \
-         due_ms = COALESCE($9, due_ms) WHERE id = $1",
+         due_ms = COALESCE($9, due_ms) WHERE id = $1 AND lease_ms = $10",
     )
     .bind(&outgoing.id)
     .bind(outgoing.remote.as_deref())
@@ -365,6 +379,7 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
     .bind(i64::from(done))
     .bind(outgoing.version)
     .bind(due_ms)
+    .bind(outgoing.lease_ms)
     .execute(&mut *on)
     .await?;
     if let Sent::Later {

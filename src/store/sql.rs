@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 
 use super::database::{Database, StoreError, transact};
-use super::{builds, deliveries, pages, publications, triggers};
+use super::{deliveries, jobs, pages, publications, triggers};
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, JobId, JobResult, Publication, Repository,
     RepositoryId, StepRecord, Trigger,
@@ -14,26 +14,34 @@ use crate::domain::{
 use crate::ports::Store;
 use crate::ports::error::Result;
 use crate::ports::store::{
-    BuildDraft, Claim, Delivery, Heartbeat, NewDelivery, Outgoing, Recorded, Room, Sent,
-    StoredBadge, Waiting,
+    BuildDraft, Claim, Delivery, Heartbeat, Interruption, NewDelivery, Outgoing, Recorded, Room,
+    Sent, StoredBadge, Waiting,
 };
 
 /// The durable state in SQLite or PostgreSQL.
 #[derive(Clone)]
 pub struct SqlStore {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqlStore {
+    /// Opens the SQLite database in `file` beside the server that may be using it.
+    ///
+    /// # Errors
+    /// `Transient` when it cannot be opened or brought up to date.
+    pub async fn sqlite_beside(file: &Path) -> Result<Self> {
+        Ok(Self {
+            database: Database::sqlite(file).await?,
+        })
+    }
+
     /// Opens (or makes) the SQLite database in `file`. This process must be the only one that
     /// uses it: leases that a former process left are taken back.
     ///
     /// # Errors
     /// `Transient` when it cannot be opened or brought up to date.
     pub async fn sqlite(file: &Path) -> Result<Self> {
-        let store = Self {
-            database: Database::sqlite(file).await?,
-        };
+        let store = Self::sqlite_beside(file).await?;
         store.take_back_leases().await?;
         Ok(store)
     }
@@ -49,9 +57,6 @@ impl SqlStore {
     }
 
     async fn take_back_leases(&self) -> Result<()> {
-        if !self.database.is_ours_alone() {
-            return Ok(());
-        }
         transact!(self.database, tx => {
             for statement in [
                 "UPDATE deliveries SET lease_ms = 0 WHERE lease_ms > 0",
@@ -136,16 +141,16 @@ impl Store for SqlStore {
         room: Room,
     ) -> Result<Option<Claim>> {
         transact!(self.database, tx =>
-            builds::claim(tx.on(), worker, now_ms, lease_ms, room).await)
+            jobs::claim(tx.on(), worker, now_ms, lease_ms, room).await)
     }
 
     async fn heartbeat(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Heartbeat> {
-        transact!(self.database, tx => builds::heartbeat(tx.on(), job, worker, lease_ms).await)
+        transact!(self.database, tx => jobs::heartbeat(tx.on(), job, worker, lease_ms).await)
     }
 
     async fn save_steps(&self, job: &JobId, worker: &str, steps: &[StepRecord]) -> Result<()> {
         transact!(self.database, tx =>
-            builds::save_steps(tx.on(), job, worker, steps).await.map(|_| ()))
+            jobs::save_steps(tx.on(), job, worker, steps).await.map(|_| ()))
     }
 
     async fn finish_job(
@@ -157,24 +162,23 @@ impl Store for SqlStore {
         now_ms: i64,
     ) -> Result<bool> {
         transact!(self.database, tx =>
-            builds::finish(tx.on(), job, worker, steps, &result, now_ms).await)
+            jobs::finish(tx.on(), job, worker, steps, &result, now_ms).await)
     }
 
     async fn interrupt_job(
         &self,
         job: &JobId,
         worker: &str,
-        what: &str,
-        attempts: u32,
+        why: &Interruption,
         now_ms: i64,
     ) -> Result<()> {
         transact!(self.database, tx =>
-            builds::interrupt(tx.on(), job, worker, what, attempts, now_ms).await)
+            jobs::interrupt(tx.on(), job, worker, why, now_ms).await)
     }
 
     async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>> {
         let mut on = self.database.read().await?;
-        Ok(builds::lost(&mut on, worker, now_ms).await?)
+        Ok(jobs::lost(&mut on, worker, now_ms).await?)
     }
 
     async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>> {

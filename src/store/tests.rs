@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::ports::Store;
 use crate::ports::store::{
-    BuildDraft, Claim, DraftJob, Heartbeat, NewDelivery, Recorded, Room, Sent,
+    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, NewDelivery, Recorded, Room, Sent,
 };
 use crate::report::Report;
 use crate::spec::JobSpecification;
@@ -202,6 +202,15 @@ fn result(conclusion: Conclusion) -> JobResult {
     }
 }
 
+/// Trouble that is borne twice.
+fn trouble() -> Interruption {
+    Interruption {
+        what: "it went away".to_owned(),
+        attempts: Some(3),
+        not_before_ms: 0,
+    }
+}
+
 async fn claim(store: &SqlStore, now_ms: i64) -> Option<Claim> {
     store
         .claim_job("w", now_ms, now_ms + 60_000, ROOM)
@@ -368,6 +377,41 @@ async fn a_newer_head_ends_the_triggers_of_the_older_one() {
 }
 
 #[tokio::test]
+async fn an_older_delivery_that_is_handled_late_does_not_make_a_repository_public_again() {
+    on_both(async |store| {
+        let private = Repository {
+            private: true,
+            ..repository()
+        };
+        settle(store, "new", vec![Change::KeepRepository(private)], 2_000).await;
+        settle(store, "old", vec![], 1_000).await;
+        let found = store.repository("Octo", "Project").await.unwrap().unwrap();
+        assert!(found.private);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_older_closing_does_not_end_what_was_opened_again() {
+    on_both(async |store| {
+        let Occasion::PullRequest { pull: closed } = pull(7, &sha('a'), 5_000) else {
+            unreachable!()
+        };
+        let open = build(&sha('a'), pull(7, &sha('a'), 9_000));
+        settle(store, "reopened", vec![open], 10_000).await;
+        let cancel = Change::Cancel {
+            repository: repository().id,
+            pull: closed,
+            reason: "closed".to_owned(),
+        };
+        settle(store, "closed", vec![cancel], 11_000).await;
+        attach_all(store, &[order("", &[])], 12_000).await;
+        assert!(claim(store, 13_000).await.is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn jobs_start_within_the_room_there_is_and_after_those_they_need() {
     on_both(async |store| {
         let jobs = [order("a", &[]), order("b", &[]), order("c", &["a", "b"])];
@@ -415,7 +459,7 @@ async fn who_lost_a_job_can_say_nothing_about_it() {
         assert_eq!(lost, [(first.job.id.clone(), "w".to_owned())]);
         let interrupt = |id: crate::domain::JobId| async move {
             store
-                .interrupt_job(&id, "w", "it went away", 3, 71_000)
+                .interrupt_job(&id, "w", &trouble(), 71_000)
                 .await
                 .unwrap();
         };
@@ -424,6 +468,7 @@ async fn who_lost_a_job_can_say_nothing_about_it() {
         assert_eq!(told, Heartbeat::Lost);
         assert!(!finish(store, &first, Conclusion::Success, 72_000).await);
         for attempt in [2, 3] {
+            assert!(claim(store, 71_999).await.is_none(), "not at once");
             let again = claim(store, 80_000).await.unwrap();
             assert_eq!(again.job.attempt, attempt);
             interrupt(again.job.id).await;
@@ -449,12 +494,15 @@ async fn what_has_ended_stays_so() {
         assert!(!finish(store, &job, Conclusion::Failure, 12_000).await);
         let cancel = Change::Cancel {
             repository: repository().id,
-            subject: "pull/7".to_owned(),
+            pull: match pull(7, &sha('a'), 9) {
+                Occasion::PullRequest { pull } => pull,
+                _ => unreachable!(),
+            },
             reason: "closed".to_owned(),
         };
         settle(store, "closed", vec![cancel], 13_000).await;
         store
-            .interrupt_job(&job.job.id, "w", "late", 3, 14_000)
+            .interrupt_job(&job.job.id, "w", &trouble(), 14_000)
             .await
             .unwrap();
         let build = view(store, 1).await.build;
@@ -559,6 +607,67 @@ async fn the_newest_content_is_sent_once_and_looked_for_after_doubt() {
         );
         store.sent(&outgoing, Sent::All).await.unwrap();
         assert!(next(store, 99_000).await.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_after_the_lease_has_ended_does_not_count() {
+    on_both(async |store| {
+        settle(
+            store,
+            "one",
+            vec![build(&sha('a'), pull(7, &sha('a'), 0))],
+            1_000,
+        )
+        .await;
+        let late = store
+            .claim_publication(1_000, 2_000)
+            .await
+            .unwrap()
+            .unwrap();
+        let other = store
+            .claim_publication(2_000, 9_000)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(other.id, late.id);
+        store.sent(&late, Sent::All).await.unwrap();
+        assert!(store.waiting(9_000).await.unwrap().publications > 0);
+        store.sent(&other, Sent::All).await.unwrap();
+        assert_eq!(store.waiting(9_000).await.unwrap().publications, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_publication_that_cannot_be_read_holds_up_no_other() {
+    on_both(async |store| {
+        for (digit, number) in [('a', 7), ('b', 8)] {
+            let wanted = build(&sha(digit), pull(number, &sha(digit), 0));
+            settle(store, &digit.to_string(), vec![wanted], 1_000).await;
+        }
+        let mut tx = store.database.begin().await.unwrap();
+        let spoilt = sqlx::query("UPDATE publications SET content = '{}' WHERE target LIKE $1")
+            .bind(format!("%{}%", sha('a')))
+            .execute(&mut *tx.on())
+            .await
+            .unwrap();
+        assert_eq!(spoilt.rows_affected(), 1);
+        tx.commit().await.unwrap();
+        let sent = store
+            .claim_publication(2_000, 9_000)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(matches!(sent.content, Content::Check(check) if check.commit == sha('b')));
+        assert!(
+            store
+                .claim_publication(2_000, 9_000)
+                .await
+                .unwrap()
+                .is_none()
+        );
     })
     .await;
 }

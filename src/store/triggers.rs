@@ -47,16 +47,25 @@ pub(super) async fn add(
         .await?;
     }
     let active = sqlx::query(
-        "SELECT id FROM triggers WHERE repository = $1 AND subject = $2 AND commit_id = $3 \
-         AND state IN ('waiting', 'attached') LIMIT 1",
+        "SELECT id, build FROM triggers WHERE repository = $1 AND subject = $2 \
+         AND commit_id = $3 AND state IN ('waiting', 'attached') LIMIT 1",
     )
     .bind(new.repository.as_str())
     .bind(&subject)
     .bind(new.commit.as_str())
     .fetch_optional(&mut *on)
     .await?;
-    if active.is_some() {
-        return Ok(());
+    if let Some(active) = active {
+        // A branch that was set back to this commit: its badges speak of it again.
+        sqlx::query("UPDATE triggers SET created_ms = $2 WHERE id = $1 AND created_ms < $2")
+            .bind(active.try_get::<String, _>("id")?)
+            .bind(created_ms)
+            .execute(&mut *on)
+            .await?;
+        return match active.try_get::<Option<String>, _>("build")? {
+            Some(build) => builds::touch(on, &build).await,
+            None => Ok(()),
+        };
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
@@ -93,6 +102,9 @@ async fn announces(on: &mut AnyConnection, new: &NewTrigger<'_>) -> Result<bool>
     } else if new.occasion.pull().is_none() {
         return Ok(false);
     }
+    if is_silent(on, new.repository).await? {
+        return Ok(false);
+    }
     let standing = sqlx::query(
         "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 \
          AND (conclusion IS NULL OR conclusion <> 'cancelled') LIMIT 1",
@@ -104,8 +116,26 @@ async fn announces(on: &mut AnyConnection, new: &NewTrigger<'_>) -> Result<bool>
     Ok(standing.is_none())
 }
 
+/// Whether nobody has asked for a word in this repository: the App was installed on all
+/// repositories of the account, and this one never had a build.
+async fn is_silent(on: &mut AnyConnection, repository: &RepositoryId) -> Result<bool> {
+    let host = repository
+        .as_str()
+        .rsplit_once('/')
+        .map_or("", |(host, _)| host);
+    let silent = sqlx::query(
+        "SELECT r.id FROM repositories r JOIN installations i ON i.id = r.installation \
+         AND i.host = $2 WHERE r.id = $1 AND r.last_build = 0 AND i.selected_by_hand = 0",
+    )
+    .bind(repository.as_str())
+    .bind(host)
+    .fetch_optional(on)
+    .await?;
+    Ok(silent.is_some())
+}
+
 /// Remembers the pull request's head. `false` when a newer state of it is known already.
-async fn note_pull(
+pub(super) async fn note_pull(
     on: &mut AnyConnection,
     repository: &RepositoryId,
     pull: &PullRequest,
@@ -156,7 +186,7 @@ pub(super) async fn end_subject(
             }
         } else {
             let commit = rows::sha(&row, "commit_id")?;
-            forget_announcement(on, repository, &commit, &id, reason, now_ms).await?;
+            forget_announcement(on, repository, &commit, reason, now_ms).await?;
         }
     }
     Ok(())
@@ -167,7 +197,6 @@ async fn forget_announcement(
     on: &mut AnyConnection,
     repository: &RepositoryId,
     commit: &Sha,
-    trigger: &str,
     reason: &str,
     now_ms: i64,
 ) -> Result<()> {
@@ -180,7 +209,7 @@ async fn forget_announcement(
     .fetch_optional(&mut *on)
     .await?;
     if other.is_none() {
-        publications::end_announcement(on, repository, commit, trigger, reason, now_ms).await?;
+        publications::end_announcement(on, repository, commit, reason, now_ms).await?;
     }
     Ok(())
 }
@@ -265,7 +294,7 @@ pub(super) async fn drop_one(on: &mut AnyConnection, id: &str, now_ms: i64) -> R
     };
     let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
     let commit = rows::sha(&row, "commit_id")?;
-    forget_announcement(on, &repository, &commit, id, "nothing to build", now_ms).await
+    forget_announcement(on, &repository, &commit, "nothing to build", now_ms).await
 }
 
 pub(super) async fn postpone(

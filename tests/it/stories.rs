@@ -10,6 +10,15 @@ const RED: &str = "execute:\n  - name: work\n    run: exit 3\n";
 const TESTS: &str =
     "execute:\n  - name: work\n    run: exit 0\nreports:\n  tests: [\"reports/*.xml\"]\n";
 
+/// The App was installed on the repositories of this selection.
+fn installed(selection: &str) -> serde_json::Value {
+    json!({"action": "created", "installation": {
+        "id": herald::demo::GitHub::INSTALLATION,
+        "repository_selection": selection,
+        "account": {"id": 77, "login": "octo"},
+    }})
+}
+
 fn pair(a: &str, b: &str) -> (String, String) {
     (a.to_owned(), b.to_owned())
 }
@@ -299,13 +308,6 @@ async fn without_a_specification_there_is_a_word_or_silence() {
         w.write("README.md", "# Project\n");
         let main = w.commit("main");
         let head = w.commit("change");
-        let installed = |selection: &str| {
-            json!({"action": "created", "installation": {
-                "id": herald::demo::GitHub::INSTALLATION,
-                "repository_selection": selection,
-                "account": {"id": 77, "login": "octo"},
-            }})
-        };
         w.deliver("installation", &installed("selected")).await;
         w.pull("opened", &head, &main).await;
         w.drain().await;
@@ -316,13 +318,56 @@ async fn without_a_specification_there_is_a_word_or_silence() {
         let other = w.commit("change");
         w.pull("synchronize", &other, &main).await;
         w.drain().await;
-        let quiet = w.checks(&other, "herald");
+        assert_eq!(w.checks(&other, "herald").len(), 1, "it had a build before");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_installs_herald_everywhere_hears_nothing_where_nobody_uses_it() {
+    world(async |w: &mut World| {
+        w.write("README.md", "# Project\n");
+        let main = w.commit("main");
+        let head = w.commit("change");
+        w.deliver("installation", &installed("all")).await;
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        assert!(w.checks(&head, "herald").is_empty());
+        w.write(".herald.yml", GREEN);
+        let used = w.commit("change");
+        w.pull("synchronize", &used, &main).await;
+        w.drain().await;
+        assert_eq!(w.ended(&used, "herald").0, "success");
+        assert_eq!(w.state().checks.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_could_not_be_prepared_is_prepared_when_it_is_run_again() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.fault("GET", "project.git/info/refs", 0, 1000, What::Status(503));
+        w.pull("opened", &head, &main).await;
+        for _ in 0..4 {
+            w.drain_patiently().await;
+        }
+        let failed = w.check(&head, "herald");
+        assert_eq!(failed.conclusion.as_deref(), Some("cancelled"));
         assert!(
-            quiet
-                .iter()
-                .all(|check| check.conclusion.as_deref() == Some("cancelled")),
-            "{quiet:#?}"
+            failed.title.starts_with("Herald could not finish"),
+            "{}",
+            failed.title
         );
+
+        w.state().faults.clear();
+        let again = w
+            .github
+            .rerequested(&w.project, &head, Some(&failed.external_id));
+        w.deliver("check_run", &again).await;
+        w.drain().await;
+        let newest = w.checks(&head, "herald").pop().unwrap();
+        assert_eq!(newest.conclusion.as_deref(), Some("success"));
     })
     .await;
 }
