@@ -12,7 +12,7 @@ use crate::text;
 pub struct Problems(pub Vec<String>);
 
 /// Every variable that Herald knows, without those that end in `_FILE`.
-pub const VARIABLES: [&str; 36] = [
+pub const VARIABLES: [&str; 35] = [
     "HERALD_LISTEN",
     "HERALD_METRICS_LISTEN",
     "HERALD_RUNNER_LISTEN",
@@ -48,7 +48,6 @@ pub const VARIABLES: [&str; 36] = [
     "HERALD_CA_FILE",
     "HERALD_LOG",
     "HERALD_LOG_FORMAT",
-    "HERALD_COLOR",
 ];
 
 /// Values by variable: flags have gone before the environment.
