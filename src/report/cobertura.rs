@@ -6,10 +6,26 @@
 
 use std::collections::HashMap;
 
-use super::collect::{Found, Limits};
+use super::collect::{Format, Found, Limits};
 use super::coverage::{Declared, FileCoverage, Share};
 use super::model::Diagnostic;
-use super::xml::{Contents, Sink, Tag};
+use super::xml::{self, Contents, Sink, Tag};
+
+/// Cobertura XML.
+pub(super) const FORMAT: Format = Format {
+    name: "cobertura",
+    is: |file| {
+        file.root_is(&["coverage"])
+            && !file.text.contains("<project")
+            && !file.text.contains("clover=")
+    },
+    read: |source, found| {
+        let mut sink = Cobertura::new(found.limits);
+        let notes = xml::read(source, &mut sink);
+        found.notes.extend(notes);
+        sink.finish(found);
+    },
+};
 
 /// Lines behind this one are not believed.
 const LAST_LINE: f64 = 10_000_000.0;

@@ -2,14 +2,11 @@
 
 use std::io::Read;
 
-use super::case::{Case, Tests};
-use super::cobertura::Cobertura;
+use super::case::Tests;
 use super::coverage::Coverage;
-use super::junit::JUnit;
-use super::lcov;
 use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
-use super::xml;
+use super::{cobertura, junit, lcov, xml};
 use crate::text;
 
 /// How much is read and kept. Reports come from strangers.
@@ -61,65 +58,29 @@ pub(super) struct Found<'a> {
 }
 
 /// The beginning of a file, as formats are told apart by it.
-struct Beginning<'a> {
-    text: &'a str,
-    root: Option<xml::Root<'a>>,
+pub(super) struct Beginning<'a> {
+    /// The first 64 KiB, decoded.
+    pub(super) text: &'a str,
+    /// The root element, where it is XML.
+    pub(super) root: Option<xml::Root<'a>>,
 }
 
-/// A kind of report.
-struct Format {
-    name: &'static str,
-    is: fn(&Beginning<'_>) -> bool,
-    read: fn(Source<&mut dyn Read>, &mut Found<'_>),
+/// A kind of report. Each is described in its own file.
+pub(super) struct Format {
+    /// As the document of the report names it.
+    pub(super) name: &'static str,
+    /// Whether a file that begins so is one.
+    pub(super) is: fn(&Beginning<'_>) -> bool,
+    /// Reads a whole file.
+    pub(super) read: fn(Source<&mut dyn Read>, &mut Found<'_>),
 }
 
 /// Every format that is known. The first that recognises a file reads it.
-const FORMATS: &[Format] = &[
-    Format {
-        name: "junit",
-        is: |file| file.root_is(&["testsuites", "testsuite"]),
-        read: |source, found| {
-            let Found {
-                limits,
-                tests,
-                runs,
-                ..
-            } = found;
-            let mut sink = JUnit::new(|case: Case| tests.add(case, limits, runs));
-            let notes = xml::read(source, &mut sink);
-            sink.finish();
-            found.notes.extend(notes);
-        },
-    },
-    Format {
-        name: "cobertura",
-        is: |file| {
-            file.root_is(&["coverage"])
-                && !file.text.contains("<project")
-                && !file.text.contains("clover=")
-        },
-        read: |source, found| {
-            let mut sink = Cobertura::new(found.limits);
-            let notes = xml::read(source, &mut sink);
-            found.notes.extend(notes);
-            sink.finish(found);
-        },
-    },
-    Format {
-        name: "lcov",
-        is: |file| {
-            file.text.lines().any(|line| {
-                ["SF:", "TN:"]
-                    .iter()
-                    .any(|record| line.trim_start().starts_with(record))
-            })
-        },
-        read: lcov::read,
-    },
-];
+const FORMATS: &[&Format] = &[&junit::FORMAT, &cobertura::FORMAT, &lcov::FORMAT];
 
 impl Beginning<'_> {
-    fn root_is(&self, names: &[&str]) -> bool {
+    /// Whether the root element has one of these names.
+    pub(super) fn root_is(&self, names: &[&str]) -> bool {
         self.root
             .as_ref()
             .is_some_and(|root| names.contains(&root.name))

@@ -7,9 +7,28 @@
 use std::borrow::Cow;
 
 use super::case::{Case, seconds};
+use super::collect::{Format, Found};
 use super::model::{Hints, Outcome, Place};
-use super::xml::{Contents, Sink, Tag};
+use super::xml::{self, Contents, Sink, Tag};
 use crate::text::shorten;
+
+/// JUnit XML.
+pub(super) const FORMAT: Format = Format {
+    name: "junit",
+    is: |file| file.root_is(&["testsuites", "testsuite"]),
+    read: |source, found| {
+        let Found {
+            limits,
+            tests,
+            runs,
+            ..
+        } = found;
+        let mut sink = JUnit::new(|case: Case| tests.add(case, limits, runs));
+        let notes = xml::read(source, &mut sink);
+        sink.finish();
+        found.notes.extend(notes);
+    },
+};
 
 /// More of one text than this is not even gathered.
 const MOST_TEXT: usize = 1 << 20;

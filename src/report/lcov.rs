@@ -7,10 +7,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, Read};
 
 use super::cobertura::{count, line_number};
-use super::collect::Found;
+use super::collect::{Format, Found};
 use super::coverage::{Declared, FileCoverage, Share};
 use super::model::Diagnostic;
 use super::source::Source;
+
+/// LCOV tracefiles.
+pub(super) const FORMAT: Format = Format {
+    name: "lcov",
+    is: |file| {
+        file.text.lines().any(|line| {
+            ["SF:", "TN:"]
+                .iter()
+                .any(|record| line.trim_start().starts_with(record))
+        })
+    },
+    read,
+};
 
 /// Branches of a line beyond these are not believed.
 const MOST_BRANCHES: usize = 1024;
@@ -25,7 +38,7 @@ struct Record {
 }
 
 /// Reads a whole tracefile.
-pub(super) fn read(mut source: Source<&mut dyn Read>, found: &mut Found<'_>) {
+fn read(mut source: Source<&mut dyn Read>, found: &mut Found<'_>) {
     let mut files: Vec<FileCoverage> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     // Branches of a file may be spread over records, so they are counted at the end.
