@@ -1,7 +1,6 @@
 //! Finding report files and the files of a repository.
 
 use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -103,11 +102,13 @@ fn some(found: Vec<PathBuf>, text: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads all reports that are asked for; the usual places of `dir` where nothing is.
+/// Reads all reports that are asked for; the usual places of `dir` where nothing is. What `brief`
+/// leaves out is said at [`Collector::brief`].
 pub(super) fn read(
     paths: &[String],
     coverage: &[String],
     dir: &Path,
+    brief: bool,
     screen: &Screen,
 ) -> anyhow::Result<Report> {
     let mut files = Vec::new();
@@ -129,6 +130,9 @@ pub(super) fn read(
         }
     }
     let mut collector = Collector::new(Limits::default());
+    if brief {
+        collector = collector.brief();
+    }
     if stdin {
         collector.read("-", std::io::stdin().lock());
     }
@@ -141,7 +145,7 @@ pub(super) fn read(
             .to_string();
         screen.fleeting(&format!("reading {} of {count}: {name}", number + 1));
         let file = File::open(path).map_err(|error| wrong(format!("read {name}: {error}")))?;
-        collector.read(&name, BufReader::new(file));
+        collector.read(&name, file);
     }
     screen.fleeting("");
     Ok(collector.finish())

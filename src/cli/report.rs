@@ -11,12 +11,14 @@ use crate::report::{FileStatus, Report, compare};
 
 pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
     let source: PathBuf = flags.source.clone().unwrap_or_else(|| PathBuf::from("."));
-    let mut report = files::read(&flags.paths, &flags.coverage, &source, screen)?;
+    // Only JSON names every test, and only a comparison has to know them all.
+    let brief = flags.base.is_empty() && (flags.format != ReportFormat::Json || flags.failures);
+    let mut report = files::read(&flags.paths, &flags.coverage, &source, brief, screen)?;
     report.locate(&files::index(&source));
     let comparison = if flags.base.is_empty() {
         None
     } else {
-        let base = files::read(&flags.base, &[], &source, screen)?;
+        let base = files::read(&flags.base, &[], &source, false, screen)?;
         Some(compare(&base, &report))
     };
     let bad = is_bad(&report);
@@ -34,13 +36,11 @@ pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
                 failures_only: flags.failures,
                 ..Extras::default()
             };
-            let document = Document::new(&report, extras);
-            screen.result(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+            Screen::document(&Document::new(report, extras));
         }
         ReportFormat::Markdown => screen.result(&format!("{}\n", report_markdown(&report))),
         ReportFormat::Annotations => {
-            let all = annotations(&report, &[], false, false);
-            screen.result(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+            Screen::document(&annotations(&report, &[], false, false));
         }
     }
     Ok(if bad && flags.fail_on == FailOn::Failures {

@@ -80,7 +80,7 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
     };
     let jobs = runtime()?.block_on(local.run_all(wanted))?;
     let view = local_view(jobs, preparation);
-    print(&view, flags, screen)?;
+    print(&view, flags, screen);
     Ok(match view.build.conclusion {
         Some(Conclusion::Success | Conclusion::Skipped | Conclusion::Neutral) => End::Good,
         _ => End::Red,
@@ -469,7 +469,7 @@ fn record(
 }
 
 /// Prints the report on stdout.
-fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) -> anyhow::Result<()> {
+fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) {
     let report = view.report();
     match flags.format {
         ReportFormat::Text => {
@@ -501,8 +501,7 @@ fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) -> anyhow::Result<
                 build: Some(build_value(view)),
                 ..Extras::default()
             };
-            let document = Document::new(&report, extras);
-            screen.result(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+            Screen::document(&Document::new(report, extras));
         }
         ReportFormat::Markdown => {
             let (title, summary) = check_markdown(view);
@@ -513,10 +512,9 @@ fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) -> anyhow::Result<
         }
         ReportFormat::Annotations => {
             let all = annotations(&report, &[], false, view.build.plan.publish.show_locals);
-            screen.result(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+            Screen::document(&all);
         }
     }
-    Ok(())
 }
 
 /// The `build` of the JSON document: its jobs and steps.

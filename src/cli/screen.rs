@@ -1,6 +1,6 @@
 //! The terminal: results to stdout, everything else to stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
@@ -35,6 +35,14 @@ impl Screen {
         let mut out = AutoStream::new(std::io::stdout(), self.choice);
         // A closed pipe is the reader's way to say that it has enough.
         let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
+    }
+
+    /// A result as JSON, written piece by piece.
+    pub(super) fn document(value: &impl serde::Serialize) {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let _ = serde_json::to_writer_pretty(&mut out, value);
+        let _ = writeln!(out);
         let _ = out.flush();
     }
 

@@ -28,7 +28,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 /// Lines behind this one are not believed.
-const LAST_LINE: f64 = 10_000_000.0;
+pub(super) const LAST_LINE: u32 = 10_000_000;
 /// More branches of one line are not believed.
 const MOST_BRANCHES: u64 = 1024;
 
@@ -111,23 +111,24 @@ impl<'a> Cobertura<'a> {
         let Some(file) = self.current.and_then(|at| self.files.get_mut(at)) else {
             return;
         };
-        let number = tag.get("number").and_then(|number| line_number(&number));
-        let hits = tag.get("hits").and_then(|hits| count(&hits));
+        let (mut number, mut hits, mut branches) = (None, None, None);
+        for (key, value) in tag.iter() {
+            match key {
+                "number" => number = line_number(&value),
+                "hits" => hits = count(&value),
+                "condition-coverage" => branches = condition(&value),
+                _ => {}
+            }
+        }
         let (Some(line), Some(hits)) = (number, hits) else {
             return;
         };
-        if file.lines.hits(line).is_none() {
-            if self.lines >= self.limits.covered_lines {
-                self.left_out = true;
-                return;
-            }
-            self.lines += 1;
+        if self.lines >= self.limits.covered_lines {
+            self.left_out = true;
+            return;
         }
-        file.lines.add(line, hits);
-        if let Some(share) = tag
-            .get("condition-coverage")
-            .and_then(|text| condition(&text))
-        {
+        self.lines += usize::from(file.lines.add(line, hits));
+        if let Some(share) = branches {
             file.branches.add(line, share);
         }
     }
@@ -161,6 +162,10 @@ impl Sink for Cobertura<'_> {
         Contents::Read
     }
 
+    fn wants_text(&self) -> bool {
+        self.source.is_some()
+    }
+
     fn text(&mut self, text: &str) {
         if let Some(source) = &mut self.source
             && source.len() < 4096
@@ -191,8 +196,11 @@ impl Sink for Cobertura<'_> {
 /// A line from 1.
 pub(super) fn line_number(text: &str) -> Option<u32> {
     let text = text.trim();
+    if let Ok(line) = text.parse() {
+        return Some(line).filter(|line| (1..=LAST_LINE).contains(line));
+    }
     let number = text.parse::<f64>().ok()?;
-    if !(1.0..=LAST_LINE).contains(&number) {
+    if !(1.0..=f64::from(LAST_LINE)).contains(&number) {
         return None;
     }
     text.split('.').next()?.parse().ok()

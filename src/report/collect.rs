@@ -35,8 +35,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            file: 1 << 30,
-            longest: 64 << 20,
+            file: 4 << 30,
+            longest: 16 << 20,
             tests: 500_000,
             name: 1_000,
             message: 8 << 10,
@@ -105,6 +105,14 @@ impl Collector {
             tests: Tests::default(),
             coverage: Coverage::default(),
         }
+    }
+
+    /// Passed and skipped tests that have nothing to say are counted, but not kept by name, but for
+    /// the slowest: a report of millions of them needs little memory then.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.tests.brief = true;
+        self
     }
 
     /// Reads a file to its end. Whatever is wrong with it is said in its [`FileReport`].
@@ -176,7 +184,7 @@ impl Collector {
             (false, _) if partial => FileStatus::Partial,
             (false, _) => FileStatus::Ok,
         };
-        self.coverage.merge(&coverage);
+        self.coverage.merge(coverage);
         report
     }
 
@@ -195,9 +203,11 @@ impl Collector {
                 ),
             ));
         }
+        let (tests, others) = self.tests.finish();
         Report {
             files: self.files,
-            tests: self.tests.into_tests(),
+            tests,
+            others,
             coverage: (!self.coverage.is_empty()).then_some(self.coverage),
         }
     }

@@ -1,9 +1,10 @@
 //! Which lines and branches were executed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_line::ByLine;
 use super::diff::Diff;
 
 /// A part of a whole.
@@ -40,26 +41,26 @@ pub struct Declared {
     pub branches: Share,
 }
 
-/// How often the lines of a file were executed, by line from 1.
+/// How often the lines of a file were executed, by line from 1, as far as 32 bits can say it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<(u32, u64)>", into = "Vec<(u32, u64)>")]
-pub struct Lines(BTreeMap<u32, u64>);
+#[serde(from = "Vec<(u32, u32)>", into = "Vec<(u32, u32)>")]
+pub struct Lines(ByLine<u32>);
 
 impl Lines {
-    /// Notes that a line was executed so often; the most counts.
-    pub fn add(&mut self, line: u32, hits: u64) {
-        let before = self.0.entry(line).or_default();
-        *before = hits.max(*before);
+    /// Notes that a line was executed so often; the most counts. Says whether the line is new.
+    pub fn add(&mut self, line: u32, hits: u64) -> bool {
+        let hits = u32::try_from(hits).unwrap_or(u32::MAX);
+        self.0.add(line, hits, u32::max)
     }
 
     /// How often the line was executed, `None` where there is nothing to execute.
-    pub fn hits(&self, line: u32) -> Option<u64> {
-        self.0.get(&line).copied()
+    pub fn hits(&self, line: u32) -> Option<u32> {
+        self.0.get(line)
     }
 
     /// Lines and hits in order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.0.iter().map(|(line, hits)| (*line, *hits))
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.0.iter()
     }
 
     /// How many lines there are.
@@ -73,37 +74,41 @@ impl Lines {
     }
 }
 
-impl From<Vec<(u32, u64)>> for Lines {
-    fn from(pairs: Vec<(u32, u64)>) -> Self {
+impl From<Vec<(u32, u32)>> for Lines {
+    fn from(pairs: Vec<(u32, u32)>) -> Self {
         let mut lines = Self::default();
         for (line, hits) in pairs {
-            lines.add(line, hits);
+            lines.add(line, hits.into());
         }
         lines
     }
 }
 
-impl From<Lines> for Vec<(u32, u64)> {
+impl From<Lines> for Vec<(u32, u32)> {
     fn from(lines: Lines) -> Self {
-        lines.0.into_iter().collect()
+        lines.iter().collect()
     }
 }
 
 /// Branches of a file by line from 1: at most so many taken of so many.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<(u32, u64, u64)>", into = "Vec<(u32, u64, u64)>")]
-pub struct Branches(BTreeMap<u32, Share>);
+pub struct Branches(ByLine<Share>);
 
 impl Branches {
     /// Notes the branches of a line; the most counts.
     pub fn add(&mut self, line: u32, share: Share) {
-        let before = self.0.entry(line).or_default();
-        *before = before.most(share);
+        self.0.add(line, share, Share::most);
+    }
+
+    /// The branches of a line.
+    pub fn get(&self, line: u32) -> Option<Share> {
+        self.0.get(line)
     }
 
     /// Lines and branches in order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Share)> + '_ {
-        self.0.iter().map(|(line, share)| (*line, *share))
+        self.0.iter()
     }
 
     /// Whether there is none.
@@ -189,7 +194,7 @@ impl FileCoverage {
 
     fn merge(&mut self, other: &Self) {
         for (line, hits) in other.lines.iter() {
-            self.lines.add(line, hits);
+            self.lines.add(line, hits.into());
         }
         for (line, share) in other.branches.iter() {
             self.branches.add(line, share);
@@ -252,19 +257,9 @@ impl Coverage {
     }
 
     /// Takes in what another report says: of a line the most hits.
-    pub fn merge(&mut self, other: &Self) {
-        let mut known: HashMap<(String, Vec<String>), usize> = HashMap::new();
-        for (at, file) in self.files.iter().enumerate() {
-            known.entry(owned(file.key())).or_insert(at);
-        }
-        for file in &other.files {
-            let key = owned(file.key());
-            if let Some(before) = known.get(&key).and_then(|at| self.files.get_mut(*at)) {
-                before.merge(file);
-            } else {
-                known.insert(key, self.files.len());
-                self.files.push(file.clone());
-            }
+    pub fn merge(&mut self, other: Self) {
+        if !other.files.is_empty() {
+            self.merge_files(other.files);
         }
         self.declared = match (self.declared, other.declared) {
             (Some(mut one), Some(other)) => {
@@ -276,10 +271,26 @@ impl Coverage {
         };
     }
 
+    fn merge_files(&mut self, files: Vec<FileCoverage>) {
+        let mut known: HashMap<(String, Vec<String>), usize> = HashMap::new();
+        for (at, file) in self.files.iter().enumerate() {
+            known.entry(owned(file.key())).or_insert(at);
+        }
+        for file in files {
+            let key = owned(file.key());
+            if let Some(before) = known.get(&key).and_then(|at| self.files.get_mut(*at)) {
+                before.merge(&file);
+            } else {
+                known.insert(key, self.files.len());
+                self.files.push(file);
+            }
+        }
+    }
+
     /// Makes files that turned out to be the same one.
     pub(super) fn unite(&mut self) {
-        let all = std::mem::take(self);
-        self.merge(&all);
+        let all = std::mem::take(&mut self.files);
+        self.merge_files(all);
     }
 
     /// Whether there is nothing in it.

@@ -29,7 +29,7 @@ fn hits_may_be_anything_and_bad_lines_are_passed_over() {
         "<class filename='a'><lines><line number='1' hits='1.0'/><line number='2' hits='-3'/><line number='3' hits='99999999999999999999999'/><line number='undefined' hits='1'/><line number='0' hits='1'/><line number='4' hits='x'/><line number='99999999999' hits='1'/></lines></class>",
     ));
     assert_eq!(found.lines(), share(2, 3));
-    assert_eq!(found.files[0].lines.hits(3), Some(u64::MAX));
+    assert_eq!(found.files[0].lines.hits(3), Some(u32::MAX));
     assert_eq!(found.files[0].lines.hits(2), Some(0));
 }
 

@@ -123,7 +123,7 @@ pub struct File {
 
 impl Document {
     /// Puts a report into the shape of the document.
-    pub fn new(report: &Report, extras: Extras) -> Self {
+    pub fn new(report: Report, extras: Extras) -> Self {
         let totals = report.totals();
         let red = totals.failed + totals.errors > 0
             || report.has_broken_files()
@@ -133,7 +133,7 @@ impl Document {
                 .any(|gate| gate.status == Conclusion::Failure);
         let conclusion = if red {
             Conclusion::Failure
-        } else if report.tests.is_empty() && report.coverage.is_none() {
+        } else if totals.tests == 0 && report.coverage.is_none() {
             Conclusion::Neutral
         } else {
             Conclusion::Success
@@ -142,18 +142,18 @@ impl Document {
             version: VERSION,
             conclusion,
             totals,
-            files: report.files.clone(),
+            files: report.files,
             tests: report
                 .tests
-                .iter()
+                .into_iter()
                 .filter(|test| !extras.failures_only || test.outcome.is_red())
                 .map(Test::from)
                 .collect(),
-            coverage: report.coverage.as_ref().map(|coverage| Coverage {
+            coverage: report.coverage.map(|coverage| Coverage {
                 lines: coverage.lines(),
                 branches: coverage.branches(),
                 patch: extras.patch,
-                files: coverage.files.iter().map(File::from).collect(),
+                files: coverage.files.into_iter().map(File::from).collect(),
             }),
             comparison: extras.comparison,
             gates: extras.gates,
@@ -162,31 +162,31 @@ impl Document {
     }
 }
 
-impl From<&model::Test> for Test {
-    fn from(test: &model::Test) -> Self {
+impl From<model::Test> for Test {
+    fn from(test: model::Test) -> Self {
         Self {
-            id: test.id.clone(),
-            suite: test.suite.clone(),
-            class: test.class.clone(),
-            name: test.name.clone(),
+            id: test.id,
+            suite: test.suite,
+            class: test.class,
+            name: test.name,
             outcome: test.outcome,
             flaky: test.flaky,
             runs: test.runs,
             duration_seconds: test.duration_seconds,
-            message: test.message.clone(),
-            details: test.details.clone(),
-            location: test.location.clone(),
+            message: test.message,
+            details: test.details,
+            location: test.location,
         }
     }
 }
 
-impl From<&FileCoverage> for File {
-    fn from(file: &FileCoverage) -> Self {
+impl From<FileCoverage> for File {
+    fn from(file: FileCoverage) -> Self {
         Self {
-            path: file.path.clone(),
-            resolved: file.resolved.clone(),
             lines: file.line_share(),
             branches: file.branch_share(),
+            path: file.path,
+            resolved: file.resolved,
         }
     }
 }
@@ -203,7 +203,7 @@ mod tests {
     fn the_document_is_that_of_the_contract() {
         let report =
             read("<testsuite name='s'><testcase classname='c' name='n' time='1'/></testsuite>");
-        let document = Document::new(&report, Extras::default());
+        let document = Document::new(report, Extras::default());
         assert_eq!(
             serde_json::to_value(&document).expect("JSON"),
             json!({
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn coverage_is_told_by_file() {
         let report = read("SF:a.rs\nDA:1,1\nDA:2,0\nend_of_record\n");
-        let document = Document::new(&report, Extras::default());
+        let document = Document::new(report, Extras::default());
         assert_eq!(
             serde_json::to_value(document.coverage).expect("JSON"),
             json!({"lines": {"covered": 1, "total": 2}, "branches": {"covered": 0, "total": 0},
@@ -247,7 +247,7 @@ mod tests {
             build: Some(json!({"number": 1})),
             ..Extras::default()
         };
-        let document = Document::new(&report, extras);
+        let document = Document::new(report, extras);
         assert_eq!(document.conclusion, Conclusion::Failure);
         assert_eq!((document.tests.len(), document.totals.tests), (1, 2));
         assert_eq!(
@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn nothing_is_neutral_and_a_broken_file_is_not() {
-        let conclusion = |report: &Report| Document::new(report, Extras::default()).conclusion;
-        assert_eq!(conclusion(&Report::default()), Conclusion::Neutral);
+        let conclusion = |report: Report| Document::new(report, Extras::default()).conclusion;
+        assert_eq!(conclusion(Report::default()), Conclusion::Neutral);
         let mut collector = Collector::new(Limits::default());
         collector.read("x", &b""[..]);
-        assert_eq!(conclusion(&collector.finish()), Conclusion::Failure);
+        assert_eq!(conclusion(collector.finish()), Conclusion::Failure);
     }
 }

@@ -23,7 +23,7 @@ pub(super) const FORMAT: Format = Format {
             runs,
             ..
         } = found;
-        let mut sink = JUnit::new(|case: Case| tests.add(case, limits, runs));
+        let mut sink = JUnit::new(|case: Case<'_>| tests.add(case, limits, runs));
         let notes = xml::read(source, &mut sink);
         sink.finish();
         found.notes.extend(notes);
@@ -34,10 +34,16 @@ pub(super) const FORMAT: Format = Format {
 const MOST_TEXT: usize = 1 << 20;
 
 /// Reads test cases and hands them over one by one.
-pub(super) struct JUnit<F> {
+struct JUnit<F> {
     give: F,
     suites: Vec<Suite>,
-    case: Option<Open>,
+    /// The names of the suites that have one.
+    path: Vec<String>,
+    /// How many test cases are open: `testcase` within `testcase` is not a thing, but must not end
+    /// the outer one.
+    cases: u32,
+    /// The case that is read, and its memory between cases.
+    case: Open,
     /// A failure, error or reason to skip, whose text is being read.
     element: Option<Element>,
     /// Elements within that one.
@@ -46,23 +52,23 @@ pub(super) struct JUnit<F> {
 
 #[derive(Default)]
 struct Suite {
-    name: Option<String>,
+    is_named: bool,
+    /// pytest's lines count from 0 (`_pytest/junitxml.py`, `xunit1`), all others' from 1.
+    is_pytest: bool,
     file: Option<Place>,
     /// What went wrong outside of its cases.
     trouble: Verdict,
 }
 
+#[derive(Default)]
 struct Open {
-    suite_file: Option<Place>,
-    class: Option<String>,
+    class: String,
     name: String,
     seconds: Option<f64>,
     status: Option<Outcome>,
-    reason: Option<String>,
+    reason: &'static str,
     place: Option<Place>,
     verdict: Verdict,
-    /// `testcase` within `testcase` is not a thing, but must not end the outer one.
-    depth: u32,
 }
 
 /// What the elements within a case or suite say.
@@ -96,39 +102,41 @@ struct Element {
     text: String,
 }
 
-impl<F: FnMut(Case)> JUnit<F> {
+impl<F: FnMut(Case<'_>)> JUnit<F> {
     /// Hands every case to `give`.
-    pub(super) fn new(give: F) -> Self {
+    fn new(give: F) -> Self {
         Self {
             give,
             suites: Vec::new(),
-            case: None,
+            path: Vec::new(),
+            cases: 0,
+            case: Open::default(),
             element: None,
             within: 0,
         }
     }
 
     /// The file ends, maybe before its elements do: what had failed by then counts.
-    pub(super) fn finish(&mut self) {
+    fn finish(&mut self) {
         self.close_element();
-        if self
-            .case
-            .as_ref()
-            .is_some_and(|case| case.verdict.failed || case.verdict.error)
-        {
+        if self.cases > 0 && (self.case.verdict.failed || self.case.verdict.error) {
             self.close_case();
         }
-        self.case = None;
+        self.cases = 0;
         while !self.suites.is_empty() {
             self.close_suite();
         }
     }
 
-    fn path(&self) -> Vec<String> {
-        self.suites
-            .iter()
-            .filter_map(|suite| suite.name.clone())
-            .collect()
+    fn open_suite(&mut self, tag: &Tag<'_>) {
+        let name = tag.filled("name").map(|name| name.trim().to_owned());
+        self.suites.push(Suite {
+            is_named: name.is_some(),
+            is_pytest: name.as_deref() == Some("pytest"),
+            file: place(tag, &["file", "filepath"], &[]),
+            trouble: Verdict::default(),
+        });
+        self.path.extend(name);
     }
 
     fn open_element(&mut self, kind: Kind, tag: &Tag<'_>) {
@@ -147,19 +155,50 @@ impl<F: FnMut(Case)> JUnit<F> {
         let Some(element) = self.element.take() else {
             return;
         };
-        let verdict = match (&mut self.case, self.suites.last_mut()) {
-            (Some(case), _) => &mut case.verdict,
-            (None, Some(suite)) => &mut suite.trouble,
-            (None, None) => return,
-        };
-        verdict.take(element);
+        if self.cases > 0 {
+            self.case.verdict.take(element);
+        } else if let Some(suite) = self.suites.last_mut() {
+            suite.trouble.take(element);
+        }
+    }
+
+    fn open_case(&mut self, tag: &Tag<'_>) {
+        let case = &mut self.case;
+        case.class.clear();
+        case.name.clear();
+        case.seconds = None;
+        case.status = None;
+        case.reason = "";
+        case.verdict = Verdict::default();
+        let (mut file, mut line) = (None, None);
+        for (key, value) in tag.iter() {
+            match key {
+                "name" => case.name.push_str(&value),
+                "classname" => value.trim().clone_into(&mut case.class),
+                "class" if case.class.is_empty() => value.trim().clone_into(&mut case.class),
+                "time" => case.seconds = seconds(&value).or(case.seconds),
+                "duration" => case.seconds = case.seconds.or_else(|| seconds(&value)),
+                "file" | "filepath" if !value.trim().is_empty() => {
+                    file.get_or_insert_with(|| value.trim().to_owned());
+                }
+                "line" | "lineno" => line = line.or_else(|| value.trim().parse().ok()),
+                // `status` of googletest and CTest, `result` of googletest; `completed` and
+                // `run` say nothing.
+                "status" | "result" => {
+                    if let Some((outcome, reason)) = status(&value) {
+                        // googletest has `status="notrun"` beside `result="suppressed"`.
+                        (case.status, case.reason) = (Some(outcome), reason);
+                    }
+                }
+                _ => {}
+            }
+        }
+        case.place = file.map(|path| Place { path, line });
     }
 
     fn close_case(&mut self) {
-        let Some(open) = self.case.take() else {
-            return;
-        };
-        let verdict = open.verdict;
+        let case = &mut self.case;
+        let verdict = &mut case.verdict;
         let outcome = if verdict.error {
             Outcome::Error
         } else if verdict.failed {
@@ -167,125 +206,103 @@ impl<F: FnMut(Case)> JUnit<F> {
         } else if verdict.skipped {
             Outcome::Skipped
         } else {
-            open.status.unwrap_or(Outcome::Passed)
+            case.status.unwrap_or(Outcome::Passed)
         };
-        let mut case = Case {
-            suite: self.path(),
-            class: open.class,
-            name: open.name,
-            outcome,
-            reruns: verdict.reruns,
-            written: true,
-            duration_seconds: open.seconds,
-            message: String::new(),
-            details: String::new(),
-            hints: Hints {
-                failure: verdict.place,
-                case: open.place.map(|place| self.counted_from_one(place)),
-                suite: open.suite_file,
-            },
-        };
-        match outcome {
+        let (message, details, hints) = match outcome {
             Outcome::Skipped => {
-                case.message = verdict.reason.or(open.reason).unwrap_or_default();
-                case.hints = Hints::default();
+                let reason = verdict.reason.as_deref().unwrap_or(case.reason);
+                (reason, "", Hints::default())
             }
             Outcome::Passed => {
-                case.message = verdict.message.unwrap_or_default();
-                case.details = verdict.others;
-                case.hints = Hints::default();
+                let message = verdict.message.as_deref().unwrap_or_default();
+                (message, verdict.others.as_str(), Hints::default())
             }
             Outcome::Failed | Outcome::Error => {
-                case.message = verdict.message.unwrap_or_default();
-                case.details = verdict.details;
-                append(&mut case.details, &verdict.others);
+                append(&mut verdict.details, &verdict.others);
+                let from_zero = self.suites.iter().any(|suite| suite.is_pytest);
+                let hints = Hints {
+                    failure: verdict.place.take(),
+                    case: case.place.take().map(|mut place| {
+                        place.line = place
+                            .line
+                            .map(|line| line.saturating_add(u32::from(from_zero)))
+                            .filter(|line| *line > 0);
+                        place
+                    }),
+                    suite: self
+                        .suites
+                        .iter()
+                        .rev()
+                        .find_map(|suite| suite.file.clone()),
+                };
+                let message = verdict.message.as_deref().unwrap_or_default();
+                (message, verdict.details.as_str(), hints)
             }
-        }
-        (self.give)(case);
-    }
-
-    /// pytest's lines count from 0 (`_pytest/junitxml.py`, `xunit1`), all others' from 1.
-    fn counted_from_one(&self, mut place: Place) -> Place {
-        if self
-            .suites
-            .iter()
-            .any(|suite| suite.name.as_deref() == Some("pytest"))
-        {
-            place.line = place.line.map(|line| line.saturating_add(1));
-        }
-        place.line = place.line.filter(|line| *line > 0);
-        place
+        };
+        (self.give)(Case {
+            suite: &self.path,
+            class: Some(case.class.as_str()).filter(|class| !class.is_empty()),
+            name: &case.name,
+            outcome,
+            reruns: verdict.reruns,
+            made_up: false,
+            duration_seconds: case.seconds,
+            message,
+            details,
+            hints,
+        });
     }
 
     fn close_suite(&mut self) {
-        let path = self.path();
         let Some(suite) = self.suites.pop() else {
             return;
         };
         let trouble = suite.trouble;
-        if !trouble.failed && !trouble.error {
-            return;
+        if trouble.failed || trouble.error {
+            (self.give)(Case {
+                suite: &self.path,
+                name: "(suite)",
+                outcome: if trouble.error {
+                    Outcome::Error
+                } else {
+                    Outcome::Failed
+                },
+                made_up: true,
+                message: trouble.message.as_deref().unwrap_or_default(),
+                details: &trouble.details,
+                hints: Hints {
+                    failure: trouble.place,
+                    case: None,
+                    suite: suite.file,
+                },
+                ..Case::default()
+            });
         }
-        (self.give)(Case {
-            suite: path,
-            class: None,
-            name: "(suite)".to_owned(),
-            outcome: if trouble.error {
-                Outcome::Error
-            } else {
-                Outcome::Failed
-            },
-            reruns: 0,
-            written: false,
-            duration_seconds: None,
-            message: trouble.message.unwrap_or_default(),
-            details: trouble.details,
-            hints: Hints {
-                failure: trouble.place,
-                case: None,
-                suite: suite.file,
-            },
-        });
+        if suite.is_named {
+            self.path.pop();
+        }
     }
+}
 
-    fn open_case(&mut self, tag: &Tag<'_>) {
-        let get = |keys: &[&str]| {
-            keys.iter()
-                .find_map(|key| tag.filled(key))
-                .map(|value| value.trim().to_owned())
-        };
-        let said = get(&["result", "status"])
-            .unwrap_or_default()
-            .to_lowercase();
-        // `status` of googletest and CTest, `result` of googletest; `completed` says nothing.
-        let status = match said.as_str() {
-            "skipped" | "suppressed" | "notrun" | "disabled" | "ignored" | "pending" => {
-                Some(Outcome::Skipped)
-            }
-            "fail" | "failed" | "failure" => Some(Outcome::Failed),
-            "error" => Some(Outcome::Error),
-            _ => None,
-        };
-        let status = status.or_else(|| {
-            let state = tag.get("status")?;
-            matches!(state.trim(), "notrun" | "disabled").then_some(Outcome::Skipped)
-        });
-        self.case = Some(Open {
-            suite_file: self
-                .suites
-                .iter()
-                .rev()
-                .find_map(|suite| suite.file.clone()),
-            class: get(&["classname", "class"]),
-            name: tag.get("name").map(Cow::into_owned).unwrap_or_default(),
-            seconds: get(&["time", "duration"]).and_then(|time| seconds(&time)),
-            status,
-            reason: (status == Some(Outcome::Skipped)).then_some(said),
-            place: place(tag, &["file", "filepath"], &["line", "lineno"]),
-            verdict: Verdict::default(),
-            depth: 0,
-        });
-    }
+/// What the attributes of a case say of its outcome, and the word for it.
+fn status(value: &str) -> Option<(Outcome, &'static str)> {
+    let words = [
+        ("skipped", Outcome::Skipped),
+        ("suppressed", Outcome::Skipped),
+        ("notrun", Outcome::Skipped),
+        ("disabled", Outcome::Skipped),
+        ("ignored", Outcome::Skipped),
+        ("pending", Outcome::Skipped),
+        ("fail", Outcome::Failed),
+        ("failed", Outcome::Failed),
+        ("failure", Outcome::Failed),
+        ("error", Outcome::Error),
+    ];
+    let value = value.trim();
+    words
+        .into_iter()
+        .find(|(word, _)| value.eq_ignore_ascii_case(word))
+        .map(|(word, outcome)| (outcome, word))
 }
 
 impl Verdict {
@@ -328,7 +345,7 @@ impl Verdict {
     }
 }
 
-impl<F: FnMut(Case)> Sink for JUnit<F> {
+impl<F: FnMut(Case<'_>)> Sink for JUnit<F> {
     fn open(&mut self, tag: &Tag<'_>) -> Contents {
         if self.element.is_some() {
             self.within += 1;
@@ -339,17 +356,13 @@ impl<F: FnMut(Case)> Sink for JUnit<F> {
             };
         }
         match tag.name {
-            "testsuite" => {
-                self.suites.push(Suite {
-                    name: tag.filled("name").map(|name| name.trim().to_owned()),
-                    file: place(tag, &["file", "filepath"], &[]),
-                    trouble: Verdict::default(),
-                });
+            "testcase" => {
+                if self.cases == 0 {
+                    self.open_case(tag);
+                }
+                self.cases += 1;
             }
-            "testcase" => match &mut self.case {
-                Some(case) => case.depth += 1,
-                None => self.open_case(tag),
-            },
+            "testsuite" => self.open_suite(tag),
             "failure" => self.open_element(Kind::Failure, tag),
             "error" => self.open_element(Kind::Error, tag),
             "skipped" | "skip" | "ignored" => self.open_element(Kind::Skipped, tag),
@@ -360,6 +373,10 @@ impl<F: FnMut(Case)> Sink for JUnit<F> {
             _ => {}
         }
         Contents::Read
+    }
+
+    fn wants_text(&self) -> bool {
+        self.element.is_some()
     }
 
     fn text(&mut self, text: &str) {
@@ -386,11 +403,13 @@ impl<F: FnMut(Case)> Sink for JUnit<F> {
             return;
         }
         match name {
+            "testcase" => {
+                if self.cases == 1 {
+                    self.close_case();
+                }
+                self.cases = self.cases.saturating_sub(1);
+            }
             "testsuite" => self.close_suite(),
-            "testcase" => match &mut self.case {
-                Some(case) if case.depth > 0 => case.depth -= 1,
-                _ => self.close_case(),
-            },
             _ => {}
         }
     }

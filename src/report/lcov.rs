@@ -3,12 +3,12 @@
 //! A record is split at its first colon only: paths and names may have more. The same file may
 //! have several records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
-use super::cobertura::{count, line_number};
-use super::collect::{Format, Found};
-use super::coverage::{Declared, FileCoverage, Share};
+use super::cobertura::{LAST_LINE, count, line_number};
+use super::collect::{Format, Found, Limits};
+use super::coverage::{Branches, Declared, FileCoverage, Share};
 use super::model::Diagnostic;
 use super::source::Source;
 
@@ -28,145 +28,258 @@ pub(super) const FORMAT: Format = Format {
 /// Branches of a line beyond these are not believed.
 const MOST_BRANCHES: usize = 1024;
 
+/// Branches of a file, which may be spread over several records.
 #[derive(Default)]
-struct Record {
-    path: Option<String>,
-    lines: Vec<(u32, u64)>,
-    /// Whether each branch was taken, by line and what names it.
-    branches: BTreeMap<u32, HashMap<String, bool>>,
-    declared: Declared,
+struct Taken {
+    /// What names each branch, one behind the other.
+    names: String,
+    all: Vec<Branch>,
 }
 
-/// Reads a whole tracefile.
-fn read(mut source: Source<&mut dyn Read>, found: &mut Found<'_>) {
-    let mut files: Vec<FileCoverage> = Vec::new();
-    let mut known: HashMap<String, usize> = HashMap::new();
-    // Branches of a file may be spread over records, so they are counted at the end.
-    let mut branches: Vec<BTreeMap<u32, HashMap<String, bool>>> = Vec::new();
-    let mut record = Record::default();
-    let mut lines = 0;
-    let mut left_out = false;
-    let mut bytes = Vec::new();
-    loop {
-        bytes.clear();
-        source.mark();
-        let at = source.position();
-        let read = source.read_until(b'\n', &mut bytes);
-        let ended = !matches!(read, Ok(read) if read > 0);
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.trim_start_matches('\u{FEFF}').trim();
-        let is_end = text == "end_of_record";
-        let begins = text.starts_with("SF:");
-        if (is_end || ended || begins) && record.path.is_some() {
-            if !is_end {
-                found
-                    .notes
-                    .push(Diagnostic::error(at, "a record without `end_of_record`"));
+/// There may be millions, so it is small.
+struct Branch {
+    line: u32,
+    /// Where its name begins, and how long it is.
+    name: u32,
+    length: u16,
+    taken: bool,
+}
+
+impl Taken {
+    fn add(&mut self, line: u32, name: &str, taken: bool) {
+        let (Ok(start), Ok(length)) = (self.names.len().try_into(), name.len().try_into()) else {
+            return;
+        };
+        self.names.push_str(name);
+        self.all.push(Branch {
+            line,
+            name: start,
+            length,
+            taken,
+        });
+    }
+
+    /// A branch is taken when it is somewhere.
+    fn count(mut self, branches: &mut Branches) {
+        let names = self.names;
+        let name = |branch: &Branch| {
+            let start = usize::try_from(branch.name).unwrap_or(usize::MAX);
+            let rest = names.get(start..).unwrap_or_default();
+            rest.get(..usize::from(branch.length)).unwrap_or_default()
+        };
+        self.all.sort_by_key(|branch| (branch.line, name(branch)));
+        for of_line in self.all.chunk_by(|one, other| one.line == other.line) {
+            let mut share = Share::default();
+            let same = |one: &Branch, other: &Branch| name(one) == name(other);
+            for branch in of_line.chunk_by(same).take(MOST_BRANCHES) {
+                share.total += 1;
+                share.covered += u64::from(branch.iter().any(|branch| branch.taken));
             }
-            let done = std::mem::take(&mut record);
-            let path = done.path.unwrap_or_default();
-            let index = *known.entry(path.clone()).or_insert_with(|| {
-                files.push(FileCoverage {
-                    path,
-                    ..FileCoverage::default()
-                });
-                branches.push(BTreeMap::new());
-                files.len() - 1
-            });
-            if let (Some(file), Some(taken)) = (files.get_mut(index), branches.get_mut(index)) {
-                for (line, hits) in done.lines {
-                    file.lines.add(line, hits);
-                }
-                for (line, named) in done.branches {
-                    let all = taken.entry(line).or_default();
-                    for (name, was) in named {
-                        *all.entry(name).or_default() |= was;
-                    }
-                }
-                if done.declared.lines.total > 0 || done.declared.branches.total > 0 {
-                    file.declared = Some(done.declared);
-                }
-            }
-            if files.len() > found.limits.covered_files || lines > found.limits.covered_lines {
-                left_out = true;
-                break;
-            }
+            let line = of_line.first().map_or(0, |branch| branch.line);
+            branches.add(line, share);
         }
-        if ended {
+    }
+}
+
+/// A tracefile, as far as it is read.
+struct Tracefile<'a> {
+    limits: &'a Limits,
+    files: Vec<(FileCoverage, Taken)>,
+    known: HashMap<String, usize>,
+    /// The file of the record that is read.
+    current: Option<usize>,
+    /// Lines and branches so far.
+    held: usize,
+    left_out: bool,
+}
+
+fn read(mut source: Source<&mut dyn Read>, found: &mut Found<'_>) {
+    let mut tracefile = Tracefile {
+        limits: found.limits,
+        files: Vec::new(),
+        known: HashMap::new(),
+        current: None,
+        held: 0,
+        left_out: false,
+    };
+    let mut notes = Vec::new();
+    let mut spread = Vec::new();
+    while !tracefile.left_out {
+        source.mark();
+        let Ok(ahead) = source.fill_buf() else { break };
+        if ahead.is_empty() {
             break;
         }
-        if let Some(problem) = record.take(text, &mut lines)
-            && found.notes.len() < 20
+        // Nearly every line lies in the buffer as a whole.
+        let said = if let Some(end) = memchr::memchr(b'\n', ahead) {
+            let said = tracefile.take(ahead.get(..end).unwrap_or_default());
+            source.consume(end + 1);
+            said
+        } else {
+            spread.clear();
+            if source.read_until(b'\n', &mut spread).is_err() {
+                break;
+            }
+            tracefile.take(&spread)
+        };
+        if let Some(said) = said
+            && notes.len() < 20
         {
-            found.notes.push(Diagnostic::warning(at, problem));
+            notes.push(said.at(source.marked()));
         }
+    }
+    if tracefile.current.is_some() && !tracefile.left_out {
+        notes.push(Said::Unended.at(source.position()));
     }
     if let Some(text) = source.interruption() {
-        found.notes.push(Diagnostic::error(source.position(), text));
+        notes.push(Diagnostic::error(source.position(), text));
     }
-    if left_out {
+    if tracefile.left_out {
         let text = "there are too many files or lines; the rest is left out";
-        found.notes.push(Diagnostic::error(source.position(), text));
+        notes.push(Diagnostic::error(source.position(), text));
     }
-    for (file, taken) in files.iter_mut().zip(branches) {
-        for (line, named) in taken {
-            let share = Share {
-                covered: named.values().map(|was| u64::from(*was)).sum(),
-                total: named.values().map(|_| 1).sum(),
-            };
-            file.branches.add(line, share);
-        }
-        // Totals count only where there is nothing to count.
-        if !file.lines.is_empty() {
-            file.declared = None;
-        }
-    }
-    if files.iter().any(|file| file.declared.is_some()) {
-        found.notes.push(Diagnostic::warning(
-            (1, 1),
-            "there are files with totals but without lines; these totals are taken as they are",
-        ));
-    }
-    found.coverage.files = files;
+    found.notes.extend(notes);
+    tracefile.finish(found);
 }
 
-impl Record {
-    fn take(&mut self, text: &str, lines: &mut usize) -> Option<String> {
+/// What there is to say about a line.
+enum Said {
+    Nothing(String),
+    Unended,
+}
+
+impl Said {
+    fn at(self, place: (u64, u64)) -> Diagnostic {
+        match self {
+            Self::Nothing(text) => {
+                Diagnostic::warning(place, format!("`{}` says nothing", short(&text)))
+            }
+            Self::Unended => Diagnostic::error(place, "a record without `end_of_record`"),
+        }
+    }
+}
+
+impl Tracefile<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Option<Said> {
+        if let Some((line, hits)) = simple(bytes)
+            && let Some((file, _)) = self.current.and_then(|at| self.files.get_mut(at))
+        {
+            let new = file.lines.add(line, hits);
+            return self.hold(usize::from(new));
+        }
+        // The source gives nothing else.
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let text = text.trim_start_matches('\u{FEFF}').trim();
+        if text == "end_of_record" {
+            self.current = None;
+            return None;
+        }
         let (kind, value) = text.split_once(':')?;
+        if kind == "SF" {
+            let unended = self.current.is_some();
+            self.begin(value.trim());
+            return unended.then_some(Said::Unended);
+        }
+        let (file, taken) = self.current.and_then(|at| self.files.get_mut(at))?;
+        let declared = |number: &mut Declared| match kind {
+            "LF" => number.lines.total = count(value).unwrap_or_default(),
+            "LH" => number.lines.covered = count(value).unwrap_or_default(),
+            "BRF" => number.branches.total = count(value).unwrap_or_default(),
+            _ => number.branches.covered = count(value).unwrap_or_default(),
+        };
         match kind {
-            "SF" => self.path = Some(value.trim().to_owned()),
             "DA" => {
                 let mut parts = value.split(',');
                 let line = parts.next().and_then(line_number);
                 let hits = parts.next().and_then(count);
                 let (Some(line), Some(hits)) = (line, hits) else {
-                    return Some(format!("`{}` says nothing", short(text)));
+                    return Some(Said::Nothing(text.to_owned()));
                 };
-                *lines += 1;
-                self.lines.push((line, hits));
+                let new = file.lines.add(line, hits);
+                return self.hold(usize::from(new));
             }
             "BRDA" => {
                 // The name of a branch may hold commas; what it was taken is behind the last.
                 let (line, rest) = value.split_once(',')?;
-                let (name, taken) = rest.rsplit_once(',')?;
+                let (name, times) = rest.rsplit_once(',')?;
                 let Some(line) = line_number(line) else {
-                    return Some(format!("`{}` says nothing", short(text)));
+                    return Some(Said::Nothing(text.to_owned()));
                 };
-                let taken = count(taken).is_some_and(|taken| taken > 0);
-                let named = self.branches.entry(line).or_default();
-                if named.len() < MOST_BRANCHES || named.contains_key(name) {
-                    *lines += 1;
-                    *named.entry(name.to_owned()).or_default() |= taken;
-                }
+                let is_taken = times != "-" && count(times).is_some_and(|times| times > 0);
+                taken.add(line, name, is_taken);
+                return self.hold(1);
             }
-            "LF" => self.declared.lines.total = count(value).unwrap_or_default(),
-            "LH" => self.declared.lines.covered = count(value).unwrap_or_default(),
-            "BRF" => self.declared.branches.total = count(value).unwrap_or_default(),
-            "BRH" => self.declared.branches.covered = count(value).unwrap_or_default(),
+            "LF" | "LH" | "BRF" | "BRH" => declared(file.declared.get_or_insert_default()),
             _ => {}
         }
         None
     }
+
+    fn begin(&mut self, path: &str) {
+        if let Some(at) = self.known.get(path) {
+            self.current = Some(*at);
+            return;
+        }
+        if self.files.len() >= self.limits.covered_files {
+            self.left_out = true;
+            return;
+        }
+        self.current = Some(self.files.len());
+        self.known.insert(path.to_owned(), self.files.len());
+        let file = FileCoverage {
+            path: path.to_owned(),
+            ..FileCoverage::default()
+        };
+        self.files.push((file, Taken::default()));
+    }
+
+    fn hold(&mut self, more: usize) -> Option<Said> {
+        self.held += more;
+        self.left_out |= self.held > self.limits.covered_lines;
+        None
+    }
+
+    fn finish(self, found: &mut Found<'_>) {
+        let mut totals_only = false;
+        for (mut file, taken) in self.files {
+            taken.count(&mut file.branches);
+            // Totals count only where there is nothing to count.
+            file.declared = file.declared.filter(|declared| {
+                file.lines.is_empty() && (declared.lines.total > 0 || declared.branches.total > 0)
+            });
+            totals_only |= file.declared.is_some();
+            found.coverage.files.push(file);
+        }
+        if totals_only {
+            found.notes.push(Diagnostic::warning(
+                (1, 1),
+                "there are files with totals but without lines; these totals are taken as they are",
+            ));
+        }
+    }
+}
+
+/// `DA:12,3` as nearly all lines are: nothing but digits.
+fn simple(bytes: &[u8]) -> Option<(u32, u64)> {
+    let rest = bytes.strip_prefix(b"DA:")?;
+    let (line, rest) = digits(rest)?;
+    let (hits, rest) = digits(rest.strip_prefix(b",")?)?;
+    let line = u32::try_from(line)
+        .ok()
+        .filter(|line| (1..=LAST_LINE).contains(line))?;
+    matches!(rest, b"" | b"\r").then_some((line, hits))
+}
+
+/// A number of at most eight digits, and what follows it.
+fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    for (at, byte) in bytes.iter().enumerate().take(9) {
+        if !byte.is_ascii_digit() {
+            return (at > 0).then(|| (number, bytes.get(at..).unwrap_or_default()));
+        }
+        number = number * 10 + u64::from(byte - b'0');
+    }
+    (1..=8).contains(&bytes.len()).then_some((number, &[]))
 }
 
 fn short(text: &str) -> String {

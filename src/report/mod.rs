@@ -8,6 +8,8 @@
 //! This module knows no files, clocks or GitHub. A new format is one file that fills a `Found`,
 //! and one line of the table in `collect`.
 
+mod attributes;
+mod by_line;
 mod case;
 mod cobertura;
 mod collect;

@@ -8,10 +8,11 @@ use sha2::{Digest, Sha256};
 use super::coverage::Coverage;
 
 /// How a test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It did what was expected.
+    #[default]
     Passed,
     /// It found what it looks for.
     Failed,
@@ -121,17 +122,8 @@ pub fn test_id(suite: &[String], class: Option<&str>, name: &str) -> String {
     hash.update([u8::from(class.is_some())]);
     add(&mut hash, class.unwrap_or_default());
     add(&mut hash, name);
-    let digits = b"0123456789abcdef";
-    let digit = |nibble: u8| {
-        digits
-            .get(usize::from(nibble))
-            .map_or('0', |digit| char::from(*digit))
-    };
-    hash.finalize()
-        .iter()
-        .take(16)
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
+    let half = hash.finalize().first_chunk().copied().unwrap_or_default();
+    format!("{:032x}", u128::from_be_bytes(half))
 }
 
 /// Test cases as one file has them written.
@@ -266,6 +258,22 @@ pub struct Totals {
     pub duration_seconds: f64,
 }
 
+impl Totals {
+    /// Counts a test with its runs and the time of all of them.
+    pub(super) fn add(&mut self, outcome: Outcome, runs: u32, flaky: bool, seconds: Option<f64>) {
+        self.tests += 1;
+        self.runs += u64::from(runs);
+        *match outcome {
+            Outcome::Passed => &mut self.passed,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Error => &mut self.errors,
+            Outcome::Skipped => &mut self.skipped,
+        } += 1;
+        self.flaky += u64::from(flaky);
+        self.duration_seconds += seconds.unwrap_or_default();
+    }
+}
+
 /// What all report files of a job, or of several, say together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -274,6 +282,9 @@ pub struct Report {
     pub files: Vec<FileReport>,
     /// The tests in the order in which they were first seen.
     pub tests: Vec<Test>,
+    /// Tests that are not in the list: see [`super::Collector::brief`].
+    #[serde(skip)]
+    pub others: Totals,
     /// Coverage, where a file had any.
     pub coverage: Option<Coverage>,
 }
@@ -281,18 +292,9 @@ pub struct Report {
 impl Report {
     /// Counts the tests.
     pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = self.others;
         for test in &self.tests {
-            totals.tests += 1;
-            totals.runs += u64::from(test.runs);
-            *match test.outcome {
-                Outcome::Passed => &mut totals.passed,
-                Outcome::Failed => &mut totals.failed,
-                Outcome::Error => &mut totals.errors,
-                Outcome::Skipped => &mut totals.skipped,
-            } += 1;
-            totals.flaky += u64::from(test.flaky);
-            totals.duration_seconds += test.duration_seconds.unwrap_or_default();
+            totals.add(test.outcome, test.runs, test.flaky, test.duration_seconds);
         }
         totals
     }
@@ -327,7 +329,7 @@ impl Report {
             }
             if let Some(coverage) = &report.coverage {
                 match &mut all.coverage {
-                    Some(before) => before.merge(coverage),
+                    Some(before) => before.merge(coverage.clone()),
                     None => all.coverage = Some(coverage.clone()),
                 }
             }

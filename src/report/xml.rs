@@ -10,9 +10,9 @@ use std::io::{self, BufRead, Read};
 
 use quick_xml::Reader;
 use quick_xml::errors::{Error, SyntaxError};
-use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesStart, Event};
 
+use super::attributes::{self, Attribute};
 use super::model::Diagnostic;
 use super::source::Source;
 
@@ -23,6 +23,8 @@ const DEEPEST: usize = 256;
 pub(super) trait Sink {
     /// An element begins.
     fn open(&mut self, tag: &Tag<'_>) -> Contents;
+    /// Whether text is of use where we are.
+    fn wants_text(&self) -> bool;
     /// A piece of text; several pieces may follow one another.
     fn text(&mut self, text: &str);
     /// The element that was opened last ends.
@@ -42,16 +44,30 @@ pub(super) enum Contents {
 pub(super) struct Tag<'a> {
     /// Without prefix.
     pub(super) name: &'a str,
-    attributes: Vec<(&'a str, Cow<'a, str>)>,
+    /// All that is between `<` and `>`.
+    text: &'a str,
+    attributes: &'a [Attribute],
 }
 
 impl Tag<'_> {
     /// The value of an attribute, with its references resolved.
     pub(super) fn get(&self, key: &str) -> Option<Cow<'_, str>> {
-        self.attributes
-            .iter()
+        self.iter()
             .find(|(name, _)| *name == key)
-            .map(|(_, value)| unescape(value))
+            .map(|(_, value)| value)
+    }
+
+    /// All attributes, their references resolved.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        self.attributes.iter().map(|attribute| {
+            let value = attribute.value_in(self.text);
+            let value = if attribute.is_plain {
+                Cow::Borrowed(value)
+            } else {
+                unescape(value)
+            };
+            (attribute.name_in(self.text), value)
+        })
     }
 
     /// The same, `None` when nothing but space is in it.
@@ -95,6 +111,7 @@ pub(super) fn read<R: Read>(source: Source<R>, sink: &mut impl Sink) -> Vec<Diag
     let mut document = Document {
         sink,
         open: Open::default(),
+        attributes: Vec::new(),
         skip_from: None,
         roots: 0,
         outside: false,
@@ -104,25 +121,26 @@ pub(super) fn read<R: Read>(source: Source<R>, sink: &mut impl Sink) -> Vec<Diag
     let mut first = true;
     loop {
         buffer.clear();
-        reader.get_mut().mark();
-        if document.skip_from.is_some() && pass_over(reader.get_mut(), &mut document.notes).is_err()
-        {
-            // The source says why.
+        let source = reader.get_mut();
+        if document.is_deaf() && pass_over(source, &mut document.notes).is_err() {
+            // The source says why, here and below.
             break;
         }
-        let at = reader.get_ref().position();
+        if source.begin().is_err() {
+            break;
+        }
         match reader.read_event_into(&mut buffer) {
             Ok(Event::Eof) => {
                 document.end(reader.get_ref().position());
                 break;
             }
             Ok(event) => {
-                if !document.take(at, first, event) {
+                if !document.take(reader.get_ref(), first, event) {
                     break;
                 }
             }
             Err(error) => {
-                document.stop(at, &error);
+                document.stop(reader.get_ref().marked(), &error);
                 break;
             }
         }
@@ -141,6 +159,8 @@ pub(super) fn read<R: Read>(source: Source<R>, sink: &mut impl Sink) -> Vec<Diag
 struct Document<'a, S> {
     sink: &'a mut S,
     open: Open,
+    /// Those of the tag that is read, and their memory.
+    attributes: Vec<Attribute>,
     /// The depth of the element whose inside is passed over.
     skip_from: Option<usize>,
     roots: usize,
@@ -150,37 +170,51 @@ struct Document<'a, S> {
 }
 
 impl<S: Sink> Document<'_, S> {
+    /// Whether nobody wants to hear the text that comes next. Outside of the root there must be
+    /// none.
+    fn is_deaf(&self) -> bool {
+        self.skip_from.is_some() || (self.open.depth() > 0 && !self.sink.wants_text())
+    }
+
     /// `false` when reading cannot go on.
-    fn take(&mut self, at: (u64, u64), first: bool, event: Event<'_>) -> bool {
+    fn take<R: Read>(&mut self, source: &Source<R>, first: bool, event: Event<'_>) -> bool {
         match event {
-            Event::Start(start) => return self.start(at, &start, false),
-            Event::Empty(start) => return self.start(at, &start, true),
+            Event::Start(start) => return self.start(source, &start, false),
+            Event::Empty(start) => return self.start(source, &start, true),
             Event::End(_) => self.close(),
             Event::Text(text) => {
                 // What is left of an `&` that begins no reference.
                 if let Some(offset) = memchr::memchr(b'&', text.as_bytes()) {
-                    let at = position(at, &text, offset);
-                    self.note(Diagnostic::error(
-                        at,
-                        "an `&` that is not written as `&amp;`",
-                    ));
+                    let at = position(source.marked(), &text, offset);
+                    let problem = "an `&` that is not written as `&amp;`";
+                    self.note(Diagnostic::error(at, problem));
                 }
-                self.text(at, &text.xml10_content());
+                if source.cut().is_some() {
+                    self.shortened(source, &text, 0);
+                } else {
+                    self.text(source, &text.xml10_content());
+                }
             }
-            Event::CData(text) => self.text(at, &text.xml10_content()),
+            Event::CData(text) => {
+                if source.cut().is_some() {
+                    self.shortened(source, &text, "<![CDATA[".len());
+                } else {
+                    self.text(source, &text.xml10_content());
+                }
+            }
             Event::GeneralRef(name) => {
                 let mut buffer = [0; 4];
                 match resolve(&name) {
-                    Ok(char) => self.text(at, char.encode_utf8(&mut buffer)),
+                    Ok(char) => self.text(source, char.encode_utf8(&mut buffer)),
                     Err(problem) => {
-                        self.note(Diagnostic::error(at, problem));
-                        self.text(at, &substitute(&name));
+                        self.note(Diagnostic::error(source.marked(), problem));
+                        self.text(source, &substitute(&name));
                     }
                 }
             }
             Event::Decl(_) if !first => {
                 self.note(Diagnostic::warning(
-                    at,
+                    source.marked(),
                     "the XML declaration is not at the beginning of the file",
                 ));
             }
@@ -189,68 +223,58 @@ impl<S: Sink> Document<'_, S> {
         true
     }
 
-    fn start(&mut self, at: (u64, u64), start: &BytesStart<'_>, empty: bool) -> bool {
+    fn start<R: Read>(&mut self, source: &Source<R>, start: &BytesStart<'_>, empty: bool) -> bool {
         if self.open.depth() == 0 {
             self.roots += 1;
             if self.roots == 2 {
-                self.note(Diagnostic::error(at, "a second root element"));
+                self.note(Diagnostic::error(source.marked(), "a second root element"));
             }
         }
         if self.open.depth() >= DEEPEST {
             self.note(Diagnostic::error(
-                at,
+                source.marked(),
                 format!("elements are nested deeper than {DEEPEST}"),
             ));
             return false;
         }
         let name = start.local_name().into_inner();
-        let attributes = self.attributes(at, start);
+        let behind_name = start.name().into_inner().len();
+        let (notes, begin) = (&mut self.notes, || source.marked());
+        attributes::scan(
+            start,
+            behind_name,
+            &mut self.attributes,
+            |offset, problem| {
+                // Offsets are relative to the tag, behind its `<`.
+                let begin = begin();
+                let (line, column) = position(begin, start, offset);
+                let at = (line, column + u64::from(line == begin.0));
+                note(notes, Diagnostic::error(at, problem));
+            },
+        );
+        for attribute in &self.attributes {
+            if !attribute.is_plain
+                && let Some(problem) = problem_in_value(attribute.value_in(start))
+            {
+                let text = format!("in attribute `{}`: {problem}", attribute.name_in(start));
+                note(&mut self.notes, Diagnostic::error(source.marked(), text));
+            }
+        }
         self.open.push(name);
-        if self.skip_from.is_none() && self.sink.open(&Tag { name, attributes }) == Contents::Skip {
-            self.skip_from = Some(self.open.depth());
+        if self.skip_from.is_none() {
+            let tag = Tag {
+                name,
+                text: start,
+                attributes: &self.attributes,
+            };
+            if self.sink.open(&tag) == Contents::Skip {
+                self.skip_from = Some(self.open.depth());
+            }
         }
         if empty {
             self.close();
         }
         true
-    }
-
-    fn attributes<'a>(
-        &mut self,
-        at: (u64, u64),
-        start: &'a BytesStart<'_>,
-    ) -> Vec<(&'a str, Cow<'a, str>)> {
-        let mut attributes = Vec::new();
-        for attribute in start.attributes() {
-            match attribute {
-                Ok(attribute) => {
-                    if let Some(problem) = problem_in_value(&attribute.value) {
-                        let key = attribute.key.into_inner();
-                        self.note(Diagnostic::error(
-                            at,
-                            format!("in attribute `{key}`: {problem}"),
-                        ));
-                    }
-                    attributes.push((attribute.key.into_inner(), attribute.value));
-                }
-                Err(error) => {
-                    // Positions are relative to the tag, behind its `<`.
-                    let (offset, problem) = match error {
-                        AttrError::ExpectedEq(at) => (at, "a name without a value"),
-                        AttrError::ExpectedValue(at) => (at, "no value behind `=`"),
-                        AttrError::UnquotedValue(at) => (at, "a value without quotes"),
-                        AttrError::ExpectedQuote(at, _) => (at, "a value without its last quote"),
-                        AttrError::Duplicated(at, _) => (at, "an attribute is there twice"),
-                    };
-                    let (line, column) = position(at, start, offset);
-                    self.note(Diagnostic::error(
-                        (line, column + u64::from(line == at.0)),
-                        problem,
-                    ));
-                }
-            }
-        }
-        attributes
     }
 
     fn close(&mut self) {
@@ -263,7 +287,7 @@ impl<S: Sink> Document<'_, S> {
         self.open.pop();
     }
 
-    fn text(&mut self, at: (u64, u64), text: &str) {
+    fn text<R: Read>(&mut self, source: &Source<R>, text: &str) {
         if self.open.depth() > 0 {
             if self.skip_from.is_none() {
                 self.sink.text(text);
@@ -274,10 +298,23 @@ impl<S: Sink> Document<'_, S> {
         {
             self.outside = true;
             self.note(Diagnostic::error(
-                position(at, text, offset),
+                position(source.marked(), text, offset),
                 "text outside of the root element",
             ));
         }
+    }
+
+    /// A text whose middle the source has left out.
+    fn shortened<R: Read>(&mut self, source: &Source<R>, text: &str, prefix: usize) {
+        let (at, left_out) = source.cut().unwrap_or_default();
+        let mut at = at.saturating_sub(prefix).min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let (head, tail) = text.split_at(at);
+        self.text(source, head);
+        self.text(source, &format!("\n… {left_out} bytes are left out …\n"));
+        self.text(source, tail);
     }
 
     fn end(&mut self, at: (u64, u64)) {
@@ -334,15 +371,24 @@ fn pass_over<R: Read>(source: &mut Source<R>, notes: &mut Vec<Diagnostic>) -> io
         if stop.is_none() {
             continue;
         }
-        let at = source.position();
         let ahead = source.peek(64)?;
         let ahead = ahead.get(..64).unwrap_or(ahead);
         if ahead.starts_with(b"<![CDATA[") {
             source.consume(9);
-            pass_behind(source, b"]]>")?;
+            if !pass_behind(source, b"]]>")? {
+                note(
+                    notes,
+                    Diagnostic::error(source.marked(), "CDATA not closed"),
+                );
+            }
         } else if ahead.starts_with(b"<!--") {
             source.consume(4);
-            pass_behind(source, b"-->")?;
+            if !pass_behind(source, b"-->")? {
+                note(
+                    notes,
+                    Diagnostic::error(source.marked(), "comment not closed"),
+                );
+            }
         } else if ahead.starts_with(b"&") {
             let name = ahead
                 .iter()
@@ -356,7 +402,7 @@ fn pass_over<R: Read>(source: &mut Source<R>, notes: &mut Vec<Diagnostic>) -> io
             };
             source.consume(1);
             if let Some(problem) = problem {
-                note(notes, Diagnostic::error(at, problem));
+                note(notes, Diagnostic::error(source.marked(), problem));
             }
         } else {
             return Ok(());
@@ -364,7 +410,8 @@ fn pass_over<R: Read>(source: &mut Source<R>, notes: &mut Vec<Diagnostic>) -> io
     }
 }
 
-fn pass_behind<R: Read>(source: &mut Source<R>, mark: &[u8]) -> io::Result<()> {
+/// Says whether the mark was found.
+fn pass_behind<R: Read>(source: &mut Source<R>, mark: &[u8]) -> io::Result<bool> {
     loop {
         let text = source.peek(3)?;
         let found = memchr::memmem::find(text, mark);
@@ -375,9 +422,9 @@ fn pass_behind<R: Read>(source: &mut Source<R>, mark: &[u8]) -> io::Result<()> {
         };
         let ended = found.is_some() || text.len() < 3;
         source.consume(amount);
-        source.mark();
+        source.pass();
         if ended {
-            return Ok(());
+            return Ok(found.is_some());
         }
     }
 }

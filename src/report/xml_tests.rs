@@ -155,8 +155,8 @@ fn logs_must_be_well_formed_too() {
     broken(
         "<testsuite><testcase/><testcase/><system-out><![CDATA[ x",
         1,
-        57,
-        "inside of <system-out>",
+        46,
+        "CDATA not closed",
     );
 }
 

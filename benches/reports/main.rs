@@ -1,0 +1,227 @@
+//! How fast reports are read, and in how much memory, against limits measured in the same run.
+//!
+//! `cargo bench --bench reports` makes the files, runs a bare loop of the tokenizer (or of lines)
+//! and `herald report` on them in turns, each in a process of its own, and prints the medians of
+//! their user and system time. Other programs stand beside it where Python has them. The figures
+//! are ratios: the same machine, the same minute, the same file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a program for people that ends when anything is wrong"
+)]
+
+mod data;
+mod limits;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wait4::Wait4;
+
+/// What a process took.
+#[derive(Clone, Copy)]
+struct Usage {
+    seconds: f64,
+    mib: f64,
+}
+
+struct Row {
+    work: &'static str,
+    file: PathBuf,
+    /// Which loop is the limit; `None` where only memory counts.
+    limit: Option<&'static str>,
+    flags: &'static [&'static str],
+    at_most: f64,
+    goal: f64,
+    rounds: usize,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [name, file] = arguments.as_slice()
+        && let Some(run) = limits::find(name)
+    {
+        println!("{}", run(Path::new(file)));
+        return;
+    }
+    let huge = arguments.iter().any(|argument| argument == "--huge");
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    std::fs::create_dir_all(&dir).unwrap();
+    let tests = &["--failures", "--format", "json"][..];
+    let coverage = &["--format", "json"][..];
+    let row = |work, file: &str, limit, flags, at_most, goal, rounds| Row {
+        work,
+        file: data::make(&dir, file),
+        limit,
+        flags,
+        at_most,
+        goal,
+        rounds,
+    };
+    let mut rows = vec![
+        row(
+            "JUnit, 200 MB padded, pytest",
+            "padded-pytest.xml",
+            Some("xml"),
+            tests,
+            3.0,
+            1.6,
+            5,
+        ),
+        row(
+            "JUnit, 200 MB padded, Surefire",
+            "padded-surefire.xml",
+            Some("xml"),
+            tests,
+            3.0,
+            1.6,
+            5,
+        ),
+        row(
+            "JUnit, 20 MB dense",
+            "dense.xml",
+            Some("xml"),
+            tests,
+            4.0,
+            2.3,
+            9,
+        ),
+        row(
+            "LCOV, a million lines",
+            "million.info",
+            Some("lcov"),
+            coverage,
+            4.0,
+            2.0,
+            9,
+        ),
+        row(
+            "Cobertura, a million lines",
+            "million.xml",
+            Some("xml"),
+            coverage,
+            3.0,
+            2.0,
+            9,
+        ),
+    ];
+    if huge {
+        let file = "huge.xml";
+        rows.push(row(
+            "JUnit, 2 GB with a text of 1 GB",
+            file,
+            Some("xml-skip"),
+            tests,
+            3.0,
+            1.6,
+            3,
+        ));
+    }
+    println!("| work | limit | Herald | × | at most | goal | peak memory |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for row in &rows {
+        print(row);
+    }
+    others(
+        &rows[0],
+        "junitparser",
+        "import junitparser,sys; junitparser.JUnitXml.fromfile(sys.argv[1])",
+    );
+    others(
+        &rows[0],
+        "test-results-parser",
+        "import test_results_parser as t,sys; t.parse_junit_xml(open(sys.argv[1],'rb').read())",
+    );
+}
+
+fn print(row: &Row) {
+    let herald = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
+        command
+            .arg("report")
+            .args(row.flags)
+            .args(["--fail-on", "never", "--source"])
+            .arg(row.file.parent().unwrap())
+            .arg(&row.file);
+        command
+    };
+    let limit = |name: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(name).arg(&row.file);
+        command
+    };
+    let (mut limits, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..=row.rounds {
+        let limit = row.limit.map(|name| measure(limit(name)));
+        let our = measure(herald());
+        // The first round fills the cache.
+        if round > 0 {
+            limits.extend(limit);
+            ours.push(our);
+        }
+    }
+    let peak = ours.iter().map(|usage| usage.mib).fold(0.0, f64::max);
+    let (limit, ours) = (median(&limits), median(&ours));
+    println!(
+        "| {} | {limit:.3} s | {ours:.3} s | {:.2} | {} | {} | {peak:.1} MiB |",
+        row.work,
+        ours / limit,
+        row.at_most,
+        row.goal,
+    );
+}
+
+/// Another program, where it is installed.
+fn others(row: &Row, name: &str, script: &str) {
+    let command = || {
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(&row.file);
+        command
+    };
+    let there = Command::new("python3")
+        .args([
+            "-c",
+            script
+                .split([',', ';', ' '])
+                .nth(1)
+                .map(|module| format!("import {module}"))
+                .unwrap()
+                .as_str(),
+        ])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !there {
+        println!("\n{name}: not installed");
+        return;
+    }
+    let usages: Vec<Usage> = (0..3).map(|_| measure(command())).collect();
+    let peak = usages.iter().map(|usage| usage.mib).fold(0.0, f64::max);
+    println!(
+        "\n{name}, {}: {:.3} s, {peak:.0} MiB",
+        row.work,
+        median(&usages)
+    );
+}
+
+fn measure(mut command: Command) -> Usage {
+    let child = command.stdout(Stdio::null()).spawn().unwrap();
+    let used = child.wait4().unwrap();
+    assert!(used.status.success(), "{command:?}");
+    let rusage = used.rusage;
+    Usage {
+        seconds: (rusage.utime + rusage.stime).as_secs_f64(),
+        mib: rusage.maxrss as f64 / 1024.0 / 1024.0,
+    }
+}
+
+fn median(usages: &[Usage]) -> f64 {
+    let mut seconds: Vec<f64> = usages.iter().map(|usage| usage.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
+}
