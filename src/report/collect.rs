@@ -6,7 +6,10 @@ use super::case::Tests;
 use super::coverage::Coverage;
 use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
-use super::{cobertura, junit, lcov, xml};
+use super::{
+    clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, istanbul, jacoco, junit, lcov,
+    llvm, opencover, simplecov, xml,
+};
 use crate::text;
 
 /// How much is read and kept. Reports come from strangers.
@@ -76,7 +79,24 @@ pub(super) struct Format {
 }
 
 /// Every format that is known. The first that recognises a file reads it.
-const FORMATS: &[&Format] = &[&junit::FORMAT, &cobertura::FORMAT, &lcov::FORMAT];
+const FORMATS: &[&Format] = &[
+    &junit::FORMAT,
+    // The root of both is the same, and Clover's other marks are its own.
+    &clover::FORMAT,
+    &cobertura::FORMAT,
+    &lcov::FORMAT,
+    &jacoco::FORMAT,
+    &go_cover::FORMAT,
+    &istanbul::FORMAT,
+    &llvm::FORMAT,
+    &coverage_py::FORMAT,
+    &simplecov::RESULTSET,
+    &simplecov::FORMAT,
+    &codecov_json::FORMAT,
+    &opencover::FORMAT,
+    &gcovr::FORMAT,
+    &istanbul::SUMMARY,
+];
 
 impl Beginning<'_> {
     /// Whether the root element has one of these names.

@@ -105,11 +105,11 @@ fn a_tracefile_that_ends_within_a_record_is_broken_but_read() {
 fn other_files_with_the_same_root_are_not_cobertura() {
     assert_eq!(
         file("<coverage generated='1' clover='3.2'><project/></coverage>").format,
-        None
+        Some("clover".to_owned())
     );
     assert_eq!(
         file("<coverage generated='1'><project><file/></project></coverage>").format,
-        None
+        Some("clover".to_owned())
     );
 }
 

@@ -11,21 +11,34 @@
 mod attributes;
 mod by_line;
 mod case;
+mod clover;
 mod cobertura;
+mod codecov_json;
 mod collect;
 mod compare;
 #[cfg(test)]
 mod corpus;
 mod coverage;
+mod coverage_py;
 mod diff;
 mod frame;
+mod gcovr;
+mod go_cover;
 mod index;
+mod istanbul;
+mod jacoco;
 pub mod json;
+mod json_bytes;
+mod json_stream;
 mod junit;
 mod lcov;
+mod llvm;
 mod model;
+mod opencover;
 mod place;
+mod simplecov;
 mod source;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod xml;

@@ -92,6 +92,8 @@ pub(super) struct Source<R> {
     total: u64,
     largest: u64,
     unread: Option<String>,
+    /// Whether control characters are a fault, and the first of them.
+    forbids_control: bool,
     control: Option<Diagnostic>,
     undecodable: Option<Diagnostic>,
 }
@@ -127,9 +129,16 @@ impl<R: Read> Source<R> {
             total: 0,
             largest,
             unread: None,
+            forbids_control: true,
             control: None,
             undecodable: None,
         }
+    }
+
+    /// For a format that allows control characters, or has its own words for them.
+    pub(super) fn with_any_characters(mut self) -> Self {
+        self.forbids_control = false;
+        self
     }
 
     /// Where the next byte is.
@@ -350,7 +359,8 @@ impl<R: Read> Source<R> {
             self.undecodable = note(offset, text.to_owned());
             return self.check(from, false);
         }
-        if self.control.is_none()
+        if self.forbids_control
+            && self.control.is_none()
             && has_control(new)
             && let Some(offset) = new.iter().position(|byte| is_control(*byte))
         {
