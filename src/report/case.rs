@@ -30,6 +30,9 @@ pub(super) struct Case<'a> {
     pub(super) reruns: u32,
     /// Whether it is no test case in the file, but made from something else.
     pub(super) made_up: bool,
+    /// Cases of one name and one number here are attempts at one test, though they do not say so:
+    /// their tool repeats a case only when it runs it again.
+    pub(super) series: Option<u16>,
     /// In seconds.
     pub(super) duration_seconds: Option<f64>,
     /// What went wrong in short, or why it was skipped.
@@ -52,6 +55,10 @@ pub(super) struct Tests {
     /// Whether passed and skipped tests are kept by name only where they have something to say.
     pub(super) brief: bool,
     slowest: BinaryHeap<Reverse<(u64, u32)>>,
+    /// The file that is being read, where its folders can say something.
+    pub(super) near: Option<String>,
+    /// The cases of this file are attempts before the one that counts.
+    pub(super) are_attempts: bool,
     /// Bytes of messages and details that are kept already.
     kept: usize,
     /// Cases that were left out because there are too many tests.
@@ -64,6 +71,8 @@ struct Record {
     key: Key,
     runs: u32,
     outcome: Outcome,
+    is_attempt: bool,
+    series: Option<u16>,
     /// Not a number where it is not known.
     seconds: f64,
     /// `None` where only its number counts.
@@ -72,7 +81,7 @@ struct Record {
 
 impl Tests {
     /// Takes a case in. The same test twice in one job is one test with the worst outcome: that
-    /// a tool runs a failed test again is believed only where it says so.
+    /// a tool runs a failed test again is believed only where there is evidence of it.
     pub(super) fn add(&mut self, case: Case<'_>, limits: &Limits, counts: &mut Counts) {
         if !case.made_up {
             counts.add(case.outcome);
@@ -106,11 +115,14 @@ impl Tests {
         let (outcome, runs) = (case.outcome, case.reruns.saturating_add(1));
         let seconds = case.duration_seconds.unwrap_or(f64::NAN);
         let keep = !self.brief || says_something(&case) || self.is_slow(at, seconds);
+        let series = case.series;
         let test = keep.then(|| Box::new(self.test(case, limits)));
         self.all.push(Record {
             key,
             runs,
             outcome,
+            is_attempt: self.are_attempts,
+            series,
             seconds,
             test,
         });
@@ -141,6 +153,7 @@ impl Tests {
     }
 
     fn join(&mut self, at: u32, case: Case<'_>, limits: &Limits) {
+        let are_attempts = self.are_attempts;
         let Some(record) = self.record_mut(at) else {
             return;
         };
@@ -149,13 +162,22 @@ impl Tests {
             (true, seconds) => seconds.unwrap_or(f64::NAN),
             (false, seconds) => record.seconds + seconds.unwrap_or(0.0),
         };
-        let worse = case.outcome.severity() >= record.outcome.severity();
-        if worse {
-            record.outcome = case.outcome;
-        }
-        let (worst, runs, seconds) = (record.outcome, record.runs, record.seconds);
+        let (before, after) = (record.outcome, case.outcome);
+        let worse = after.severity() >= before.severity();
+        let (counts, retried) = match (record.is_attempt, are_attempts) {
+            (true, false) => (after, before.is_red()),
+            (false, true) => (before, after.is_red()),
+            _ => {
+                let same_series = case.series.is_some() && record.series == case.series;
+                let retried = same_series && before == Outcome::Passed && after == before;
+                (if worse { after } else { before }, retried)
+            }
+        };
+        record.is_attempt &= are_attempts;
+        record.outcome = counts;
+        let (runs, seconds) = (record.runs, record.seconds);
         let before = record.test.take();
-        if before.is_none() && !(worse && says_something(&case)) {
+        if before.is_none() && !retried && !(worse && says_something(&case)) {
             return;
         }
         let mut test = self.test(case, limits);
@@ -165,7 +187,8 @@ impl Tests {
         }
         test.runs = runs;
         test.duration_seconds = Some(seconds).filter(|seconds| !seconds.is_nan());
-        test.flaky &= worst == Outcome::Passed;
+        test.outcome = counts;
+        test.flaky = (test.flaky || retried) && counts == Outcome::Passed;
         if let Some(record) = self.record_mut(at) {
             record.test = Some(Box::new(test));
         }
@@ -180,6 +203,10 @@ impl Tests {
         } else {
             (limits.message.min(256), 0)
         };
+        let mut hints = case.hints;
+        if case.outcome.is_red() {
+            hints.near.clone_from(&self.near);
+        }
         let message = filled(case.message, message);
         let details = filled(case.details, details);
         self.kept +=
@@ -196,7 +223,7 @@ impl Tests {
             message,
             details,
             location: None,
-            hints: case.hints,
+            hints,
         }
     }
 

@@ -168,6 +168,9 @@ impl Collector {
             return report;
         };
         report.format = Some(format.name.to_owned());
+        self.tests.near = path.contains('/').then(|| path.to_owned());
+        // Bazel: `test.xml` beside it is of the last attempt.
+        self.tests.are_attempts = path.split('/').any(|folder| folder == "test_attempts");
         let mut found = Found {
             limits: &self.limits,
             tests: &mut self.tests,

@@ -4,14 +4,17 @@
 //! letter, or are a class's. A path means a file when one is wholly the end of the other; what
 //! fits several files means none of them. Paths are never opened.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering;
+use std::ops::Range;
 
 /// The files of a repository.
+///
+/// They are in the order of their letters from the last to the first. So all files whose paths
+/// have one end stand together, and both questions (is this a file; which files end so) are a
+/// binary search.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    files: HashSet<String>,
-    /// Files by their last segment, and by their last two.
-    by_end: HashMap<String, Vec<String>>,
+    files: Vec<String>,
 }
 
 /// Segments that are looked at from the end of a path.
@@ -20,42 +23,75 @@ const DEEPEST: usize = 64;
 impl Index {
     /// Knows these paths, each from the root of the repository and with `/`.
     pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
-        let mut index = Self::default();
-        for path in paths {
-            for segments in [1, 2] {
-                if let Some(end) = end(&path, segments) {
-                    index
-                        .by_end
-                        .entry(end.to_owned())
-                        .or_default()
-                        .push(path.clone());
-                }
-            }
-            index.files.insert(path);
-        }
-        index
+        let mut files: Vec<String> = paths.into_iter().collect();
+        files.sort_unstable_by(|one, other| from_end(one, other));
+        files.dedup();
+        Self { files }
     }
 
     /// The file that is meant by a path in a report, if exactly one is.
     pub fn resolve(&self, path: &str) -> Option<&str> {
-        self.fit(&normal(path)?)
+        self.resolve_near(path, None)
+    }
+
+    /// The same; of several that fit it is the one that lies in one folder with `near` for the
+    /// most segments, as the report of a module lies within the module.
+    pub(super) fn resolve_near(&self, path: &str, near: Option<&str>) -> Option<&str> {
+        if self.files.is_empty() {
+            return None;
+        }
+        self.fit(&normal(path)?, near)
     }
 
     /// The same, and how many segments agree.
     pub(super) fn resolve_counted(&self, path: &str) -> Option<(&str, usize)> {
         let path = normal(path)?;
-        let file = self.fit(&path)?;
+        let file = self.fit(&path, None)?;
         Some((file, path.split('/').count().min(file.split('/').count())))
     }
 
-    /// Whether the repository has exactly this file.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.files.contains(path)
+    /// The only file with this name, in whatever folder.
+    pub(super) fn only(&self, name: &str) -> Option<&str> {
+        let (exact, below) = (self.exact(name), self.below(name));
+        match (exact, below) {
+            (Some(file), []) => Some(file),
+            (None, [file]) => Some(file),
+            _ => None,
+        }
     }
 
-    fn fit(&self, path: &str) -> Option<&str> {
-        if let Some(file) = self.files.get(path) {
+    fn exact(&self, path: &str) -> Option<&str> {
+        let at = self
+            .files
+            .binary_search_by(|file| from_end(file, path))
+            .ok()?;
+        self.files.get(at).map(String::as_str)
+    }
+
+    /// The files that have this path within some folder.
+    fn below(&self, path: &str) -> &[String] {
+        let start = self
+            .files
+            .partition_point(|file| order_below(file, path) == Ordering::Less);
+        let rest = self.files.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|file| order_below(file, path) == Ordering::Equal);
+        self.files
+            .get(Range {
+                start,
+                end: start + count,
+            })
+            .unwrap_or_default()
+    }
+
+    fn fit(&self, path: &str, near: Option<&str>) -> Option<&str> {
+        if let Some(file) = self.exact(path) {
             return Some(file);
+        }
+        let name = path.rsplit('/').next()?;
+        // Most frames are of files that are not here at all.
+        let at_root = self.exact(name);
+        if at_root.is_none() && self.below(name).is_empty() {
+            return None;
         }
         // The file's whole path is the end of this one: the longest counts.
         let mut rest = path;
@@ -64,47 +100,70 @@ impl Index {
                 break;
             };
             rest = shorter;
-            if let Some(file) = self.files.get(rest) {
+            if let Some(file) = self.exact(rest) {
                 return Some(file);
             }
         }
         // This path is the end of a file's.
-        let end = end(path, 2).or_else(|| end(path, 1))?;
-        let mut fitting = self.by_end.get(end)?.iter().filter(|file| {
-            file.strip_suffix(path)
-                .is_some_and(|before| before.is_empty() || before.ends_with('/'))
-        });
-        let only = fitting.next()?;
-        fitting.next().is_none().then_some(only)
-    }
-}
-
-/// The last segments of a path that has that many.
-fn end(path: &str, segments: usize) -> Option<&str> {
-    let mut start = path.len();
-    for _ in 0..segments {
-        if start == 0 {
-            return None;
+        match self.below(path) {
+            [] => None,
+            [only] => Some(only),
+            several => nearest(several, near?),
         }
-        start = path
-            .get(..start - usize::from(start < path.len()))?
-            .rfind('/')
-            .map_or(0, |at| at + 1);
     }
-    path.get(start..)
 }
 
-/// A path with `/`, without drive, scheme, empty segments, `.` and `..`.
+/// The file that shares more of its first folders with `near` than any other, and at least one.
+fn nearest<'a>(files: &'a [String], near: &str) -> Option<&'a str> {
+    let shared = |file: &str| {
+        let pairs = file.split('/').zip(near.split('/'));
+        pairs.take_while(|(one, other)| one == other).count()
+    };
+    let most = files.iter().map(|file| shared(file)).max()?;
+    let mut best = files.iter().filter(|file| shared(file) == most);
+    let first = best.next()?;
+    (most > 0 && best.next().is_none()).then_some(first)
+}
+
+/// Compares from the last byte to the first.
+fn from_end(one: &str, other: &str) -> Ordering {
+    one.bytes().rev().cmp(other.bytes().rev())
+}
+
+/// Where `file` is among all files in relation to those that end with `/` and `path`.
+fn order_below(file: &str, path: &str) -> Ordering {
+    let mut file = file.bytes().rev();
+    for byte in path.bytes().rev().chain([b'/']) {
+        match file.next().map(|found| found.cmp(&byte)) {
+            Some(Ordering::Equal) => {}
+            Some(other) => return other,
+            None => return Ordering::Less,
+        }
+    }
+    Ordering::Equal
+}
+
+/// A path with `/`, without drive, scheme, query, empty segments, `.` and `..`.
 fn normal(path: &str) -> Option<String> {
     let path = path.trim();
     if path.len() > 4096 {
         return None;
     }
-    let path = ["file://", "webpack://", "webpack-internal:///"]
-        .iter()
-        .find_map(|scheme| path.strip_prefix(scheme))
-        .unwrap_or(path);
-    let path = path.replace('\\', "/");
+    let path = match path.split_once("://") {
+        // What a browser or a bundler says: the host is none of the path.
+        Some((scheme, rest)) if scheme.len() > 1 && !scheme.contains(['/', '\\', '.']) => {
+            rest.split('?').next()?
+        }
+        _ => path,
+    };
+    let path = match path
+        .strip_prefix("package:")
+        .and_then(|rest| rest.split_once('/'))
+    {
+        // Dart: a package's files are in its `lib`.
+        Some((package, rest)) => format!("{package}/lib/{rest}"),
+        None => path.replace('\\', "/"),
+    };
     let path = match path.as_bytes() {
         [drive, b':', b'/', ..] if drive.is_ascii_alphabetic() => path.get(2..)?,
         _ => &path,
@@ -163,6 +222,33 @@ mod tests {
         );
         assert_eq!(index.resolve("com/acme/Bar.java"), None);
         assert_eq!(index.resolve("me/Foo.java"), None);
+    }
+
+    #[test]
+    fn of_several_files_the_one_beside_the_report_is_meant() {
+        let index = index(&["api/src/Foo.java", "web/src/Foo.java", "web/old/Foo.java"]);
+        let near = |report| index.resolve_near("Foo.java", Some(report));
+        assert_eq!(near("api/target/TEST-Foo.xml"), Some("api/src/Foo.java"));
+        assert_eq!(near("web/target/TEST-Foo.xml"), None);
+        assert_eq!(near("target/TEST-Foo.xml"), None);
+        assert_eq!(index.only("Foo.java"), None);
+    }
+
+    #[test]
+    fn bundlers_browsers_and_packages_have_paths_too() {
+        let index = index(&["src/a.ts", "lib/cart.dart"]);
+        for path in [
+            "webpack:///./src/a.ts?ab12",
+            "webpack-internal:///./src/a.ts",
+            "http://localhost:9876/base/src/a.ts?1f2e",
+            "file:///w/src/a.ts",
+        ] {
+            assert_eq!(index.resolve(path), Some("src/a.ts"), "{path}");
+        }
+        assert_eq!(
+            index.resolve("package:shop/cart.dart"),
+            Some("lib/cart.dart")
+        );
     }
 
     #[test]

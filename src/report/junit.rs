@@ -10,7 +10,7 @@ use super::case::{Case, seconds};
 use super::collect::{Format, Found};
 use super::model::{Hints, Outcome, Place};
 use super::xml::{self, Contents, Sink, Tag};
-use crate::text::shorten;
+use crate::text::{self, shorten};
 
 /// JUnit XML.
 pub(super) const FORMAT: Format = Format {
@@ -48,13 +48,26 @@ struct JUnit<F> {
     element: Option<Element>,
     /// Elements within that one.
     within: u32,
+    /// Cases so far, and those that the root declares.
+    seen: u64,
+    declared: Option<u64>,
+    /// Numbers of suites that repeat a case when they run it again.
+    series: u16,
+    remark: Option<String>,
+    /// There has been one; more of the same kind would help nobody.
+    remarked: bool,
 }
 
 #[derive(Default)]
 struct Suite {
     is_named: bool,
-    /// pytest's lines count from 0 (`_pytest/junitxml.py`, `xunit1`), all others' from 1.
-    is_pytest: bool,
+    /// Number of a suite of pytest, whose lines count from 0 (`_pytest/junitxml.py`, `xunit1`), all
+    /// others' from 1. It has a case twice when pytest-rerunfailures ran it again: since 16.6.1
+    /// every earlier run, though it failed, leaves an empty case.
+    pytest: Option<u16>,
+    /// Cases before this suite, and those that it declares.
+    before: u64,
+    declared: Option<u64>,
     file: Option<Place>,
     /// What went wrong outside of its cases.
     trouble: Verdict,
@@ -74,16 +87,34 @@ struct Open {
 /// What the elements within a case or suite say.
 #[derive(Default)]
 struct Verdict {
-    failed: bool,
-    error: bool,
-    skipped: bool,
+    said: Said,
     reruns: u32,
     message: Option<String>,
     details: String,
+    /// What a case wrote that failed without a text (CTest, Bazel).
+    output: String,
     /// Messages and texts of runs that did not decide.
     others: String,
     place: Option<Place>,
     reason: Option<String>,
+}
+
+/// The greater one counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    #[default]
+    Nothing,
+    Skipped,
+    Failed,
+    Error,
+    /// It may have failed, but that was expected.
+    Excused,
+}
+
+impl Said {
+    fn is_red(self) -> bool {
+        matches!(self, Self::Failed | Self::Error)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +122,13 @@ enum Kind {
     Failure,
     Error,
     Skipped,
+    /// A reason to skip that excuses failures: those of a TODO (Node.js), and of a test that may
+    /// fail (Catch2).
+    Excused,
     /// One more run that did not pass (Surefire).
     Rerun,
+    /// What the case wrote.
+    Output,
 }
 
 struct Element {
@@ -113,13 +149,18 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
             case: Open::default(),
             element: None,
             within: 0,
+            seen: 0,
+            declared: None,
+            series: 0,
+            remark: None,
+            remarked: false,
         }
     }
 
     /// The file ends, maybe before its elements do: what had failed by then counts.
     fn finish(&mut self) {
         self.close_element();
-        if self.cases > 0 && (self.case.verdict.failed || self.case.verdict.error) {
+        if self.cases > 0 && self.case.verdict.said.is_red() {
             self.close_case();
         }
         self.cases = 0;
@@ -130,9 +171,15 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
 
     fn open_suite(&mut self, tag: &Tag<'_>) {
         let name = tag.filled("name").map(|name| name.trim().to_owned());
+        let pytest = (name.as_deref() == Some("pytest")).then(|| {
+            self.series = self.series.wrapping_add(1).max(1);
+            self.series
+        });
         self.suites.push(Suite {
             is_named: name.is_some(),
-            is_pytest: name.as_deref() == Some("pytest"),
+            pytest,
+            before: self.seen,
+            declared: declared(tag),
             file: place(tag, &["file", "filepath"], &[]),
             trouble: Verdict::default(),
         });
@@ -140,11 +187,21 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
     }
 
     fn open_element(&mut self, kind: Kind, tag: &Tag<'_>) {
-        let kind_of_error = tag.filled("type").map(Cow::into_owned);
+        let what = tag.filled("type").map(Cow::into_owned);
         let message = tag.filled("message").map(Cow::into_owned);
+        let excused = |text: &str| {
+            ["todo", "!mayfail", "!shouldfail"]
+                .iter()
+                .any(|word| text.ends_with(word))
+        };
+        let kind = match kind {
+            Kind::Skipped if what.iter().chain(&message).any(|text| excused(text)) => Kind::Excused,
+            kind => kind,
+        };
+        let is_skip = matches!(kind, Kind::Skipped | Kind::Excused);
         self.element = Some(Element {
             kind,
-            message: message.or(kind_of_error.filter(|_| kind != Kind::Skipped)),
+            message: message.or(what.filter(|_| !is_skip)),
             place: place(tag, &["file", "filepath", "filename"], &["line", "lineno"]),
             text: String::new(),
         });
@@ -197,16 +254,15 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
     }
 
     fn close_case(&mut self) {
+        self.seen += 1;
         let case = &mut self.case;
         let verdict = &mut case.verdict;
-        let outcome = if verdict.error {
-            Outcome::Error
-        } else if verdict.failed {
-            Outcome::Failed
-        } else if verdict.skipped {
-            Outcome::Skipped
-        } else {
-            case.status.unwrap_or(Outcome::Passed)
+        let pytest = self.suites.iter().find_map(|suite| suite.pytest);
+        let outcome = match verdict.said {
+            Said::Excused | Said::Skipped => Outcome::Skipped,
+            Said::Error => Outcome::Error,
+            Said::Failed => Outcome::Failed,
+            Said::Nothing => case.status.unwrap_or_default(),
         };
         let (message, details, hints) = match outcome {
             Outcome::Skipped => {
@@ -218,14 +274,16 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
                 (message, verdict.others.as_str(), Hints::default())
             }
             Outcome::Failed | Outcome::Error => {
+                if verdict.details.trim().is_empty() {
+                    append(&mut verdict.details, &verdict.output);
+                }
                 append(&mut verdict.details, &verdict.others);
-                let from_zero = self.suites.iter().any(|suite| suite.is_pytest);
                 let hints = Hints {
                     failure: verdict.place.take(),
                     case: case.place.take().map(|mut place| {
                         place.line = place
                             .line
-                            .map(|line| line.saturating_add(u32::from(from_zero)))
+                            .map(|line| line.saturating_add(u32::from(pytest.is_some())))
                             .filter(|line| *line > 0);
                         place
                     }),
@@ -234,6 +292,7 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
                         .iter()
                         .rev()
                         .find_map(|suite| suite.file.clone()),
+                    ..Hints::default()
                 };
                 let message = verdict.message.as_deref().unwrap_or_default();
                 (message, verdict.details.as_str(), hints)
@@ -246,6 +305,7 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
             outcome,
             reruns: verdict.reruns,
             made_up: false,
+            series: pytest,
             duration_seconds: case.seconds,
             message,
             details,
@@ -253,27 +313,43 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
         });
     }
 
+    /// Compares what is declared with what was there since.
+    fn compare(&mut self, declared: Option<u64>, before: u64) {
+        let found = self.seen.saturating_sub(before);
+        if let Some(declared) = declared
+            && declared != found
+            && !self.remarked
+        {
+            self.remarked = true;
+            self.remark = Some(format!(
+                "{} declared, {} there; those that are there count",
+                text::plural(declared, "test"),
+                text::plural(found, "test case")
+            ));
+        }
+    }
+
     fn close_suite(&mut self) {
         let Some(suite) = self.suites.pop() else {
             return;
         };
+        self.compare(suite.declared, suite.before);
         let trouble = suite.trouble;
-        if trouble.failed || trouble.error {
+        if trouble.said.is_red() {
             (self.give)(Case {
                 suite: &self.path,
                 name: "(suite)",
-                outcome: if trouble.error {
-                    Outcome::Error
-                } else {
-                    Outcome::Failed
+                outcome: match trouble.said {
+                    Said::Error => Outcome::Error,
+                    _ => Outcome::Failed,
                 },
                 made_up: true,
                 message: trouble.message.as_deref().unwrap_or_default(),
                 details: &trouble.details,
                 hints: Hints {
                     failure: trouble.place,
-                    case: None,
                     suite: suite.file,
+                    ..Hints::default()
                 },
                 ..Case::default()
             });
@@ -282,6 +358,13 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
             self.path.pop();
         }
     }
+}
+
+/// How many tests a suite says that it has. Catch2 counts assertions there, and has a mark of its
+/// own: a host that is to be done.
+fn declared(tag: &Tag<'_>) -> Option<u64> {
+    let tests = tag.get("tests")?.trim().parse().ok()?;
+    (tag.get("hostname").as_deref() != Some("tbd")).then_some(tests)
 }
 
 /// What the attributes of a case say of its outcome, and the word for it.
@@ -306,11 +389,22 @@ fn status(value: &str) -> Option<(Outcome, &'static str)> {
 }
 
 impl Verdict {
+    /// Whether it is red, and nothing says why so far.
+    fn is_mute(&self) -> bool {
+        self.said.is_red() && self.details.trim().is_empty()
+    }
+
     fn take(&mut self, element: Element) {
         let text = element.text.trim_matches(['\n', '\r']);
+        self.said = self.said.max(match element.kind {
+            Kind::Skipped => Said::Skipped,
+            Kind::Excused => Said::Excused,
+            Kind::Failure => Said::Failed,
+            Kind::Error => Said::Error,
+            Kind::Rerun | Kind::Output => Said::Nothing,
+        });
         match element.kind {
-            Kind::Skipped => {
-                self.skipped = true;
+            Kind::Skipped | Kind::Excused => {
                 if self.reason.is_none() {
                     self.reason = element
                         .message
@@ -319,8 +413,6 @@ impl Verdict {
                 }
             }
             Kind::Failure | Kind::Error => {
-                self.failed |= element.kind == Kind::Failure;
-                self.error |= element.kind == Kind::Error;
                 if self.place.is_none() {
                     self.place = element.place;
                 }
@@ -334,6 +426,7 @@ impl Verdict {
                 }
                 append(&mut self.details, text);
             }
+            Kind::Output => append(&mut self.output, text),
             Kind::Rerun => {
                 self.reruns = self.reruns.saturating_add(1);
                 if self.message.is_none() {
@@ -363,11 +456,15 @@ impl<F: FnMut(Case<'_>)> Sink for JUnit<F> {
                 self.cases += 1;
             }
             "testsuite" => self.open_suite(tag),
+            "testsuites" => self.declared = declared(tag),
             "failure" => self.open_element(Kind::Failure, tag),
             "error" => self.open_element(Kind::Error, tag),
             "skipped" | "skip" | "ignored" => self.open_element(Kind::Skipped, tag),
             "rerunFailure" | "rerunError" | "flakyFailure" | "flakyError" => {
                 self.open_element(Kind::Rerun, tag);
+            }
+            "system-out" | "system-err" if self.cases > 0 && self.case.verdict.is_mute() => {
+                self.open_element(Kind::Output, tag);
             }
             "system-out" | "system-err" | "properties" => return Contents::Skip,
             _ => {}
@@ -410,8 +507,16 @@ impl<F: FnMut(Case<'_>)> Sink for JUnit<F> {
                 self.cases = self.cases.saturating_sub(1);
             }
             "testsuite" => self.close_suite(),
+            "testsuites" => {
+                let declared = self.declared.take();
+                self.compare(declared, 0);
+            }
             _ => {}
         }
+    }
+
+    fn remark(&mut self) -> Option<String> {
+        self.remark.take()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What JUnit files mean, dialect by dialect.
 
 use super::super::testing::{file, junit, read, reads, test};
-use super::super::{FileStatus, Outcome, Place, test_id};
+use super::super::{Collector, FileStatus, Limits, Outcome, Place, test_id};
 
 fn outcome(content: &str) -> Outcome {
     test(&format!("<testsuite>{content}</testsuite>")).outcome
@@ -165,6 +165,122 @@ fn the_same_id_twice_is_one_test_with_the_worst_outcome() {
     assert_eq!(
         (found.outcome, found.details.as_deref()),
         (Outcome::Error, Some("b\n\na"))
+    );
+}
+
+#[test]
+fn what_pytest_has_twice_was_run_again() {
+    let suite = |cases: &str| test(&format!("<testsuite name='pytest'>{cases}</testsuite>"));
+    let passed = suite("<testcase name='x'/><testcase name='x'/>");
+    assert_eq!(
+        (passed.outcome, passed.flaky, passed.runs),
+        (Outcome::Passed, true, 2)
+    );
+    let failed =
+        suite("<testcase name='x'/><testcase name='x'/><testcase name='x'><failure/></testcase>");
+    assert_eq!((failed.outcome, failed.flaky), (Outcome::Failed, false));
+    // A failing subtest is a case of its own beside that of its test.
+    let subtest = suite("<testcase name='x'><failure/></testcase><testcase name='x'/>");
+    assert_eq!((subtest.outcome, subtest.flaky), (Outcome::Failed, false));
+    // Two sessions, or another tool.
+    let cases = "<testcase name='x'/>";
+    let sessions = test(&format!(
+        "<testsuites><testsuite name='pytest'>{cases}</testsuite><testsuite name='pytest'>{cases}</testsuite></testsuites>"
+    ));
+    assert!(!sessions.flaky);
+    assert!(!test(&format!("<testsuite>{cases}{cases}</testsuite>")).flaky);
+}
+
+#[test]
+fn bazel_has_earlier_attempts_in_a_folder() {
+    let red = "<testsuite><testcase name='x'><failure message='m'/></testcase></testsuite>";
+    let green = "<testsuite><testcase name='x'/></testsuite>";
+    let (last, attempt) = ("t/test.xml", "t/test_attempts/attempt_1.xml");
+    for (files, outcome, flaky) in [
+        ([(last, green), (attempt, red)], Outcome::Passed, true),
+        ([(attempt, red), (last, green)], Outcome::Passed, true),
+        ([(attempt, red), (last, red)], Outcome::Failed, false),
+        ([(attempt, green), (last, red)], Outcome::Failed, false),
+        ([(attempt, red), (attempt, green)], Outcome::Failed, false),
+    ] {
+        let mut collector = Collector::new(Limits::default());
+        for (path, content) in files {
+            collector.read(path, content.as_bytes());
+        }
+        let report = collector.finish();
+        let found = &report.tests[0];
+        assert_eq!((found.outcome, found.flaky), (outcome, flaky), "{files:?}");
+        assert_eq!((found.runs, found.message.as_deref()), (2, Some("m")));
+    }
+}
+
+#[test]
+fn a_failure_that_was_expected_is_skipped() {
+    for skipped in [
+        "<skipped type='todo' message='later'/>",
+        "<skipped message='TEST_CASE tagged with !mayfail'/>",
+    ] {
+        let case = format!("<testcase name='x'>{skipped}<failure message='m'/></testcase>");
+        assert_eq!(outcome(&case), Outcome::Skipped, "{case}");
+    }
+    let skip_after_failure = "<testcase name='x'><failure/><skipped type='SKIP'/></testcase>";
+    assert_eq!(outcome(skip_after_failure), Outcome::Failed);
+}
+
+#[test]
+fn what_a_case_wrote_is_told_when_its_failure_says_nothing() {
+    let details = |case: &str| test(&format!("<testsuite>{case}</testsuite>")).details;
+    let output = "<system-out>a.cc:3: no</system-out><system-err>e</system-err>";
+    assert_eq!(
+        details(&format!(
+            "<testcase name='x'><failure message=''/>{output}</testcase>"
+        ))
+        .as_deref(),
+        Some("a.cc:3: no\n\ne")
+    );
+    let with_text = format!("<testcase name='x'><failure>t</failure>{output}</testcase>");
+    assert_eq!(details(&with_text).as_deref(), Some("t"));
+    assert_eq!(
+        details(&format!("<testcase name='x'>{output}</testcase>")),
+        None
+    );
+}
+
+#[test]
+fn what_is_declared_is_compared_and_not_believed() {
+    let remarks = |content: &str| {
+        let file = file(content);
+        let texts: Vec<_> = file
+            .diagnostics
+            .into_iter()
+            .map(|one| (one.column, one.message))
+            .collect();
+        assert_eq!(file.status, FileStatus::Ok);
+        texts
+    };
+    let text = "3 tests declared, 1 test case there; those that are there count".to_owned();
+    assert_eq!(
+        remarks(
+            "<testsuites tests='9'><testsuite tests='3'><testcase name='x'/></testsuite></testsuites>"
+        ),
+        [(64, text)]
+    );
+    assert_eq!(
+        remarks("<testsuites tests='1'><testcase name='x'/></testsuites>"),
+        []
+    );
+    assert_eq!(
+        remarks("<testsuites tests='1'><testsuite/></testsuites>").len(),
+        1
+    );
+    // Catch2 counts assertions.
+    assert_eq!(
+        remarks("<testsuite tests='9' hostname='tbd'><testcase name='x'/></testsuite>"),
+        []
+    );
+    assert_eq!(
+        remarks("<testsuite tests='many'><testcase name='x'/></testsuite>"),
+        []
     );
 }
 

@@ -68,12 +68,14 @@ pub struct Hints {
     pub case: Option<Place>,
     /// File of the suite.
     pub suite: Option<Place>,
+    /// The report file itself: a file of the same module is meant rather than one of another.
+    pub near: Option<String>,
 }
 
 impl Hints {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.failure.is_none() && self.case.is_none() && self.suite.is_none()
+        *self == Self::default()
     }
 }
 

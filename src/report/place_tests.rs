@@ -1,7 +1,7 @@
 //! Where failures are, in the order of trust.
 
 use super::super::testing::{junit, read};
-use super::super::{Index, Location, Outcome, Report};
+use super::super::{Collector, Index, Limits, Location, Outcome, Report};
 
 const FILES: &[&str] = &[
     "app/calc.py",
@@ -18,6 +18,10 @@ const FILES: &[&str] = &[
     "spec/x_spec.rb",
     "Makefile",
     "cpp/a.cc",
+    "test/shop/cart_test.exs",
+    "net/TillTests.cs",
+    "kt/cart/CartTest.kt",
+    "other/CartTest.kt",
 ];
 
 fn place_of(case: &str, attributes: &str) -> Option<(String, u32)> {
@@ -163,6 +167,63 @@ fn then_the_suite_and_then_the_class() {
     assert_eq!(class("web/a.test.ts"), at("web/a.test.ts", 1));
     assert_eq!(class("FooTest"), None);
     assert_eq!(class("nothing.like.it"), None);
+}
+
+#[test]
+fn a_class_may_say_the_name_of_its_file() {
+    let class = |class: &str| {
+        place(&format!(
+            "<testcase name='x' classname='{class}'><failure/></testcase>"
+        ))
+    };
+    assert_eq!(
+        class("Elixir.Shop.CartTest"),
+        at("test/shop/cart_test.exs", 1)
+    );
+    assert_eq!(class("Shop.Tests.TillTests"), at("net/TillTests.cs", 1));
+    assert_eq!(class("App\\Tests\\TillTests"), at("net/TillTests.cs", 1));
+}
+
+#[test]
+fn code_of_others_is_not_taken_for_a_file_of_the_same_name() {
+    for frame in [
+        "/root/.cargo/registry/src/serde-1.0.0/src/lib.rs:3:1",
+        "/rustc/0123/library/src/lib.rs:3:1",
+        "/root/go/pkg/mod/github.com/x/y@v1.0.0/src/lib.rs:3",
+        "/usr/lib/x/src/lib.rs:3",
+    ] {
+        let text = format!("panicked at {frame}:\nboom");
+        let case = format!("<testcase name='x'><failure>{text}</failure></testcase>");
+        assert_eq!(place(&case), None, "{frame}");
+    }
+}
+
+#[test]
+fn a_kotlin_file_may_leave_out_folders_of_its_package() {
+    assert_eq!(
+        place(
+            "<testcase name='x'><failure>at com.acme.cart.CartTest.t(CartTest.kt:9)</failure></testcase>"
+        ),
+        at("kt/cart/CartTest.kt", 9)
+    );
+}
+
+#[test]
+fn of_two_modules_the_one_of_the_report_is_meant() {
+    let files = ["a/src/Foo.java", "b/src/Foo.java", "c/Bar.java"];
+    let content = b"<testsuite><testcase name='x'><failure>at Foo.t(Foo.java:9)</failure></testcase></testsuite>";
+    let place = |path: &str| {
+        let mut collector = Collector::new(Limits::default());
+        collector.read(path, content.as_slice());
+        let mut report = collector.finish();
+        report.locate(&Index::new(files.map(str::to_owned)));
+        report.tests[0].location.as_ref().map(|at| at.path.clone())
+    };
+    assert_eq!(
+        place("b/target/TEST-Foo.xml").as_deref(),
+        Some("b/src/Foo.java")
+    );
+    assert_eq!(place("target/TEST-Foo.xml"), None);
 }
 
 #[test]

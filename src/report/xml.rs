@@ -29,6 +29,10 @@ pub(super) trait Sink {
     fn text(&mut self, text: &str);
     /// The element that was opened last ends.
     fn close(&mut self, name: &str);
+    /// Something that is odd about the element that has just ended.
+    fn remark(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// What to do with the inside of an element.
@@ -181,7 +185,7 @@ impl<S: Sink> Document<'_, S> {
         match event {
             Event::Start(start) => return self.start(source, &start, false),
             Event::Empty(start) => return self.start(source, &start, true),
-            Event::End(_) => self.close(),
+            Event::End(_) => self.close(source),
             Event::Text(text) => {
                 // What is left of an `&` that begins no reference.
                 if let Some(offset) = memchr::memchr(b'&', text.as_bytes()) {
@@ -272,17 +276,20 @@ impl<S: Sink> Document<'_, S> {
             }
         }
         if empty {
-            self.close();
+            self.close(source);
         }
         true
     }
 
-    fn close(&mut self) {
+    fn close<R: Read>(&mut self, source: &Source<R>) {
         if self.skip_from == Some(self.open.depth()) {
             self.skip_from = None;
         }
         if self.skip_from.is_none() {
             self.sink.close(self.open.last().unwrap_or_default());
+            if let Some(remark) = self.sink.remark() {
+                self.note(Diagnostic::warning(source.marked(), remark));
+            }
         }
         self.open.pop();
     }

@@ -219,7 +219,8 @@ fn files_are_short_documented_and_finished() {
             "{} says not what it is for",
             source.path
         );
-        for mark in ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("] {
+        // With its colon or bracket: TAP has a directive of the same name.
+        for mark in ["TODO:", "TODO(", "FIXME", "XXX", "todo!(", "unimplemented!("] {
             assert!(!source.text.contains(mark), "{}: {mark}", source.path);
         }
     }
