@@ -17,6 +17,7 @@
 
 mod data;
 mod limits;
+mod place;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,6 +48,10 @@ fn main() {
         && let Some(run) = limits::find(name)
     {
         println!("{}", run(Path::new(file)));
+        return;
+    }
+    if arguments.iter().any(|argument| argument == "--place") {
+        place::print();
         return;
     }
     let huge = arguments.iter().any(|argument| argument == "--huge");
@@ -127,6 +132,7 @@ fn main() {
     for row in &rows {
         print(row);
     }
+    place::print();
     others(
         &rows[0],
         "junitparser",

@@ -5,7 +5,11 @@
 //! fits several files means none of them. Paths are never opened.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::ops::Range;
+
+use foldhash::fast::FixedState;
 
 /// The files of a repository.
 ///
@@ -15,6 +19,9 @@ use std::ops::Range;
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     files: Vec<String>,
+    /// The hashes of their last segments: most paths in reports are of no file here, and that
+    /// should cost little.
+    names: HashSet<u64, FixedState>,
 }
 
 /// Segments that are looked at from the end of a path.
@@ -26,7 +33,8 @@ impl Index {
         let mut files: Vec<String> = paths.into_iter().collect();
         files.sort_unstable_by(|one, other| from_end(one, other));
         files.dedup();
-        Self { files }
+        let names = files.iter().map(|file| hash(file)).collect();
+        Self { files, names }
     }
 
     /// The file that is meant by a path in a report, if exactly one is.
@@ -37,7 +45,8 @@ impl Index {
     /// The same; of several that fit it is the one that lies in one folder with `near` for the
     /// most segments, as the report of a module lies within the module.
     pub(super) fn resolve_near(&self, path: &str, near: Option<&str>) -> Option<&str> {
-        if self.files.is_empty() {
+        let path = path.trim();
+        if !self.names.contains(&hash(path)) && !path.contains('?') {
             return None;
         }
         self.fit(&normal(path)?, near)
@@ -45,7 +54,7 @@ impl Index {
 
     /// The same, and how many segments agree.
     pub(super) fn resolve_counted(&self, path: &str) -> Option<(&str, usize)> {
-        let path = normal(path)?;
+        let path = normal(path.trim())?;
         let file = self.fit(&path, None)?;
         Some((file, path.split('/').count().min(file.split('/').count())))
     }
@@ -87,12 +96,6 @@ impl Index {
         if let Some(file) = self.exact(path) {
             return Some(file);
         }
-        let name = path.rsplit('/').next()?;
-        // Most frames are of files that are not here at all.
-        let at_root = self.exact(name);
-        if at_root.is_none() && self.below(name).is_empty() {
-            return None;
-        }
         // The file's whole path is the end of this one: the longest counts.
         let mut rest = path;
         for _ in 0..DEEPEST {
@@ -125,6 +128,12 @@ fn nearest<'a>(files: &'a [String], near: &str) -> Option<&'a str> {
     (most > 0 && best.next().is_none()).then_some(first)
 }
 
+/// The hash of the last segment of a path.
+fn hash(path: &str) -> u64 {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    FixedState::default().hash_one(name)
+}
+
 /// Compares from the last byte to the first.
 fn from_end(one: &str, other: &str) -> Ordering {
     one.bytes().rev().cmp(other.bytes().rev())
@@ -145,7 +154,6 @@ fn order_below(file: &str, path: &str) -> Ordering {
 
 /// A path with `/`, without drive, scheme, query, empty segments, `.` and `..`.
 fn normal(path: &str) -> Option<String> {
-    let path = path.trim();
     if path.len() > 4096 {
         return None;
     }
