@@ -109,9 +109,15 @@ impl Reports {
     }
 
     /// Puts every failure and every covered file in its place in the repository. `diff` is what
-    /// the change adds, as a unified diff.
-    pub fn finish(self, diff: Option<&str>) -> Gathered {
+    /// the change adds, as a unified diff. `partial_lines_miss`: whether partly covered lines count
+    /// as missed.
+    pub fn finish(self, diff: Option<&str>, partial_lines_miss: bool) -> Gathered {
         let mut report = self.collector.finish();
+        if let Some(coverage) = &mut report.coverage
+            && partial_lines_miss
+        {
+            coverage.miss_partial_lines();
+        }
         let guessed = self.guessed;
         // What is no report at all, in a place where nobody said that there is one.
         report

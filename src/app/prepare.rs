@@ -348,6 +348,7 @@ fn draft(
 ) -> BuildDraft {
     preparation.publish = specification.publish.clone();
     preparation.min_tests = specification.gates.min_tests;
+    preparation.partial_lines_miss = specification.gates.coverage.partial_lines_miss;
     let mut selection = String::new();
     let mut jobs = Vec::new();
     for planned in plan.jobs {

@@ -429,7 +429,8 @@ impl Attempt<'_> {
             .reports
             .take()
             .unwrap_or_else(|| Reports::new(&[], Declared::default()));
-        let gathered = apart(move || reports.finish(diff.as_deref())).await?;
+        let partial_lines_miss = self.claim.build.plan.partial_lines_miss;
+        let gathered = apart(move || reports.finish(diff.as_deref(), partial_lines_miss)).await?;
         let duration =
             Duration::from_millis(u64::try_from(self.app.now_ms() - self.started_ms).unwrap_or(0));
         let declared = &self.claim.job.order.reports;

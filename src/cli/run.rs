@@ -68,6 +68,7 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
     let preparation = Preparation {
         publish: specification.publish.clone(),
         min_tests: specification.gates.min_tests,
+        partial_lines_miss: specification.gates.coverage.partial_lines_miss,
         ..Preparation::default()
     };
     let local = Local {
@@ -76,7 +77,7 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
         workspace,
         scratch: scratch.path(),
         screen,
-        min_tests: preparation.min_tests,
+        preparation: &preparation,
     };
     let jobs = runtime()?.block_on(local.run_all(wanted))?;
     let view = local_view(jobs, preparation);
@@ -235,7 +236,7 @@ struct Local<'a> {
     workspace: PathBuf,
     scratch: &'a Path,
     screen: &'a Screen,
-    min_tests: u64,
+    preparation: &'a Preparation,
 }
 
 impl Local<'_> {
@@ -352,7 +353,10 @@ impl Local<'_> {
         reports: Reports,
         took_ms: i64,
     ) -> JobResult {
-        let gathered = reports.finish(self.checkout.diff.as_deref());
+        let gathered = reports.finish(
+            self.checkout.diff.as_deref(),
+            self.preparation.partial_lines_miss,
+        );
         let duration = Duration::from_millis(u64::try_from(took_ms).unwrap_or(0));
         let said = verdict(&Facts {
             ending,
@@ -362,7 +366,7 @@ impl Local<'_> {
             declared_coverage: job.reports.coverage.as_deref().unwrap_or_default(),
             test_files: gathered.test_files,
             coverage_files: gathered.coverage_files,
-            min_tests: self.min_tests,
+            min_tests: self.preparation.min_tests,
             duration,
         });
         JobResult {

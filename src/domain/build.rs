@@ -174,6 +174,9 @@ pub struct Preparation {
     pub declares_coverage: bool,
     /// The fewest tests that a declared report must hold.
     pub min_tests: u64,
+    /// Whether partly covered lines count as missed.
+    #[serde(default)]
+    pub partial_lines_miss: bool,
     /// Whether a bad specification, and not the code, decided (statuses say `error`).
     pub specification_failed: bool,
     /// Headline and paragraphs of a build that ended without running, as Markdown of our own.

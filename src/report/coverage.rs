@@ -154,18 +154,31 @@ pub struct FileCoverage {
     /// Folders that `path` may be relative to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// A line counts as missed when one of its branches was not taken.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub misses_partial_lines: bool,
 }
 
 impl FileCoverage {
+    /// Whether a line that was executed so often counts as covered.
+    fn is_covered(&self, line: u32, hits: u32) -> bool {
+        hits > 0
+            && !(self.misses_partial_lines
+                && self
+                    .branches
+                    .get(line)
+                    .is_some_and(|share| share.covered < share.total))
+    }
+
     /// Lines executed at least once, of those that can be.
     pub fn line_share(&self) -> Share {
         if self.lines.is_empty() {
             return self.declared.unwrap_or_default().lines;
         }
         let mut share = Share::default();
-        for (_, hits) in self.lines.iter() {
+        for (line, hits) in self.lines.iter() {
             share.add(Share {
-                covered: u64::from(hits > 0),
+                covered: u64::from(self.is_covered(line, hits)),
                 total: 1,
             });
         }
@@ -193,6 +206,7 @@ impl FileCoverage {
     }
 
     fn merge(&mut self, other: &Self) {
+        self.misses_partial_lines |= other.misses_partial_lines;
         for (line, hits) in other.lines.iter() {
             self.lines.add(line, hits.into());
         }
@@ -247,13 +261,21 @@ impl Coverage {
             for line in diff.added(path) {
                 if let Some(hits) = file.lines.hits(line) {
                     share.add(Share {
-                        covered: u64::from(hits > 0),
+                        covered: u64::from(file.is_covered(line, hits)),
                         total: 1,
                     });
                 }
             }
         }
         share
+    }
+
+    /// From here on a line counts as missed when one of its branches was not taken, though others
+    /// were. Reports say what was taken of a line, not how much of it was executed.
+    pub fn miss_partial_lines(&mut self) {
+        for file in &mut self.files {
+            file.misses_partial_lines = true;
+        }
     }
 
     /// Takes in what another report says: of a line the most hits.

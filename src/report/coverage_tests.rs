@@ -1,7 +1,7 @@
 //! What Cobertura and LCOV files mean.
 
 use super::super::testing::{coverage, file, read, reads};
-use super::super::{Diff, FileStatus, Index, Report, Share};
+use super::super::{Coverage, Diff, FileStatus, Index, Report, Share};
 
 fn share(covered: u64, total: u64) -> Share {
     Share { covered, total }
@@ -121,6 +121,25 @@ fn patch_coverage_is_of_added_lines_that_can_be_covered() {
         "diff --git a/src/a.rs b/src/a.rs\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -0,0 +2,3 @@\n+x\n+y\n+z\n",
     );
     assert_eq!(report.coverage.expect("coverage").patch(&diff), share(1, 2));
+}
+
+#[test]
+fn lines_with_a_branch_that_was_not_taken_are_missed_by_choice() {
+    let mut report = read(
+        "SF:a.rs\nDA:1,1\nDA:2,1\nDA:3,0\nBRDA:1,0,0,1\nBRDA:1,0,1,-\nBRDA:2,0,0,1\nend_of_record\n",
+    );
+    report.locate(&Index::new(["a.rs".to_owned()]));
+    let mut coverage = report.coverage.expect("coverage");
+    assert_eq!(coverage.lines(), share(2, 3));
+    coverage.miss_partial_lines();
+    assert_eq!(coverage.lines(), share(1, 3));
+    let diff = Diff::parse("--- a/a.rs\n+++ b/a.rs\n@@ -0,0 +1,2 @@\n+x\n+y\n");
+    assert_eq!(coverage.patch(&diff), share(1, 2));
+    let stored = serde_json::to_string(&coverage).expect("JSON");
+    assert_eq!(
+        serde_json::from_str::<Coverage>(&stored).expect("coverage"),
+        coverage
+    );
 }
 
 #[test]

@@ -2,45 +2,58 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-/// A unified diff, as far as coverage and annotations need it: the added lines of each file.
+/// A unified diff, as far as coverage and annotations need it: the added lines of each file, under
+/// the name that it has after the change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diff {
     added: HashMap<String, BTreeSet<u32>>,
 }
 
 impl Diff {
-    /// Reads what `git diff` writes. What is no diff adds nothing.
+    /// Reads what `git diff` or `diff -u` writes. What is no diff adds nothing, nor do binary
+    /// files, files that are gone, and those that were only renamed.
     pub fn parse(text: &str) -> Self {
         let mut diff = Self::default();
         let mut path: Option<String> = None;
+        let mut before = "";
+        // Lines of the hunk that are still to come, of the file before and after.
         let (mut line, mut old_left, mut new_left) = (0_u32, 0_u32, 0_u32);
         for row in text.split('\n') {
-            if old_left == 0 && new_left == 0 {
-                if row.starts_with("diff --git ") {
-                    path = None;
-                } else if let Some(name) = row.strip_prefix("+++ ") {
-                    path = target(name);
-                } else if let Some((old, new)) = hunk(row) {
-                    (line, old_left, new_left) = (new.0, old.1, new.1);
-                }
-                continue;
-            }
-            match row.as_bytes().first() {
-                Some(b'+') => {
-                    if let Some(path) = &path {
-                        diff.added.entry(path.clone()).or_default().insert(line);
+            if old_left > 0 || new_left > 0 {
+                match row.as_bytes().first() {
+                    Some(b'+') => {
+                        if let Some(path) = &path {
+                            diff.added.entry(path.clone()).or_default().insert(line);
+                        }
+                        line = line.saturating_add(1);
+                        new_left = new_left.saturating_sub(1);
+                        continue;
                     }
-                    line = line.saturating_add(1);
-                    new_left = new_left.saturating_sub(1);
+                    Some(b'-') => {
+                        old_left = old_left.saturating_sub(1);
+                        continue;
+                    }
+                    // "\ No newline at end of file"
+                    Some(b'\\') => continue,
+                    // Editors take the space away that an empty line has.
+                    Some(b' ' | b'\r') | None => {
+                        line = line.saturating_add(1);
+                        new_left = new_left.saturating_sub(1);
+                        old_left = old_left.saturating_sub(1);
+                        continue;
+                    }
+                    // The hunk is shorter than it says; a file begins.
+                    _ => (old_left, new_left) = (0, 0),
                 }
-                Some(b'-') => old_left = old_left.saturating_sub(1),
-                // "\ No newline at end of file"
-                Some(b'\\') => {}
-                _ => {
-                    line = line.saturating_add(1);
-                    new_left = new_left.saturating_sub(1);
-                    old_left = old_left.saturating_sub(1);
-                }
+            }
+            if row.starts_with("diff ") {
+                path = None;
+            } else if let Some(name) = row.strip_prefix("--- ") {
+                before = name;
+            } else if let Some(name) = row.strip_prefix("+++ ") {
+                path = target(before, name);
+            } else if let Some((old, new)) = hunk(row) {
+                (line, old_left, new_left) = (new.0, old.1, new.1);
             }
         }
         diff
@@ -60,17 +73,36 @@ impl Diff {
 }
 
 /// The file after the change; `None` when it is gone.
-fn target(name: &str) -> Option<String> {
-    let name = name.trim_end_matches('\r');
-    let name = match name.strip_prefix('"') {
-        Some(quoted) => unquote(quoted.strip_suffix('"').unwrap_or(quoted)),
-        // git puts a tab behind names with spaces.
-        None => name.split('\t').next().unwrap_or_default().to_owned(),
-    };
-    if name == "/dev/null" {
+fn target(before: &str, after: &str) -> Option<String> {
+    const NOWHERE: &str = "/dev/null";
+    let (before, after) = (name(before), name(after));
+    if after == NOWHERE {
         return None;
     }
-    Some(name.strip_prefix("b/").map(str::to_owned).unwrap_or(name))
+    // `a/` and `b/`, or with `diff.mnemonicPrefix` others of one letter; with `diff.noPrefix` none.
+    let prefix = |name: &str| match name.as_bytes() {
+        [letter, b'/', ..] => Some(*letter),
+        _ => None,
+    };
+    let prefixed = match (prefix(&before), prefix(&after)) {
+        (None, Some(after)) => before == NOWHERE && b"bciow".contains(&after),
+        (Some(before), Some(after)) => before != after && b"aciow".contains(&before),
+        (_, None) => false,
+    };
+    match after.get(2..) {
+        Some(rest) if prefixed => Some(rest.to_owned()),
+        _ => Some(after),
+    }
+}
+
+/// A name in a header.
+fn name(text: &str) -> String {
+    let text = text.trim_end_matches('\r');
+    match text.strip_prefix('"') {
+        Some(quoted) => unquote(quoted),
+        // git puts a tab behind names with spaces, `diff` one before the time.
+        None => text.split('\t').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Undoes git's quoting of names (`core.quotePath`): C escapes and octal bytes.
@@ -78,6 +110,9 @@ fn unquote(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes().peekable();
     while let Some(byte) = rest.next() {
+        if byte == b'"' {
+            break;
+        }
         if byte != b'\\' {
             bytes.push(byte);
             continue;
@@ -116,6 +151,8 @@ fn hunk(row: &str) -> Option<((u32, u32), (u32, u32))> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Diff;
 
     const DIFF: &str = "diff --git a/src/a.rs b/src/a.rs\nindex 1..2 100644\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1,3 +1,4 @@ fn a\n one\n-two\n+zwei\n+zweieinhalb\n three\n@@ -10,0 +12 @@\n+++ twelve\ndiff --git a/gone b/gone\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\ndiff --git \"a/\\303\\244.py\" \"b/\\303\\244.py\"\n--- /dev/null\n+++ \"b/\\303\\244.py\"\n@@ -0,0 +1,2 @@\n+x\n+y\n\\ No newline at end of file\n";
@@ -132,6 +169,70 @@ mod tests {
     #[test]
     fn quoted_names_are_read() {
         assert_eq!(Diff::parse(DIFF).added("ä.py").collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn names_are_those_after_the_change_whatever_is_before_them() {
+        let added = |headers: &str, path: &str| {
+            let diff = Diff::parse(&format!("{headers}\n@@ -1 +1 @@\n-x\n+y\n"));
+            assert_eq!(diff.added(path).collect::<Vec<_>>(), [1], "{headers}");
+        };
+        let renamed = "diff --git a/old.rs b/new.rs\nsimilarity index 90%\nrename from old.rs\nrename to new.rs\n--- a/old.rs\n+++ b/new.rs";
+        added(renamed, "new.rs");
+        added("--- i/a b.rs\t\n+++ w/a b.rs\t", "a b.rs");
+        added("--- src/a.rs\n+++ src/a.rs", "src/a.rs");
+        added("--- b/a.rs\n+++ b/a.rs", "b/a.rs");
+        added(
+            "--- a.rs\t2026-11-23 10:00:00\n+++ a.rs\t2026-11-23 10:00:01",
+            "a.rs",
+        );
+        added(
+            "--- \"a/\\\"q\\\".rs\"\r\n+++ \"b/\\\"q\\\".rs\"\r",
+            "\"q\".rs",
+        );
+    }
+
+    #[test]
+    fn binary_files_and_renames_alone_add_nothing_and_hide_nothing() {
+        let diff = Diff::parse(
+            "diff --git a/x.png b/x.png\nindex 1..2\nBinary files a/x.png and b/x.png differ\ndiff --git a/y.png b/y.png\nindex 1..2\nGIT binary patch\nliteral 4\nLc${NkU|;|M00aO5\n\nliteral 0\nHcmV?d00001\n\ndiff --git a/o b/n\nsimilarity index 100%\nrename from o\nrename to n\ndiff --git a/z b/z\n--- a/z\n+++ b/z\n@@ -0,0 +1 @@\n+z\n",
+        );
+        assert_eq!(diff.added.len(), 1);
+        assert!(diff.contains("z", 1));
+    }
+
+    #[test]
+    fn a_hunk_that_is_cut_off_does_not_swallow_the_next_file() {
+        let diff = Diff::parse(
+            "--- a/x\n+++ b/x\n@@ -1,9 +1,9 @@\n+x\ndiff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -0,0 +1 @@\n+y\n",
+        );
+        assert!(diff.contains("x", 1) && diff.contains("y", 1));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_diff_adds_is_what_the_file_has_more(
+            rows in prop::collection::vec((0..3_u8, "[-+ @a]{0,3}"), 0..30),
+        ) {
+            let (mut body, mut added) = (String::new(), Vec::new());
+            let (mut old, mut new) = (0, 0);
+            for (kind, text) in &rows {
+                let sign = ['+', '-', ' '][usize::from(*kind)];
+                old += u32::from(sign != '+');
+                new += u32::from(sign != '-');
+                if sign == '+' {
+                    added.push(new + 4);
+                }
+                body.push_str(&format!("{sign}{text}\n"));
+            }
+            let text = format!("--- a/f\n+++ b/f\n@@ -5,{old} +5,{new} @@\n{body}");
+            prop_assert_eq!(Diff::parse(&text).added("f").collect::<Vec<_>>(), added);
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in "[-+@ ab/0-9,\n\"\\\\]{0,200}") {
+            Diff::parse(&text);
+        }
     }
 
     #[test]
