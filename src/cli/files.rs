@@ -1,6 +1,7 @@
 //! Finding report files and the files of a repository.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -143,12 +144,56 @@ pub(super) fn read(
             .unwrap_or(path)
             .display()
             .to_string();
-        screen.fleeting(&format!("reading {} of {count}: {name}", number + 1));
         let file = File::open(path).map_err(|error| wrong(format!("read {name}: {error}")))?;
-        collector.read(&name, file);
+        let total = file.metadata().map_or(0, |metadata| metadata.len());
+        let which = format!("{} of {count}: {name}", number + 1);
+        screen.fleeting(&format!("reading {which}"));
+        collector.read(
+            &name,
+            Watched {
+                inner: file,
+                which,
+                total,
+                done: 0,
+                shown: 0,
+                screen,
+            },
+        );
     }
     screen.fleeting("");
     Ok(collector.finish())
+}
+
+/// A file that says how much of it is read.
+struct Watched<'a> {
+    inner: File,
+    which: String,
+    total: u64,
+    done: u64,
+    /// How much was read when it was said last.
+    shown: u64,
+    screen: &'a Screen,
+}
+
+/// So many bytes are a step of the bar; a file with fewer needs none.
+const STEP: u64 = 16 << 20;
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.done += u64::try_from(read).unwrap_or_default();
+        if self.done - self.shown >= STEP {
+            self.shown = self.done;
+            let bar = super::view::bar(self.done, self.total, 30);
+            let percent = self.done.min(self.total) * 100 / self.total.max(1);
+            self.screen.fleeting(&format!(
+                "reading {} {bar} {percent} % of {} MiB",
+                self.which,
+                self.total >> 20
+            ));
+        }
+        Ok(read)
+    }
 }
 
 /// The files of a repository: those that git knows, else all there are.

@@ -15,18 +15,18 @@ pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
     let brief = flags.base.is_empty() && (flags.format != ReportFormat::Json || flags.failures);
     let mut report = files::read(&flags.paths, &flags.coverage, &source, brief, screen)?;
     report.locate(&files::index(&source));
-    let comparison = if flags.base.is_empty() {
+    let base = if flags.base.is_empty() {
         None
     } else {
-        let base = files::read(&flags.base, &[], &source, false, screen)?;
-        Some(compare(&base, &report))
+        Some(files::read(&flags.base, &[], &source, false, screen)?)
     };
+    let comparison = base.as_ref().map(|base| compare(base, &report));
     let bad = is_bad(&report);
     match flags.format {
         ReportFormat::Text => {
             let mut text = view::report(&report, Some(Path::new(&source)), flags.failures);
-            if let Some(comparison) = &comparison {
-                text.push_str(&view::comparison(&report, comparison));
+            if let (Some(base), Some(comparison)) = (&base, &comparison) {
+                text.push_str(&view::comparison(base, &report, comparison));
             }
             screen.result(&text);
         }

@@ -1,11 +1,15 @@
 //! A report on the terminal: what failed first, with the lines of source around it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, YELLOW};
 use crate::feedback::without_locals;
-use crate::report::{Comparison, DiagnosticSeverity, FileStatus, Outcome, Report, Test};
+use crate::report::{
+    Comparison, Coverage, DiagnosticSeverity, FileCoverage, FileStatus, Outcome, Report, Share,
+    Test,
+};
 use crate::text::{self, ansi, shorten};
 
 /// Lines of source before and after the failing one.
@@ -14,6 +18,18 @@ const AROUND: u32 = 2;
 const WHOLE: usize = 50;
 /// Lines of a failure's details.
 const DETAILS: usize = 40;
+/// Tests that are named in a list.
+const LISTED: usize = 20;
+/// Files in the table of coverage, those with the most missed lines.
+const FILES: usize = 15;
+/// Files that are named because the repository does not have them.
+const LOST: usize = 5;
+/// Characters of a path in that table.
+const PATH: usize = 44;
+/// Characters of a bar.
+const BAR: u64 = 10;
+/// A test is slow from here on, in seconds.
+const SLOW: f64 = 0.1;
 
 /// The report as text. `source` is the repository, for the lines around a failure.
 pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool) -> String {
@@ -45,17 +61,15 @@ pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool
         out.push_str(&format!("{RED}✗{PLAIN} {}\n", name(test)));
     }
     if !failures_only {
-        out.push_str(&list(
-            "flaky: failed first, passed when repeated",
-            report.tests.iter().filter(|test| test.flaky),
-        ));
-        out.push_str(&list(
-            "skipped",
-            report
-                .tests
-                .iter()
-                .filter(|test| test.outcome == Outcome::Skipped),
-        ));
+        let those = |wanted: fn(&Test) -> bool| -> Vec<&Test> {
+            report.tests.iter().filter(|test| wanted(test)).collect()
+        };
+        let flaky =
+            format!("{YELLOW}{BOLD}flaky{PLAIN} {DIM}failed first, passed when repeated{PLAIN}");
+        out.push_str(&list(&flaky, &those(|test| test.flaky), true));
+        let skipped = format!("{BOLD}skipped{PLAIN}");
+        let said = those(|test| test.outcome == Outcome::Skipped);
+        out.push_str(&list(&skipped, &said, true));
         out.push_str(&slowest(report));
     }
     out.push_str(&coverage(report));
@@ -63,22 +77,33 @@ pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool
     out
 }
 
-/// What has changed against earlier reports.
-pub(super) fn comparison(report: &Report, comparison: &Comparison) -> String {
+/// What has changed against the reports of `base`.
+pub(super) fn comparison(base: &Report, report: &Report, comparison: &Comparison) -> String {
     let mut out = String::new();
-    for (word, ids) in [
-        ("new failures", &comparison.new),
-        ("still failing", &comparison.still_failing),
-        ("fixed", &comparison.fixed),
+    for (word, color, ids, among) in [
+        ("failing since the base", RED, &comparison.new, report),
+        (
+            "failing there already",
+            YELLOW,
+            &comparison.still_failing,
+            report,
+        ),
+        ("fixed", GREEN, &comparison.fixed, report),
+        ("not there any more", DIM, &comparison.removed, base),
     ] {
-        let tests = report.tests.iter().filter(|test| ids.contains(&test.id));
-        out.push_str(&list(word, tests));
+        let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let tests: Vec<&Test> = among
+            .tests
+            .iter()
+            .filter(|test| ids.contains(test.id.as_str()))
+            .collect();
+        let heading = format!("{color}{BOLD}{}{PLAIN} {word}", tests.len());
+        out.push_str(&list(&heading, &tests, false));
     }
-    if !comparison.removed.is_empty() {
-        let count = text::plural(comparison.removed.len() as u64, "test");
-        out.push_str(&format!("\n{BOLD}removed{PLAIN} {count}\n"));
+    if out.is_empty() {
+        out.push_str(&format!("{DIM}no test differs from the base{PLAIN}\n"));
     }
-    out
+    format!("\n{out}")
 }
 
 fn clean(text: &str) -> String {
@@ -126,60 +151,64 @@ fn source_lines(test: &Test, source: &Path) -> Option<String> {
     let place = test.location.as_ref()?;
     let file = std::fs::read_to_string(source.join(&place.path)).ok()?;
     let first = place.line.saturating_sub(AROUND).max(1);
+    let last = place.line.saturating_add(AROUND);
+    let lines: Vec<(u32, String)> = (1_u32..)
+        .zip(file.lines())
+        .skip_while(|(number, _)| *number < first)
+        .take_while(|(number, _)| *number <= last)
+        .map(|(number, line)| (number, clean_line(line)))
+        .collect();
+    // Empty lines at the edges say nothing.
+    let says = |(number, line): &(u32, String)| *number == place.line || !line.trim().is_empty();
+    let (start, end) = (lines.iter().position(says)?, lines.iter().rposition(says)?);
     let mut out = String::new();
-    for (number, line) in (1_u32..).zip(file.lines()) {
-        if number < first || number > place.line + AROUND {
-            continue;
-        }
-        let line = shorten::chars(&clean_line(line), 160).into_owned();
-        if number == place.line {
+    for (number, line) in lines.get(start..=end)? {
+        let line = shorten::chars(line, 160);
+        if *number == place.line {
             out.push_str(&format!("  {RED}>{PLAIN} {number:>4} │ {line}\n"));
         } else {
             out.push_str(&format!("    {DIM}{number:>4} │ {line}{PLAIN}\n"));
         }
     }
-    (!out.is_empty()).then_some(out)
+    Some(out)
 }
 
 fn clean_line(line: &str) -> String {
     ansi::strip(line).replace('\t', "    ")
 }
 
-fn list<'a>(word: &str, tests: impl Iterator<Item = &'a Test>) -> String {
-    const MOST: usize = 20;
-    let tests: Vec<&Test> = tests.collect();
+/// Tests by name, with what they say if that is wanted.
+fn list(heading: &str, tests: &[&Test], reasons: bool) -> String {
     if tests.is_empty() {
         return String::new();
     }
-    let mut out = format!("{BOLD}{word}{PLAIN}\n");
-    for test in tests.iter().take(MOST) {
+    let mut out = format!("{heading}\n");
+    for test in tests.iter().take(LISTED) {
         let message = clean(test.message.as_deref().unwrap_or_default());
-        let reason = message.lines().next().unwrap_or_default();
-        let reason = if reason.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", shorten::chars(reason, 120))
+        let reason = match message.lines().next() {
+            Some(reason) if reasons => format!(": {}", shorten::chars(reason, 120)),
+            _ => String::new(),
         };
         let name = shorten::chars(&clean(&test.name), 160).into_owned();
         out.push_str(&format!("  {name}{DIM}{reason}{PLAIN}\n"));
     }
-    if tests.len() > MOST {
+    if tests.len() > LISTED {
         out.push_str(&format!(
             "  {DIM}… and {} more{PLAIN}\n",
-            tests.len() - MOST
+            tests.len() - LISTED
         ));
     }
     out.push('\n');
     out
 }
 
-/// The slowest tests, when any took a second.
+/// The slowest tests, when any took long.
 fn slowest(report: &Report) -> String {
     let mut slow: Vec<(&Test, f64)> = report
         .tests
         .iter()
         .filter_map(|test| Some((test, test.duration_seconds?)))
-        .filter(|(_, seconds)| *seconds >= 1.0)
+        .filter(|(_, seconds)| *seconds >= SLOW)
         .collect();
     if slow.is_empty() {
         return String::new();
@@ -198,30 +227,141 @@ fn coverage(report: &Report) -> String {
     let Some(coverage) = &report.coverage else {
         return String::new();
     };
-    let lines = coverage.lines();
-    let (percent, color) = crate::badge::coverage(lines.covered, lines.total);
-    let color = match color {
-        "red" | "orange" => RED,
-        "yellow" => YELLOW,
-        _ => GREEN,
+    let shown = |share: Share, word: &str| {
+        let (percent, color) = percent(share);
+        format!(
+            "{color}{BOLD}{percent}{PLAIN} of {word} {DIM}({} of {}){PLAIN}",
+            share.covered, share.total
+        )
     };
-    let mut out = format!(
-        "{BOLD}coverage{PLAIN} {color}{percent}{PLAIN} of lines ({} of {})\n",
-        lines.covered, lines.total
-    );
-    let lost = coverage
+    let mut out = format!("{BOLD}coverage{PLAIN} {}", shown(coverage.lines(), "lines"));
+    let branches = coverage.branches();
+    if branches.total > 0 {
+        out.push_str(&format!(", {}", shown(branches, "branches")));
+    }
+    out.push('\n');
+    out.push_str(&files(coverage));
+    let lost: Vec<&str> = coverage
         .files
         .iter()
         .filter(|file| file.resolved.is_none())
-        .count();
-    if lost > 0 {
+        .map(|file| file.path.as_str())
+        .collect();
+    if !lost.is_empty() {
         out.push_str(&format!(
-            "{YELLOW}{} of {} files of the coverage report are not in the repository{PLAIN}\n",
-            lost,
-            coverage.files.len()
+            "{YELLOW}{} of {} not in the repository:{PLAIN}\n",
+            lost.len(),
+            text::plural(coverage.files.len() as u64, "file"),
+        ));
+        for path in lost.iter().take(LOST) {
+            out.push_str(&format!("  {}\n", clean(path)));
+        }
+        if lost.len() > LOST {
+            out.push_str(&format!("  {DIM}… and {} more{PLAIN}\n", lost.len() - LOST));
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// The files with the most missed lines, and which these are.
+fn files(coverage: &Coverage) -> String {
+    let mut files: Vec<(&FileCoverage, Share)> = coverage
+        .files
+        .iter()
+        .map(|file| (file, file.line_share()))
+        .filter(|(_, share)| share.covered < share.total)
+        .collect();
+    files.sort_by(|(one, share), (other, than)| {
+        let missed = |share: &Share| share.total - share.covered;
+        let by_missed = missed(than).cmp(&missed(share));
+        by_missed.then_with(|| path(one).cmp(path(other)))
+    });
+    let mut out = String::new();
+    let shown = || files.iter().take(FILES);
+    let names: Vec<String> = shown()
+        .map(|(file, _)| shorten_front(path(file), PATH))
+        .collect();
+    let width = names.iter().map(|name| name.chars().count()).max();
+    let width = width.unwrap_or_default();
+    for ((file, share), name) in shown().zip(&names) {
+        let (percent, color) = percent(*share);
+        let bar = bar(share.covered, share.total, BAR);
+        out.push_str(&format!(
+            "  {name:<width$} {color}{bar}{PLAIN} {percent:>6} {DIM}{}{PLAIN}\n",
+            missed(file)
+        ));
+    }
+    if files.len() > FILES {
+        let more = files.len() - FILES;
+        out.push_str(&format!(
+            "  {DIM}… and {more} more with missed lines{PLAIN}\n"
         ));
     }
     out
+}
+
+/// A bar of so many characters, filled as far as `part` is of `whole`.
+pub(super) fn bar(part: u64, whole: u64, width: u64) -> String {
+    let filled = part.min(whole) * width / whole.max(1);
+    let [filled, rest] = [filled, width - filled].map(|count| usize::try_from(count).unwrap_or(0));
+    format!("{}{}", "█".repeat(filled), "░".repeat(rest))
+}
+
+fn path(file: &FileCoverage) -> &str {
+    file.resolved.as_deref().unwrap_or(&file.path)
+}
+
+fn percent(share: Share) -> (String, &'static str) {
+    let (percent, color) = crate::badge::coverage(share.covered, share.total);
+    let color = match color {
+        "red" | "orange" => RED,
+        "yellow" => YELLOW,
+        "lightgrey" => DIM,
+        _ => GREEN,
+    };
+    (percent, color)
+}
+
+/// The missed lines of a file, runs of them joined: `3, 7–9, 12`.
+fn missed(file: &FileCoverage) -> String {
+    const MOST: usize = 6;
+    // Lines with nothing to execute between two missed ones do not part them.
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    let mut before_missed = false;
+    for (line, hits) in file.lines.iter() {
+        match runs.last_mut() {
+            Some((_, last)) if hits == 0 && before_missed => *last = line,
+            _ if hits == 0 => runs.push((line, line)),
+            _ => {}
+        }
+        before_missed = hits == 0;
+    }
+    let mut parts: Vec<String> = runs
+        .iter()
+        .take(MOST)
+        .map(|(first, last)| {
+            if first == last {
+                first.to_string()
+            } else {
+                format!("{first}–{last}")
+            }
+        })
+        .collect();
+    if runs.len() > MOST {
+        parts.push("…".to_owned());
+    }
+    parts.join(", ")
+}
+
+/// The end of a path that is too long.
+fn shorten_front(path: &str, most: usize) -> String {
+    let count = path.chars().count();
+    if count <= most {
+        return clean(path);
+    }
+    let end: String = path.chars().skip(count + 1 - most).collect();
+    format!("…{}", clean(&end))
 }
 
 /// The last line: counts in their colours.
@@ -250,7 +390,13 @@ fn totals(report: &Report) -> String {
     }
     let took = if totals.duration_seconds > 0.0 {
         let took = Duration::try_from_secs_f64(totals.duration_seconds).unwrap_or_default();
-        format!(" {DIM}in {}{PLAIN}", text::duration(took))
+        if took < Duration::from_millis(10) {
+            String::new()
+        } else if took < Duration::from_secs(1) {
+            format!(" {DIM}in {:.2} s{PLAIN}", took.as_secs_f64())
+        } else {
+            format!(" {DIM}in {}{PLAIN}", text::duration(took))
+        }
     } else {
         String::new()
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::build::{Conclusion, JobFailure, StepRecord, StepState};
-use crate::report::{Report, Totals};
+use crate::report::{DiagnosticSeverity, Report, Totals};
 use crate::text;
 
 /// How the job as a whole came to its end.
@@ -126,12 +126,18 @@ fn report_failures(facts: &Facts<'_>, totals: &Totals) -> Vec<JobFailure> {
                 && matches!(step.state, StepState::Failed | StepState::TimedOut)
         });
     for file in facts.report.broken_files() {
-        let first = file.diagnostics.first();
+        let first = file
+            .diagnostics
+            .iter()
+            .find(|one| one.severity == DiagnosticSeverity::Error);
         let place = first.map_or_else(String::new, |one| {
-            format!(":{}:{}: {}", one.line, one.column, one.message)
+            format!(
+                " at line {}, column {}: {}",
+                one.line, one.column, one.message
+            )
         });
         found.push(JobFailure::Report {
-            text: format!("the report {}{place} is broken", file.path),
+            text: format!("the report {} is broken{place}", file.path),
         });
     }
     if !stopped && !facts.declared_tests.is_empty() {

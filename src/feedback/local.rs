@@ -1,10 +1,13 @@
 //! The same words for a build that no server knows: `herald run` and `herald report`.
 
+use std::time::Duration;
+
 use super::check::build_title;
 use super::summary::{CheckSummary, fit};
+use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
-    Build, BuildId, BuildView, Conclusion, InstallationId, Job, JobId, JobResult, Occasion,
-    PersonId, Preparation, Repository, RepositoryId, Sha, State, Trust, combine,
+    Build, BuildId, BuildView, InstallationId, Job, JobId, JobResult, Occasion, PersonId,
+    Preparation, Repository, RepositoryId, Sha, State, Trust, combine,
 };
 use crate::report::Report;
 
@@ -71,12 +74,17 @@ pub fn check_markdown(view: &BuildView) -> (String, String) {
 
 /// A report as a check run would show it.
 pub fn report_markdown(report: &Report) -> String {
-    let totals = report.totals();
-    let conclusion = if totals.failed + totals.errors > 0 || report.has_broken_files() {
-        Conclusion::Failure
-    } else {
-        Conclusion::Success
-    };
+    let said = verdict(&Facts {
+        ending: Ending::Done,
+        steps: &[],
+        report,
+        declared_tests: &[],
+        declared_coverage: &[],
+        test_files: report.files.len(),
+        coverage_files: report.files.len(),
+        min_tests: 0,
+        duration: Duration::try_from_secs_f64(report.totals().duration_seconds).unwrap_or_default(),
+    });
     let job = Job {
         id: JobId::from_stored("local"),
         build: BuildId::from_stored("local"),
@@ -85,16 +93,16 @@ pub fn report_markdown(report: &Report) -> String {
         position: 0,
         attempt: 1,
         state: State::Finished,
-        conclusion: Some(conclusion),
+        conclusion: Some(said.conclusion),
         order: crate::spec::JobSpecification::default(),
         steps: Vec::new(),
         queued_ms: 0,
         started_ms: None,
         finished_ms: None,
         result: Some(JobResult {
-            conclusion,
-            title: crate::domain::verdict::counts(&totals),
-            failures: Vec::new(),
+            conclusion: said.conclusion,
+            title: said.title,
+            failures: said.failures,
             notes: Vec::new(),
             duration_ms: 0,
             report: report.clone(),

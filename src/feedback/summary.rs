@@ -284,6 +284,16 @@ impl CheckSummary<'_> {
                 text::plural(placeless as u64, "failed test")
             ));
         }
+        let lost = lost_files(self.report);
+        if let Some(first) = lost.first() {
+            notes.push(format!(
+                "{} of the coverage report {} not in the repository: {}{}.",
+                text::plural(lost.len() as u64, "file"),
+                if lost.len() == 1 { "is" } else { "are" },
+                markdown::code(first),
+                if lost.len() == 1 { "" } else { " …" }
+            ));
+        }
         for job in self.spoken_of() {
             let said = job.result.iter().flat_map(|result| &result.notes);
             notes.extend(said.map(|note| markdown::escape(note)));
@@ -319,6 +329,15 @@ pub(super) fn failed(report: &Report) -> Vec<&Test> {
         .tests
         .iter()
         .filter(|test| matches!(test.outcome, Outcome::Failed | Outcome::Error))
+        .collect()
+}
+
+/// Files with coverage that the repository does not have.
+fn lost_files(report: &Report) -> Vec<&str> {
+    let files = report.coverage.iter().flat_map(|coverage| &coverage.files);
+    files
+        .filter(|file| file.resolved.is_none())
+        .map(|file| file.path.as_str())
         .collect()
 }
 

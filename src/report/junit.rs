@@ -322,9 +322,8 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
         {
             self.remarked = true;
             self.remark = Some(format!(
-                "{} declared, {} there; those that are there count",
-                text::plural(declared, "test"),
-                text::plural(found, "test case")
+                "{} declared, {found} found; what is found counts",
+                text::plural(declared, "test")
             ));
         }
     }

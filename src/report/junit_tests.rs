@@ -258,7 +258,7 @@ fn what_is_declared_is_compared_and_not_believed() {
         assert_eq!(file.status, FileStatus::Ok);
         texts
     };
-    let text = "3 tests declared, 1 test case there; those that are there count".to_owned();
+    let text = "3 tests declared, 1 found; what is found counts".to_owned();
     assert_eq!(
         remarks(
             "<testsuites tests='9'><testsuite tests='3'><testcase name='x'/></testsuite></testsuites>"

@@ -261,6 +261,18 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Adds numbers over other tests.
+    fn join(&mut self, other: &Self) {
+        self.tests += other.tests;
+        self.runs += other.runs;
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
+        self.flaky += other.flaky;
+        self.duration_seconds += other.duration_seconds;
+    }
+
     /// Counts a test with its runs and the time of all of them.
     pub(super) fn add(&mut self, outcome: Outcome, runs: u32, flaky: bool, seconds: Option<f64>) {
         self.tests += 1;
@@ -318,6 +330,7 @@ impl Report {
         let mut known: HashMap<&str, usize> = HashMap::new();
         for report in reports {
             all.files.extend_from_slice(&report.files);
+            all.others.join(&report.others);
             for test in &report.tests {
                 let before = known
                     .get(test.id.as_str())

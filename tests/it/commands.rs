@@ -263,8 +263,75 @@ fn earlier_reports_tell_what_is_new_and_what_is_fixed() {
     ]);
     let output = herald(dir.path(), &["report", "new.xml", "--base", "old.xml"]);
     let text = out(&output);
-    assert!(text.contains("new failures\n  b\n"), "{text}");
-    assert!(text.contains("fixed\n  a\n"), "{text}");
+    assert!(text.contains("1 failing since the base\n  b\n"), "{text}");
+    assert!(text.contains("1 fixed\n  a\n"), "{text}");
+}
+
+/// A report with something of everything, beside the sources that it speaks of.
+const SHOP: [(&str, &str); 5] = [
+    (
+        "shop/cart.py",
+        "def total(prices):\n    result = 0\n    for price in prices:\n        result += price\n    assert result < 100, \"too dear\"\n\n\n    return result\n",
+    ),
+    (
+        "junit.xml",
+        "<testsuite name='shop' tests='7'>\
+         <testcase classname='shop.cart' name='adds up' time='0.25'/>\
+         <testcase classname='shop.cart' name='is not too dear &lt;é&gt;' time='1.5'>\
+         <failure message='AssertionError: too dear'>shop/cart.py:5: AssertionError</failure></testcase>\
+         <testcase classname='shop.till' name='opens'><error message='no till'>no frames here</error></testcase>\
+         <testcase classname='shop.till' name='prints' time='0.01'><flakyFailure message='paper jam'/></testcase>\
+         <testcase classname='shop.till' name='scans'><skipped message='no scanner'/></testcase>\
+         <testcase classname='shop.till' name='closes'/></testsuite>",
+    ),
+    (
+        "base.xml",
+        "<testsuite name='shop'>\
+         <testcase classname='shop.cart' name='adds up'><failure/></testcase>\
+         <testcase classname='shop.till' name='opens'><error/></testcase>\
+         <testcase classname='shop.till' name='is gone'/></testsuite>",
+    ),
+    (
+        "lcov.info",
+        "SF:shop/cart.py\nDA:1,1\nDA:2,1\nDA:3,1\nBRDA:3,0,0,1\nBRDA:3,0,1,-\nDA:4,0\nDA:5,0\nDA:8,0\nend_of_record\nSF:shop/gone.py\nDA:1,1\nend_of_record\n",
+    ),
+    (
+        "torn.xml",
+        "<testsuite name='other'><testcase name='last one'/>\n<testcase name=",
+    ),
+];
+
+#[test]
+fn a_report_is_worth_looking_at() {
+    let dir = folder(&SHOP);
+    let report = |arguments: &[&str]| {
+        let all = [
+            &["report", "junit.xml", "torn.xml", "--coverage", "lcov.info"],
+            arguments,
+        ]
+        .concat();
+        out(&herald(dir.path(), &all))
+    };
+    insta::assert_snapshot!("report_text", report(&[]));
+    insta::assert_snapshot!("report_base", report(&["--base", "base.xml", "--failures"]));
+    insta::assert_snapshot!("report_markdown", report(&["--format", "markdown"]));
+}
+
+#[test]
+fn what_is_left_out_of_a_list_is_counted_all_the_same() {
+    let cases: String = (0..300)
+        .map(|number| format!("<testcase name='t{number}' time='1'/>"))
+        .collect();
+    let junit = format!("<testsuite>{cases}</testsuite>");
+    let dir = folder(&[("junit.xml", &junit)]);
+    for format in ["text", "markdown", "json"] {
+        let all = ["report", "--failures", "--format", format];
+        let text = out(&herald(dir.path(), &all));
+        assert!(
+            text.contains("300 passed") || text.contains("\"passed\": 300"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

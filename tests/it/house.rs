@@ -220,7 +220,14 @@ fn files_are_short_documented_and_finished() {
             source.path
         );
         // With its colon or bracket: TAP has a directive of the same name.
-        for mark in ["TODO:", "TODO(", "FIXME", "XXX", "todo!(", "unimplemented!("] {
+        for mark in [
+            "TODO:",
+            "TODO(",
+            "FIXME",
+            "XXX",
+            "todo!(",
+            "unimplemented!(",
+        ] {
             assert!(!source.text.contains(mark), "{}: {mark}", source.path);
         }
     }

@@ -441,7 +441,7 @@ async fn declared_reports_that_are_missing_empty_or_torn_are_red() {
             ),
             (
                 "<testsuite><testcase name='a'/>",
-                "the report reports/junit.xml:1:32: ",
+                "the report reports/junit.xml is broken at line 1, column 32: ",
             ),
         ];
         for (report, words) in reports {
