@@ -29,9 +29,9 @@ fn report() -> String {
     let mut text = "<testsuite name='s'>".to_owned();
     for number in 0..FAILURES {
         let (module, name) = (number % 50, number / 5 % 2_000 / 4 * 4 + 1);
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "<testcase classname='com.acme.T{number}' name='t'><failure message='expected: 1 but was: 2'>E: x\n"
+            "<testcase classname='com.acme.T{number}' name='t'><failure message='expected: 1 but was: 2'>E: x"
         );
         for frame in 0..25 {
             let _ = writeln!(
@@ -58,7 +58,7 @@ fn report() -> String {
 }
 
 /// Prints how long it takes to make the index, and to place all failures.
-pub fn print() {
+pub(crate) fn print() {
     let text = report();
     let mut collector = Collector::new(Limits::default());
     collector.read("report.xml", text.as_bytes());
