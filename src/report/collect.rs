@@ -8,7 +8,7 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, istanbul, jacoco, junit, lcov,
-    llvm, opencover, simplecov, xml,
+    llvm, opencover, simplecov, tap, xml,
 };
 use crate::text;
 
@@ -96,6 +96,8 @@ const FORMATS: &[&Format] = &[
     &opencover::FORMAT,
     &gcovr::FORMAT,
     &istanbul::SUMMARY,
+    // Last, since hardly anything begins as it must.
+    &tap::FORMAT,
 ];
 
 impl Beginning<'_> {
