@@ -7,8 +7,8 @@ use super::coverage::Coverage;
 use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
-    clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, istanbul, jacoco, junit, lcov,
-    llvm, opencover, simplecov, tap, xml,
+    clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
+    junit, lcov, llvm, opencover, simplecov, tap, xml,
 };
 use crate::text;
 
@@ -96,6 +96,7 @@ const FORMATS: &[&Format] = &[
     &opencover::FORMAT,
     &gcovr::FORMAT,
     &istanbul::SUMMARY,
+    &go_test::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,
 ];

@@ -110,6 +110,24 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// A number with its fraction; everything else is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Decimal(pub(super) Option<f64>);
+
+impl Node for Decimal {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nobody needs more than 52 bits of a duration"
+    )]
+    fn number(&mut self, number: u64) {
+        self.0 = Some(number as f64);
+    }
+
+    fn fraction(&mut self, number: f64) {
+        self.0 = Some(number).filter(|number| number.is_finite() && *number >= 0.0);
+    }
+}
+
 /// Reads the one value of a file. Returns what is wrong with it, in the order of the file.
 /// Strings have `longest` bytes at most, as they are written there.
 pub(super) fn read<R: Read>(
