@@ -8,7 +8,7 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
-    junit, lcov, llvm, opencover, simplecov, tap, xml,
+    junit, lcov, llvm, opencover, simplecov, tap, trx, xml,
 };
 use crate::text;
 
@@ -96,6 +96,7 @@ const FORMATS: &[&Format] = &[
     &opencover::FORMAT,
     &gcovr::FORMAT,
     &istanbul::SUMMARY,
+    &trx::FORMAT,
     &go_test::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,

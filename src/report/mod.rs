@@ -21,6 +21,7 @@ mod corpus;
 mod coverage;
 mod coverage_py;
 mod diff;
+mod dotnet;
 mod excerpt;
 mod frame;
 mod gcovr;
@@ -47,6 +48,7 @@ mod tap;
 mod tap_line;
 #[cfg(test)]
 mod testing;
+mod trx;
 mod xml;
 
 pub use collect::{Collector, Limits};
