@@ -8,7 +8,7 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
-    junit, lcov, llvm, opencover, simplecov, tap, trx, xml,
+    junit, lcov, llvm, nunit, opencover, simplecov, tap, trx, xml,
 };
 use crate::text;
 
@@ -97,6 +97,8 @@ const FORMATS: &[&Format] = &[
     &gcovr::FORMAT,
     &istanbul::SUMMARY,
     &trx::FORMAT,
+    &nunit::FORMAT_3,
+    &nunit::FORMAT_2,
     &go_test::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,

@@ -39,6 +39,7 @@ mod lcov;
 mod lines;
 mod llvm;
 mod model;
+mod nunit;
 mod opencover;
 mod place;
 mod simplecov;
