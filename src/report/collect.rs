@@ -8,7 +8,7 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
-    junit, lcov, llvm, nunit, opencover, simplecov, tap, trx, xml,
+    junit, lcov, llvm, nunit, opencover, simplecov, tap, trx, xml, xunit_net,
 };
 use crate::text;
 
@@ -99,6 +99,7 @@ const FORMATS: &[&Format] = &[
     &trx::FORMAT,
     &nunit::FORMAT_3,
     &nunit::FORMAT_2,
+    &xunit_net::FORMAT,
     &go_test::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,

@@ -51,6 +51,7 @@ mod tap_line;
 mod testing;
 mod trx;
 mod xml;
+mod xunit_net;
 
 pub use collect::{Collector, Limits};
 pub use compare::{Comparison, compare};
