@@ -8,7 +8,7 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
-    junit, lcov, llvm, nunit, opencover, simplecov, tap, trx, xml, xunit_net,
+    junit, lcov, llvm, mocha_json, nunit, opencover, simplecov, tap, trx, xml, xunit_net,
 };
 use crate::text;
 
@@ -101,6 +101,8 @@ const FORMATS: &[&Format] = &[
     &nunit::FORMAT_2,
     &xunit_net::FORMAT,
     &go_test::FORMAT,
+    &mocha_json::FORMAT,
+    &mocha_json::MOCHAWESOME,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,
 ];

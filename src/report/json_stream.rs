@@ -128,6 +128,16 @@ impl Node for Decimal {
     }
 }
 
+/// Whether it is `true`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Flag(pub(super) bool);
+
+impl Node for Flag {
+    fn flag(&mut self, flag: bool) {
+        self.0 = flag;
+    }
+}
+
 /// Reads the one value of a file. Returns what is wrong with it, in the order of the file.
 /// Strings have `longest` bytes at most, as they are written there.
 pub(super) fn read<R: Read>(

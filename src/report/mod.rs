@@ -38,6 +38,7 @@ mod junit;
 mod lcov;
 mod lines;
 mod llvm;
+mod mocha_json;
 mod model;
 mod nunit;
 mod opencover;
