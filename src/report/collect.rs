@@ -8,7 +8,8 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
-    junit, lcov, llvm, mocha_json, nunit, opencover, simplecov, tap, trx, xml, xunit_net,
+    junit, lcov, llvm, mocha_json, nunit, opencover, rspec_json, simplecov, tap, trx, xml,
+    xunit_net,
 };
 use crate::text;
 
@@ -103,6 +104,7 @@ const FORMATS: &[&Format] = &[
     &go_test::FORMAT,
     &mocha_json::FORMAT,
     &mocha_json::MOCHAWESOME,
+    &rspec_json::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,
 ];

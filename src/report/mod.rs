@@ -43,6 +43,7 @@ mod model;
 mod nunit;
 mod opencover;
 mod place;
+mod rspec_json;
 mod simplecov;
 mod source;
 mod tally;
