@@ -7,7 +7,7 @@ use super::coverage::Coverage;
 use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
-    clover, cobertura, codecov_json, coverage_py, gcovr, go_cover, go_test, istanbul, jacoco,
+    clover, cobertura, codecov_json, coverage_py, ctrf, gcovr, go_cover, go_test, istanbul, jacoco,
     junit, lcov, llvm, mocha_json, nunit, opencover, rspec_json, simplecov, tap, trx, xml,
     xunit_net,
 };
@@ -105,6 +105,7 @@ const FORMATS: &[&Format] = &[
     &mocha_json::FORMAT,
     &mocha_json::MOCHAWESOME,
     &rspec_json::FORMAT,
+    &ctrf::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,
 ];

@@ -20,6 +20,7 @@ mod compare;
 mod corpus;
 mod coverage;
 mod coverage_py;
+mod ctrf;
 mod diff;
 mod dotnet;
 mod excerpt;
