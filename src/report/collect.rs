@@ -7,8 +7,8 @@ use super::coverage::Coverage;
 use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
-    clover, cobertura, codecov_json, coverage_py, ctrf, gcovr, go_cover, go_test, istanbul, jacoco,
-    junit, lcov, llvm, mocha_json, nunit, opencover, rspec_json, simplecov, tap, trx, xml,
+    clover, cobertura, codecov_json, coverage_py, ctrf, dart, gcovr, go_cover, go_test, istanbul,
+    jacoco, junit, lcov, llvm, mocha_json, nunit, opencover, rspec_json, simplecov, tap, trx, xml,
     xunit_net,
 };
 use crate::text;
@@ -106,6 +106,7 @@ const FORMATS: &[&Format] = &[
     &mocha_json::MOCHAWESOME,
     &rspec_json::FORMAT,
     &ctrf::FORMAT,
+    &dart::FORMAT,
     // Last, since hardly anything begins as it must.
     &tap::FORMAT,
 ];

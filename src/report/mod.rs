@@ -21,6 +21,7 @@ mod corpus;
 mod coverage;
 mod coverage_py;
 mod ctrf;
+mod dart;
 mod diff;
 mod dotnet;
 mod excerpt;
