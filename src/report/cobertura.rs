@@ -70,7 +70,7 @@ impl<'a> Cobertura<'a> {
             && let Some(declared) = self.declared
             && declared.lines.total > 0
         {
-            found.coverage.declared = Some(declared);
+            found.coverage.declared = Some(declared.possible());
             found.notes.push(Diagnostic::warning(
                 (1, 1),
                 "there are totals but no lines; they are taken as they are",

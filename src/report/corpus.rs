@@ -265,6 +265,54 @@ fn other_outcomes(folder: &Path, path: &str, report: &Report) -> Vec<String> {
         .collect()
 }
 
+/// Event streams of Go that are another thing than their conversion to JUnit, and why.
+const OTHER_EVENTS: &[(&str, &str)] = &[
+    (
+        "go-junit-report/102-broken.gojson.txt",
+        "what the compiler says, and no event",
+    ),
+    (
+        "go-junit-report/109-bench.gojson.txt",
+        "benchmarks that have no events, only lines of output",
+    ),
+];
+
+#[test]
+fn events_of_go_have_the_counts_of_their_conversion_to_junit() {
+    let Some(folder) = corpus("junit") else {
+        return;
+    };
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for row in table(&folder) {
+        let path = row[0].as_str();
+        let is_excused = OTHER_EVENTS.iter().any(|(other, _)| *other == path);
+        let number = path
+            .strip_prefix("go-junit-report/")
+            .and_then(|path| path.strip_suffix(".gojson.txt"))
+            .and_then(|path| path.split_once('-'))
+            .filter(|_| !is_excused);
+        let Some((number, _)) = number else {
+            continue;
+        };
+        let converted = format!("go-junit-report/{number}-report.xml");
+        let (expected, _) = read(&folder.join(&converted));
+        let (file, report) = read(&folder.join(path));
+        assert_eq!(file.format.as_deref(), Some("go-test-json"), "{path}");
+        // A package that fails is a case there.
+        let packages = report.tests.iter().filter(|test| test.name == "(suite)");
+        let mut found = file.runs;
+        for _ in packages {
+            found.add(Outcome::Error);
+        }
+        seen += 1;
+        if found != expected.runs || file.is_broken() {
+            wrong.push(format!("{path}: {found:?} instead of {:?}", expected.runs));
+        }
+    }
+    println!("{seen} event streams of Go");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What the manifest says of a coverage file: lines, and branches where that is independent.
 struct Expected {
     lines: String,

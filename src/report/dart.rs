@@ -302,12 +302,13 @@ impl Dart<'_, '_> {
     }
 
     fn learn(&mut self, thing: &Thing, of: impl Fn(&mut Self) -> &mut HashMap<u64, String>) {
-        let names = of(self);
-        let Some(id) = thing.id.filter(|_| names.len() < MOST_KNOWN) else {
+        let is_full = of(self).len() >= MOST_KNOWN || self.held > 2 * MOST_HELD;
+        let Some(id) = thing.id.filter(|_| !is_full) else {
             return;
         };
         let name = shorten::chars(&thing.name, LONGEST_NAME).into_owned();
-        names.insert(id, name);
+        self.held += name.len() + 50;
+        of(self).insert(id, name);
     }
 
     fn start(&mut self, test: Thing, started: Option<f64>) {

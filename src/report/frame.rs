@@ -41,11 +41,11 @@ pub(super) struct Frame<'a> {
 
 /// All places in a text without colours, the best and innermost first.
 pub(super) fn frames(text: &str) -> Vec<Frame<'_>> {
-    let mut found = Frames::default();
+    let mut frames = Frames::default();
     for line in lines(text) {
-        found.read(line);
+        frames.read(line);
     }
-    let mut frames = found.frames;
+    let mut frames = frames.found;
     // Stable: the first stays first, except in Python, where the last is the innermost.
     frames.sort_by_key(|frame| (frame.rank, Reverse(frame.cause)));
     for last in frames.chunk_by_mut(|one, other| one.rank == other.rank) {
@@ -77,8 +77,10 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 #[derive(Default)]
 struct Frames<'a> {
-    frames: Vec<Frame<'a>>,
+    found: Vec<Frame<'a>>,
     cause: u16,
+    /// The file that the line before names alone.
+    file: Option<&'a str>,
 }
 
 impl<'a> Frames<'a> {
@@ -88,7 +90,7 @@ impl<'a> Frames<'a> {
         } else {
             self.cause
         };
-        self.frames.push(Frame {
+        self.found.push(Frame {
             rank,
             cause,
             path: path.into(),
@@ -102,6 +104,19 @@ impl<'a> Frames<'a> {
             return;
         };
         let trimmed = line.trim_start();
+        let file = self.file.take();
+        if let Some((key, value)) = boost(trimmed) {
+            match (key, file) {
+                ("file", _) => self.file = Some(value),
+                ("line", Some(file)) => {
+                    if let Some(line) = number(value) {
+                        self.add(Rank::Stack, file, line);
+                    }
+                }
+                _ => {}
+            }
+            return;
+        }
         if is_cause(trimmed) {
             self.cause = self.cause.saturating_add(1);
         }
@@ -246,6 +261,13 @@ fn dart(line: &str) -> Option<(&str, u32)> {
         .then(|| whole_number(line))
         .flatten()
         .map(|line| (path, line))
+}
+
+/// `- file   : a.cpp`, and in the next line `- line   : 12` (Boost.Test)
+fn boost(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.strip_prefix("- ")?.split_once(':')?;
+    let key = key.trim_end();
+    matches!(key, "file" | "line").then_some((key, value.trim()))
 }
 
 /// Places in words: `at t/cart.t line 12.` (Perl), `in file test/helper.bash, line 12` (Bats),
@@ -492,6 +514,15 @@ mod tests {
         assert_eq!(first(log), ("a_test.go".to_owned(), 4));
         let testify = "    a_test.go:7: \n        \tError Trace:\t/w/helper.go:5\n        \t            \t/w/a_test.go:7";
         assert_eq!(first(testify), ("/w/helper.go".to_owned(), 5));
+    }
+
+    #[test]
+    fn a_place_may_take_two_lines() {
+        assert_eq!(
+            places("ERROR:\n- file   : a b.cpp\n- line   : 22\n- message: x\n- line: 3"),
+            [("a b.cpp".to_owned(), 22)]
+        );
+        assert_eq!(places("- file: unknown location\n- line: 0"), []);
     }
 
     #[test]

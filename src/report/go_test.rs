@@ -159,7 +159,11 @@ impl GoTest<'_, '_> {
     fn take(&mut self, event: Event) {
         if event.action == "build-output" {
             let room = self.room();
-            if self.builds.len() < MOST_RUNNING {
+            let is_known = self.builds.contains_key(&event.import_path);
+            if is_known || !self.is_full(self.builds.len()) {
+                if !is_known {
+                    self.held += event.import_path.len() + 200;
+                }
                 let build = self.builds.entry(event.import_path).or_default();
                 let before = build.len();
                 build.push(&event.output, room);
@@ -176,7 +180,7 @@ impl GoTest<'_, '_> {
             return;
         }
         if !self.packages.contains_key(&event.package) {
-            if self.packages.len() >= MOST_RUNNING {
+            if self.is_full(self.packages.len()) {
                 self.left_out = true;
                 return;
             }
@@ -215,10 +219,16 @@ impl GoTest<'_, '_> {
         }
     }
 
+    /// Whether nothing new may be held beside so many others.
+    fn is_full(&self, others: usize) -> bool {
+        others >= MOST_RUNNING || self.held > 2 * MOST_HELD
+    }
+
     fn running(&mut self, package: &str, test: String) -> Option<&mut Running> {
+        let is_full = self.is_full(self.running);
         let tests = &mut self.packages.get_mut(package)?.tests;
         if !tests.contains_key(&test) {
-            if self.running >= MOST_RUNNING || self.held > 2 * MOST_HELD {
+            if is_full {
                 self.left_out = true;
                 return None;
             }
@@ -335,7 +345,7 @@ impl GoTest<'_, '_> {
         if failed && !red {
             let mut text = String::new();
             if let Some(build) = build.and_then(|build| self.builds.remove(&build)) {
-                self.held = self.held.saturating_sub(build.len());
+                self.held = self.held.saturating_sub(build.len() + 200);
                 text = build.into_text();
             }
             text.push_str(&package.output.into_text());

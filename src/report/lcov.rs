@@ -244,7 +244,7 @@ impl Tracefile<'_> {
         for (mut file, taken) in self.files {
             taken.count(&mut file.branches);
             // Totals count only where there is nothing to count.
-            file.declared = file.declared.filter(|declared| {
+            file.declared = file.declared.map(Declared::possible).filter(|declared| {
                 file.lines.is_empty() && (declared.lines.total > 0 || declared.branches.total > 0)
             });
             totals_only |= file.declared.is_some();

@@ -21,6 +21,8 @@ mod corpus;
 mod coverage;
 mod coverage_py;
 mod ctrf;
+#[cfg(test)]
+mod damage_tests;
 mod dart;
 mod diff;
 mod dotnet;

@@ -246,11 +246,8 @@ fn number(line: u64) -> Option<u32> {
 }
 
 /// Without more covered than there is, and `None` where nothing is said of lines.
-fn possible(mut declared: Declared) -> Option<Declared> {
-    for share in [&mut declared.lines, &mut declared.branches] {
-        share.covered = share.covered.min(share.total);
-    }
-    (declared.lines.total > 0).then_some(declared)
+fn possible(declared: Declared) -> Option<Declared> {
+    (declared.lines.total > 0).then_some(declared.possible())
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ enum Reading {
     Complete,
 }
 
-/// A failure within a subtest: if that turns out to be TODO, so is this.
+/// A failure within a subtest: if that turns out to be expected, so is this.
 struct Waiting {
     path: Vec<String>,
     name: String,
@@ -379,6 +379,9 @@ impl<'a, 'b> Tap<'a, 'b> {
         }
         self.release();
         self.pending = Some(pending);
+        if let Some(crash) = point.crash {
+            self.words(usize::MAX, crash, true);
+        }
     }
 
     /// Whether a test with subtests is a case of its own; settles what the subtests said.
@@ -478,10 +481,9 @@ impl<'a, 'b> Tap<'a, 'b> {
             said.details.insert_str(0, &words);
         }
         // Without a reason it has not been written yet; with one it was expected to fail.
-        let is_unwritten = pending.reason.is_empty();
         let outcome = match (pending.directive, pending.ok) {
             (Some(Directive::Skip), _) | (Some(Directive::Todo), false) => Outcome::Skipped,
-            (Some(Directive::Todo), true) if is_unwritten => Outcome::Skipped,
+            (Some(Directive::Todo), true) if pending.reason.is_empty() => Outcome::Skipped,
             (_, true) => Outcome::Passed,
             (_, false) => Outcome::Failed,
         };
@@ -493,8 +495,8 @@ impl<'a, 'b> Tap<'a, 'b> {
             path: path.to_owned(),
             line: None,
         });
-        let mut case = Waiting {
-            path: Vec::new(),
+        let case = Waiting {
+            path: self.path.clone(),
             name: pending.name,
             seconds: pending.seconds.or(said.seconds),
             message: said.message,
@@ -512,13 +514,11 @@ impl<'a, 'b> Tap<'a, 'b> {
                 return self.wait(case);
             }
         }
-        case.path.clone_from(&self.path);
         self.give(&case, outcome, &pending.reason);
     }
 
     fn wait(&mut self, mut case: Waiting) {
         let limits = self.found.limits;
-        case.path.clone_from(&self.path);
         case.message = shorten::head_and_tail(&case.message, limits.message).into_owned();
         case.details = shorten::head_and_tail(&case.details, limits.details).into_owned();
         let names: usize = case.path.iter().map(String::len).sum();

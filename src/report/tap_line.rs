@@ -41,6 +41,8 @@ pub(super) struct Point<'a> {
     pub(super) number: Option<u64>,
     /// Without its escapes.
     pub(super) name: Cow<'a, str>,
+    /// How it crashed and where, which Criterion writes behind the name.
+    pub(super) crash: Option<&'a str>,
     pub(super) directive: Option<Directive>,
     /// The reason of the directive.
     pub(super) reason: &'a str,
@@ -137,6 +139,7 @@ fn point(text: &str) -> Option<Point<'_>> {
         ok,
         number,
         name: Cow::Borrowed(""),
+        crash: None,
         directive: None,
         reason: "",
         seconds: time,
@@ -151,6 +154,10 @@ fn point(text: &str) -> Option<Point<'_>> {
             name = before;
             point.seconds = Some(time);
         }
+    }
+    if let Some(at) = name.find(" unexpected signal after ").filter(|_| !ok) {
+        let (before, crash) = name.split_at_checked(at)?;
+        (name, point.crash) = (before, Some(crash.trim()));
     }
     point.name = unescape(name);
     Some(point)
@@ -183,8 +190,14 @@ fn directive(text: &str) -> Option<(Directive, &str)> {
     Some((kind, reason.trim_start_matches(':').trim()))
 }
 
-/// A description with a duration behind it: `# time=7.37ms`, `# in 10 ms`.
+/// A description with a duration behind it: `# time=7.37ms`, `# in 10 ms`, `(0.02s)`.
 fn timed(text: &str) -> Option<(&str, f64)> {
+    if let Some((before, time)) = text
+        .strip_suffix("s)")
+        .and_then(|text| text.rsplit_once(" ("))
+    {
+        return Some((before.trim_end(), seconds(time)?));
+    }
     let (before, after) = text.rsplit_once('#')?;
     let after = after.trim();
     let time = after

@@ -34,6 +34,10 @@ pub(super) const FORMAT: Format = Format {
     read,
 };
 
+/// Bytes of names of results that are held, and of names of classes.
+const MOST_NAMES: usize = 128 << 20;
+const MOST_CLASSES: usize = 32 << 20;
+
 /// The elements that are results; all but the first are of old kinds of tests.
 const RESULTS: &[&str] = &[
     "UnitTestResult",
@@ -51,10 +55,12 @@ fn read(source: Source<&mut dyn Read>, found: &mut Found<'_>) {
         open: Vec::new(),
         held: Vec::new(),
         held_bytes: 0,
+        name_bytes: 0,
         slot: None,
         in_error: false,
         definition: None,
         classes: Vec::new(),
+        class_bytes: 0,
         numbers: HashMap::new(),
         class_of: HashMap::new(),
         summary: String::new(),
@@ -93,12 +99,15 @@ struct Trx<'a, 'b> {
     held: Vec<Held>,
     /// Bytes of their texts.
     held_bytes: usize,
+    /// Those of their names.
+    name_bytes: usize,
     slot: Option<Slot>,
     /// `Message` is an element of other things too.
     in_error: bool,
     /// The id of the definition that is read.
     definition: Option<u64>,
     classes: Vec<String>,
+    class_bytes: usize,
     /// Places in `classes` by name, and by the id of a test.
     numbers: HashMap<String, usize>,
     class_of: HashMap<u64, usize>,
@@ -151,7 +160,8 @@ impl Trx<'_, '_> {
         match open.outcome {
             Outcome::Skipped if message.trim().is_empty() => message = output.into_text(),
             Outcome::Failed | Outcome::Error => details = stack.into_text(),
-            Outcome::Skipped | Outcome::Passed => {}
+            Outcome::Skipped => {}
+            Outcome::Passed => message.clear(),
         }
         let (most_message, most_details) = if self.held_bytes < limits.texts {
             (limits.message, limits.details)
@@ -169,8 +179,9 @@ impl Trx<'_, '_> {
             message: message.into(),
             details: details.into(),
         };
-        if self.held.len() >= limits.tests {
-            // There are too many, as will be said where they are counted.
+        self.name_bytes += held.name.len();
+        if self.held.len() >= limits.tests || self.name_bytes > MOST_NAMES {
+            // There are too many, as may be said where they are counted.
             self.give(&held);
         } else {
             self.held.push(held);
@@ -183,11 +194,13 @@ impl Trx<'_, '_> {
         };
         // Old ones have the assembly behind it.
         let class = class.split(',').next().unwrap_or_default().trim();
-        if self.class_of.len() >= self.found.limits.tests {
+        let is_full = self.class_of.len() >= self.found.limits.tests;
+        if is_full || self.class_bytes > MOST_CLASSES {
             return;
         }
         let number = self.numbers.get(class).copied().unwrap_or_else(|| {
             let number = self.classes.len();
+            self.class_bytes += 2 * class.len();
             self.classes.push(shorten::chars(class, 2000).into_owned());
             self.numbers.insert(class.to_owned(), number);
             number
