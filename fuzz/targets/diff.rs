@@ -1,0 +1,8 @@
+//! Unified diffs.
+
+#![no_main]
+
+use herald_fuzz::laws;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| laws::diff(bytes));

@@ -1,0 +1,14 @@
+//! Reports whose format is XML.
+
+#![no_main]
+
+use herald_fuzz::laws;
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|bytes: &[u8]| -> Corpus {
+    if !laws::is_of("xml", bytes) {
+        return Corpus::Reject;
+    }
+    laws::report(bytes);
+    Corpus::Keep
+});
