@@ -8,8 +8,8 @@ use super::model::{Counts, Diagnostic, FileReport, FileStatus, Report};
 use super::source::{self, Source};
 use super::{
     clover, cobertura, codecov_json, coverage_py, ctrf, dart, gcovr, go_cover, go_test, istanbul,
-    jacoco, junit, lcov, llvm, mocha_json, nunit, opencover, rspec_json, simplecov, tap, trx, xml,
-    xunit_net,
+    jacoco, junit, lcov, llvm, mocha_json, nunit, opencover, rspec_json, simplecov, sonarqube, tap,
+    trx, xml, xunit_net,
 };
 use crate::text;
 
@@ -82,8 +82,9 @@ pub(super) struct Format {
 /// Every format that is known. The first that recognises a file reads it.
 const FORMATS: &[&Format] = &[
     &junit::FORMAT,
-    // The root of both is the same, and Clover's other marks are its own.
+    // The root of these is the same, and Cobertura has no mark that all who write it put there.
     &clover::FORMAT,
+    &sonarqube::FORMAT,
     &cobertura::FORMAT,
     &lcov::FORMAT,
     &jacoco::FORMAT,
@@ -255,6 +256,8 @@ fn unknown(file: &Beginning<'_>) -> Diagnostic {
         "the file is empty".to_owned()
     } else if start.is_empty() {
         "there is nothing but space in the file".to_owned()
+    } else if start.starts_with(['{', '[']) {
+        "this is JSON, and no known kind of report".to_owned()
     } else if let Some(root) = &file.root {
         format!(
             "no known kind of report has <{}> as its root element",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::{Collector, FileReport, FileStatus, Limits, Outcome, Report, Share};
+use super::json::{Conclusion, Document, Extras};
+use super::{Collector, FileReport, FileStatus, Index, Limits, Outcome, Report, Share, Test};
 
 const ERRORS_FAIL: &str = "the tool counts errors as failures";
 
@@ -173,12 +174,23 @@ fn test_reports_have_the_counts_of_the_manifest() {
         return;
     };
     let mut seen: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let mut wrong = Vec::new();
+    let (mut damaged, mut wrong) = (0, Vec::new());
     for row in table(&folder) {
         let (path, dialect, well_formed) = (row[0].as_str(), row[5].as_str(), row[12].as_str());
         let (file, report) = read(&folder.join(path));
-        if well_formed == "no" && !file.is_broken() {
-            wrong.push(format!("{path}: not seen to be broken"));
+        if well_formed == "no" {
+            let lack_place = file
+                .diagnostics
+                .iter()
+                .any(|said| said.line * said.column == 0);
+            if !file.is_broken() || lack_place {
+                wrong.push(format!("{path}: not seen to be broken"));
+            }
+            let document = Document::new(report.clone(), Extras::default());
+            if document.conclusion != Conclusion::Failure {
+                wrong.push(format!("{path}: {:?}", document.conclusion));
+            }
+            damaged += 1;
         }
         let expected: Vec<&str> = row[6..11].iter().map(String::as_str).collect();
         let Some(format) = format(dialect).filter(|_| !expected[0].is_empty()) else {
@@ -223,22 +235,15 @@ fn test_reports_have_the_counts_of_the_manifest() {
         }
         assert!(report.totals().runs >= report.totals().tests, "{path}");
     }
-    println!("test reports and deviations by format: {seen:?}");
+    println!("{damaged} damaged test reports; reports and deviations by format: {seen:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Tests of a file that end otherwise than another tool says, where that is written down.
 fn other_outcomes(folder: &Path, path: &str, report: &Report) -> Vec<String> {
-    let expected = path
-        .strip_prefix("enricomi/")
-        .and_then(|path| path.rsplit_once('.'))
-        .map(|(path, _)| folder.join(format!("enricomi/_expected/{path}.results.json")));
-    let Some(expected) = expected.filter(|path| path.is_file()) else {
+    let Some(cases) = expected_cases(folder, path) else {
         return Vec::new();
     };
-    let expected = fs::read_to_string(expected).expect("a file of the corpus");
-    let expected: serde_json::Value = serde_json::from_str(&expected).expect("JSON");
-    let cases = expected["cases"].as_array().expect("cases");
     let wrong = cases.iter().filter(|case| {
         let name = case["test_name"].as_str().unwrap_or_default();
         let outcome = match case["result"].as_str() {
@@ -263,6 +268,58 @@ fn other_outcomes(folder: &Path, path: &str, report: &Report) -> Vec<String> {
     wrong
         .map(|case| format!("{path}: {} is not {}", case["test_name"], case["result"]))
         .collect()
+}
+
+/// Another tool takes the line from the test case alone. Where no frame of the failure comes before
+/// it, Herald takes the same one; pytest counts it from 0.
+#[test]
+fn failures_without_frames_are_at_the_line_of_their_case() {
+    let Some(folder) = corpus("junit") else {
+        return;
+    };
+    let (mut seen, mut framed) = (0, 0);
+    for row in table(&folder) {
+        let Some(expected) = expected_cases(&folder, &row[0]) else {
+            continue;
+        };
+        let (_, mut report) = read(&folder.join(&row[0]));
+        let named = expected
+            .iter()
+            .filter_map(|case| case["test_file"].as_str());
+        let files = named.map(|file| file.trim_start_matches("file:///").to_owned());
+        report.locate(&Index::new(files));
+        for case in &expected {
+            let Some(line) = case["line"].as_u64() else {
+                continue;
+            };
+            let name = case["test_name"].as_str().unwrap_or_default();
+            let same = |test: &&Test| test.outcome.is_red() && test.name == name;
+            let Some(test) = report.tests.iter().find(same) else {
+                continue;
+            };
+            let found = test.location.as_ref().expect("a place");
+            let details = test.details.as_deref().unwrap_or_default();
+            let file = Path::new(&found.path).file_name().expect("a name");
+            if details.contains(&*file.to_string_lossy()) {
+                framed += 1;
+                continue;
+            }
+            let first = u64::from(test.suite == ["pytest"]);
+            assert_eq!(u64::from(found.line), line + first, "{}: {name}", row[0]);
+            seen += 1;
+        }
+    }
+    println!("{seen} lines of cases, {framed} of frames");
+    assert!(seen > 0, "no line was compared");
+}
+
+/// What another tool says of the cases of a file, where that is written down.
+fn expected_cases(folder: &Path, path: &str) -> Option<Vec<serde_json::Value>> {
+    let (path, _) = path.strip_prefix("enricomi/")?.rsplit_once('.')?;
+    let path = folder.join(format!("enricomi/_expected/{path}.results.json"));
+    let text = fs::read_to_string(path).ok()?;
+    let mut expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    serde_json::from_value(expected["cases"].take()).ok()
 }
 
 /// Event streams of Go that are another thing than their conversion to JUnit, and why.

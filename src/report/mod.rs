@@ -49,6 +49,7 @@ mod opencover;
 mod place;
 mod rspec_json;
 mod simplecov;
+mod sonarqube;
 mod source;
 mod tally;
 mod tap;

@@ -26,6 +26,32 @@ const DAMAGED: [(&str, &str); 7] = [
     ("prove/report-broken.tap", "the plan is 1..3"),
 ];
 
+/// Reports that say something else than the sums of their tools, which count otherwise: report,
+/// file, covered lines and lines.
+const OTHER_SUMS: &[(&str, &str, u64, u64)] = &[
+    // Go sums up statements. What has to be here are the lines of the blocks.
+    ("coverage-go/report-count.out", "cart/cart.go", 10, 15),
+    ("coverage-go/report-count.out", "till/till.go", 4, 4),
+    ("coverage-go/report-set.out", "cart/cart.go", 10, 15),
+    ("coverage-go/report-set.out", "till/till.go", 4, 4),
+    // llvm-cov sums up one instance of a template; its lines are covered by any of them.
+    ("coverage-llvm/report.json", "src/cart.h", 5, 6),
+    ("coverage-llvm/report.lcov", "src/cart.h", 5, 6),
+    // The raw results have the lines between `:nocov:`.
+    (
+        "coverage-simplecov/report-resultset.json",
+        "lib/cart.rb",
+        11,
+        14,
+    ),
+    (
+        "coverage-simplecov/report-resultset-branch.json",
+        "lib/cart.rb",
+        11,
+        14,
+    ),
+];
+
 /// A row of `expected.tsv`.
 struct Row {
     name: String,
@@ -233,4 +259,54 @@ fn every_test_of_every_tool_has_its_outcome_and_its_line() {
     }
     assert!(wrong.is_empty(), "\n{wrong}");
     assert!(tools >= 18 && rows > 900, "{tools} tools, {rows} tests");
+}
+
+#[test]
+fn every_file_of_every_coverage_tool_has_its_lines() {
+    let mut wrong = String::new();
+    let mut reports = 0;
+    for folder in folders() {
+        let tool = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        if !tool.starts_with("coverage-") {
+            continue;
+        }
+        let index = project(&folder);
+        for entry in fs::read_dir(&folder).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            // What gcov writes is gcovr's business.
+            if !file.starts_with("report") || file == "report-gcov.json" {
+                continue;
+            }
+            reports += 1;
+            let path = format!("{tool}/{file}");
+            let report = read(&folder.join(&file), &index);
+            let coverage = report.coverage.unwrap_or_default();
+            let mut found: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+            for file in &coverage.files {
+                let name = file.resolved.as_deref().unwrap_or(&file.path);
+                let share = file.line_share();
+                found.insert(name, (share.covered, share.total));
+            }
+            for (name, cells) in expected(&folder) {
+                let [covered, total] = cells[0].as_slice() else {
+                    panic!("{tool}: not three cells for {name}");
+                };
+                let sum = (covered.parse().unwrap(), total.parse().unwrap());
+                let wanted = OTHER_SUMS
+                    .iter()
+                    .find(|(report, file, ..)| *report == path && *file == name)
+                    .map_or(sum, |(_, _, covered, total)| (*covered, *total));
+                // A file without lines need not be there.
+                let is = found.remove(name.as_str()).unwrap_or_default();
+                if is != wanted {
+                    let _ = writeln!(wrong, "{path}: {name} is {is:?} instead of {wanted:?}");
+                }
+            }
+            for other in found.keys() {
+                let _ = writeln!(wrong, "{path}: nobody expects {other}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(reports > 20, "{reports} reports");
 }
