@@ -27,7 +27,7 @@ const COVERAGE: [&str; 4] = [
 /// Folders where nothing is looked for.
 const NEVER: [&str; 3] = ["node_modules", "vendor", ".git"];
 /// Endings of files that a folder is searched for.
-const ENDINGS: [&str; 4] = ["xml", "trx", "info", "json"];
+const ENDINGS: [&str; 6] = ["xml", "trx", "info", "lcov", "json", "tap"];
 
 /// Files below `dir` that match one of the globs, in order.
 fn matching(dir: &Path, globs: &[&str]) -> anyhow::Result<Vec<PathBuf>> {

@@ -39,6 +39,8 @@ mod json_bytes;
 mod json_lines;
 mod json_stream;
 mod junit;
+#[cfg(test)]
+mod law_tests;
 mod lcov;
 mod lines;
 mod llvm;
