@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobSetBuilder};
 
 use super::screen::Screen;
 use super::wrong;
-use crate::report::{Collector, Index, Limits, Report};
+use crate::report::{self, Collector, Index, Limits, Report};
 
 /// Where tools put reports when nobody says where.
 const TESTS: [&str; 4] = [
@@ -68,11 +68,14 @@ fn expand(text: &str) -> anyhow::Result<Vec<PathBuf>> {
                 .path()
                 .extension()
                 .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
-            if entry.file_type().is_file() && known {
+            if entry.file_type().is_file() && known && !is_other(entry.path()) {
                 found.push(entry.path().to_owned());
             }
         }
-        return some(found, text);
+        if found.is_empty() {
+            return Err(wrong(format!("there is no report in {text}")));
+        }
+        return Ok(found);
     }
     if !text.contains(['*', '?', '[', '{']) {
         return Err(wrong(format!("{text}: there is no such file or folder")));
@@ -94,6 +97,14 @@ fn expand(text: &str) -> anyhow::Result<Vec<PathBuf>> {
         &fixed
     };
     some(matching(start, &[&rest.to_string_lossy()])?, text)
+}
+
+/// Whether a file that nobody named is no report at all, such as a `package.json`.
+fn is_other(path: &Path) -> bool {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(64 << 10).read_to_end(&mut head))
+        .is_ok_and(|_| report::is_other_document(&head))
 }
 
 fn some(found: Vec<PathBuf>, text: &str) -> anyhow::Result<Vec<PathBuf>> {

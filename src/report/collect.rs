@@ -250,6 +250,18 @@ impl Collector {
     }
 }
 
+/// Whether a file that begins so is XML or JSON of another kind, that a search for reports passes
+/// over. What is empty or broken, or neither, may have been to be one.
+pub fn is_other_document(head: &[u8]) -> bool {
+    let text = source::beginning(head);
+    let file = Beginning {
+        text: &text,
+        root: xml::root(&text),
+    };
+    (file.root.is_some() || text.trim_start().starts_with(['{', '[']))
+        && !FORMATS.iter().any(|format| (format.is)(&file))
+}
+
 fn unknown(file: &Beginning<'_>) -> Diagnostic {
     let start = file.text.trim_start();
     let text = if file.text.is_empty() {

@@ -62,7 +62,7 @@ mod trx;
 mod xml;
 mod xunit_net;
 
-pub use collect::{Collector, Limits};
+pub use collect::{Collector, Limits, is_other_document};
 pub use compare::{Comparison, compare};
 pub use coverage::{Branches, Coverage, Declared, FileCoverage, Lines, Share};
 pub use diff::Diff;

@@ -250,6 +250,33 @@ fn a_report_is_told_apart_from_its_absence_and_its_ruin() {
 }
 
 #[test]
+fn in_a_folder_only_what_may_be_a_report_is_read() {
+    let dir = folder(&[
+        (
+            "build/TEST-a.xml",
+            "<testsuite name='s'><testcase name='a'/></testsuite>",
+        ),
+        ("build/package.json", "{\"name\": \"shop\"}"),
+        ("build/pom.xml", "<project><version>1</version></project>"),
+        ("docs/page.xml", "<page/>"),
+        ("torn/TEST-b.xml", ""),
+    ]);
+    let output = herald(dir.path(), &["report", "build"]);
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+    let named = herald(dir.path(), &["report", "build/pom.xml"]);
+    assert_eq!(named.status.code(), Some(1), "{}", out(&named));
+    let none = herald(dir.path(), &["report", "docs"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(
+        err(&none).contains("there is no report in docs"),
+        "{}",
+        err(&none)
+    );
+    let empty = herald(dir.path(), &["report", "torn"]);
+    assert_eq!(empty.status.code(), Some(1), "{}", out(&empty));
+}
+
+#[test]
 fn earlier_reports_tell_what_is_new_and_what_is_fixed() {
     let dir = folder(&[
         (
