@@ -36,32 +36,26 @@ pub(super) fn scan(
 ) {
     let bytes = tag.as_bytes();
     let byte = |at: usize| bytes.get(at).copied();
-    let skip = |mut at: usize, wanted: fn(u8) -> bool| {
-        while byte(at).is_some_and(wanted) {
-            at += 1;
-        }
-        at
-    };
     found.clear();
-    let mut at = skip(start, is_space);
+    let mut at = skip(bytes, start, is_space);
     while at < bytes.len() {
-        let name = at..skip(at, is_name);
+        let name = at..skip(bytes, at, is_name);
         if name.is_empty() {
             wrong(at, "a value without a name");
         }
-        at = skip(name.end, is_space);
+        at = skip(bytes, name.end, is_space);
         if byte(at) != Some(b'=') {
             wrong(name.end, "a name without a value");
             continue;
         }
-        at = skip(at + 1, is_space);
+        at = skip(bytes, at + 1, is_space);
         let Some(quote @ (b'"' | b'\'')) = byte(at) else {
             let problem = match byte(at) {
                 None => "no value behind `=`",
                 Some(_) => "a value without quotes",
             };
             wrong(at, problem);
-            at = skip(skip(at, is_name_or_sign), is_space);
+            at = skip(bytes, skip(bytes, at, is_name_or_sign), is_space);
             continue;
         };
         let begin = at + 1;
@@ -90,8 +84,15 @@ pub(super) fn scan(
                 is_plain,
             });
         }
-        at = skip(end + 1, is_space);
+        at = skip(bytes, end + 1, is_space);
     }
+}
+
+/// Where the wanted bytes end that begin at `at`.
+#[inline]
+fn skip(bytes: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| wanted(**byte)).count()
 }
 
 fn is_space(byte: u8) -> bool {

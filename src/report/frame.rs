@@ -62,8 +62,16 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
-    text.lines()
+    let ends = || memchr::memchr_iter(b'\n', text.as_bytes());
+    let count = ends().count() + 1;
+    let mut start = 0;
+    ends()
+        .chain([text.len()])
+        .map(move |end| {
+            let line = text.get(start..end).unwrap_or_default();
+            start = end + 1;
+            line
+        })
         .enumerate()
         .filter(move |(at, _)| *at < MOST_LINES || at + MOST_LINES >= count)
         .map(|(_, line)| {
@@ -99,10 +107,6 @@ impl<'a> Frames<'a> {
     }
 
     fn read(&mut self, line: &'a str) {
-        // Every place has a number behind one of these.
-        let Some(first) = memchr::memchr3(b':', b'(', b' ', line.as_bytes()) else {
-            return;
-        };
         let trimmed = line.trim_start();
         let file = self.file.take();
         if let Some((key, value)) = boost(trimmed) {
@@ -120,11 +124,7 @@ impl<'a> Frames<'a> {
         if is_cause(trimmed) {
             self.cause = self.cause.saturating_add(1);
         }
-        if !line
-            .as_bytes()
-            .get(first..)
-            .is_some_and(|rest| rest.iter().any(u8::is_ascii_digit))
-        {
+        if !has_number(line.as_bytes()) {
             return;
         }
         // pytest puts an `E` before what Python says of a file that it cannot read.
@@ -165,6 +165,13 @@ impl<'a> Frames<'a> {
             self.add(rank, path, number);
         }
     }
+}
+
+/// Whether there is a digit behind what is before the line in all ways to write a place.
+fn has_number(line: &[u8]) -> bool {
+    line.iter()
+        .zip(line.iter().skip(1))
+        .any(|(sign, digit)| digit.is_ascii_digit() && matches!(sign, b':' | b'(' | b' '))
 }
 
 /// Whether the text goes on with what an error only wraps (Node.js's own runner).

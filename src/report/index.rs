@@ -19,8 +19,8 @@ use foldhash::fast::FixedState;
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     files: Vec<String>,
-    /// The hashes of their last segments: most paths in reports are of no file here, and that
-    /// should cost little.
+    /// The hashes of their last segments, with and without the ending: most paths and classes in
+    /// reports are of no file here, and that should cost little.
     names: HashSet<u64, FixedState>,
 }
 
@@ -33,7 +33,15 @@ impl Index {
         let mut files: Vec<String> = paths.into_iter().collect();
         files.sort_unstable_by(|one, other| from_end(one, other));
         files.dedup();
-        let names = files.iter().map(|file| hash(file)).collect();
+        let names = files
+            .iter()
+            .flat_map(|file| {
+                let stem = file
+                    .rsplit_once('.')
+                    .map_or(file.as_str(), |(stem, _)| stem);
+                [hash(file), hash(stem)]
+            })
+            .collect();
         Self { files, names }
     }
 
@@ -42,17 +50,22 @@ impl Index {
         self.resolve_near(path, None)
     }
 
-    /// The same; of several that fit it is the one that lies in one folder with `near` for the
+    /// Whether the last segment of a path is perhaps the name of a file, with or without the ending.
+    pub(super) fn has_name(&self, path: &str) -> bool {
+        self.names.contains(&hash(path))
+    }
+
+    /// The same as [`Self::resolve`]; of several that fit it is the one that lies in one folder with `near` for the
     /// most segments, as the report of a module lies within the module.
     pub(super) fn resolve_near(&self, path: &str, near: Option<&str>) -> Option<&str> {
         let path = path.trim();
-        if !self.names.contains(&hash(path)) && !path.contains('?') {
+        if !self.has_name(path) && !path.contains('?') {
             return None;
         }
         self.fit(&normal(path)?, near)
     }
 
-    /// The same, and how many segments agree.
+    /// The same as [`Self::resolve`], and how many segments agree.
     pub(super) fn resolve_counted(&self, path: &str) -> Option<(&str, usize)> {
         let path = normal(path.trim())?;
         let file = self.fit(&path, None)?;

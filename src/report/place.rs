@@ -106,16 +106,14 @@ impl<'a> Placing<'a> {
         let frames = frame::frames(text);
         let mut foreign = None;
         for frame in &frames {
-            if is_system(&frame.path) {
+            // Most are of no file here, and this is the quickest to know.
+            let Some(file) = self.file_of(frame).filter(|_| !is_system(&frame.path)) else {
                 continue;
-            }
+            };
             let is_own = !is_foreign(&frame.path);
             if !is_own && foreign.is_some() {
                 continue;
             }
-            let Some(file) = self.file_of(frame) else {
-                continue;
-            };
             if is_own {
                 return at(file, frame.line);
             }
@@ -187,7 +185,13 @@ fn of_class<'a>(class: &str, index: &'a Index) -> Option<&'a str> {
     let mut path = dotted.replace('.', "/");
     for depth in 0..8 {
         let whole = depth == 0;
-        let mut files = IN_PACKAGE
+        // What has no file of its name has none with any of the endings.
+        let endings = if index.has_name(&path) {
+            IN_PACKAGE
+        } else {
+            &[]
+        };
+        let mut files = endings
             .iter()
             .filter_map(|extension| index.resolve_counted(&format!("{path}.{extension}")))
             // A file that is only the end of the class's path would be a guess.

@@ -7,12 +7,7 @@ use std::borrow::Cow;
 /// control characters but newline and tab. A carriage return starts its line anew, as on a
 /// terminal.
 pub fn strip(text: &str) -> Cow<'_, str> {
-    if !text
-        .chars()
-        .any(|char| char.is_control() && char != '\n' && char != '\t')
-        && !text.contains("#x1B")
-        && !text.contains("\\u{1B}")
-    {
+    if is_plain(text.as_bytes()) {
         return Cow::Borrowed(text);
     }
     let text = text
@@ -51,6 +46,19 @@ pub fn strip(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(kept)
+}
+
+/// Whether there is nothing to take out. Asked of every text of every failure.
+fn is_plain(text: &[u8]) -> bool {
+    let is_control = |byte: &u8| (*byte < b' ' && !matches!(byte, b'\n' | b'\t')) || *byte == 0x7F;
+    // Not `any`, which would look at one byte after the other.
+    let controls = text.iter().filter(|byte| is_control(byte)).count();
+    controls == 0
+        // The controls from U+0080 to U+009F in UTF-8.
+        && !memchr::memchr_iter(0xC2, text)
+            .any(|at| text.get(at + 1).is_some_and(|next| *next < 0xA0))
+        && memchr::memmem::find(text, b"x1B").is_none()
+        && memchr::memmem::find(text, b"{1B}").is_none()
 }
 
 fn skip_string(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
