@@ -295,6 +295,12 @@ proptest! {
     }
 
     #[test]
+    fn seconds_are_the_nearest_number(text in "[0-9]{0,9}\\.?[0-9]{0,9}") {
+        let nearest = text.parse().ok().filter(|seconds: &f64| *seconds < 1e9);
+        prop_assert_eq!(super::case::seconds(&text), nearest);
+    }
+
+    #[test]
     fn a_coverage_is_the_same_in_every_format(files in lines()) {
         for (format, knows_hits, text) in printed(&files) {
             let report = read(&text);

@@ -167,6 +167,12 @@ impl Tracefile<'_> {
             let new = file.lines.add(line, hits);
             return self.hold(usize::from(new));
         }
+        if let Some((line, name, is_taken)) = simple_branch(bytes)
+            && let Some((_, taken)) = self.current.and_then(|at| self.files.get_mut(at))
+        {
+            taken.add(line, name, is_taken);
+            return self.hold(1);
+        }
         // The source gives nothing else.
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         let text = text.trim_start_matches('\u{FEFF}').trim();
@@ -264,10 +270,29 @@ fn simple(bytes: &[u8]) -> Option<(u32, u64)> {
     let rest = bytes.strip_prefix(b"DA:")?;
     let (line, rest) = digits(rest)?;
     let (hits, rest) = digits(rest.strip_prefix(b",")?)?;
-    let line = u32::try_from(line)
-        .ok()
-        .filter(|line| (1..=LAST_LINE).contains(line))?;
-    matches!(rest, b"" | b"\r").then_some((line, hits))
+    matches!(rest, b"" | b"\r").then_some((possible(line)?, hits))
+}
+
+/// `BRDA:12,0,1,3` or `BRDA:12,0,1,-`, as nearly all branches are.
+fn simple_branch(bytes: &[u8]) -> Option<(u32, &str, bool)> {
+    let (line, rest) = digits(bytes.strip_prefix(b"BRDA:")?)?;
+    let rest = rest.strip_prefix(b",")?;
+    let comma = rest.iter().rposition(|byte| *byte == b',')?;
+    let is_taken = match rest.get(comma + 1..)? {
+        b"-" | b"-\r" => false,
+        times => match digits(times)? {
+            (times, b"" | b"\r") => times > 0,
+            _ => return None,
+        },
+    };
+    let name = std::str::from_utf8(rest.get(..comma)?).ok()?;
+    Some((possible(line)?, name, is_taken))
+}
+
+/// A line that can be.
+fn possible(line: u64) -> Option<u32> {
+    let line = u32::try_from(line).ok()?;
+    (1..=LAST_LINE).contains(&line).then_some(line)
 }
 
 /// A number of at most eight digits, and what follows it.

@@ -438,14 +438,15 @@ fn is_control(byte: u8) -> bool {
     byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
 
-/// Whether there is one. There is no way out of the inner loop, so that many bytes are looked at
-/// at once.
+/// Whether there is one. There is no way out of the first loop over a chunk, so that many bytes are
+/// looked at at once; most chunks have no other small byte than newlines.
 fn has_control(bytes: &[u8]) -> bool {
+    let may_be = |byte: u8| byte < b' ' && byte != b'\n';
     bytes.chunks(4096).any(|chunk| {
-        chunk
+        let found = chunk
             .iter()
-            .fold(0, |found, byte| found | u8::from(is_control(*byte)))
-            > 0
+            .fold(0, |found, byte| found | u8::from(may_be(*byte)));
+        found > 0 && chunk.iter().any(|byte| is_control(*byte))
     })
 }
 

@@ -241,8 +241,13 @@ impl<S: Sink> Document<'_, S> {
             ));
             return false;
         }
-        let name = start.local_name().into_inner();
-        let behind_name = start.name().into_inner().len();
+        let whole = start.name().into_inner();
+        let behind_name = whole.len();
+        // Hardly any has a prefix.
+        let name = match memchr::memchr(b':', whole.as_bytes()) {
+            Some(_) => start.local_name().into_inner(),
+            None => whole,
+        };
         let (notes, begin) = (&mut self.notes, || source.marked());
         attributes::scan(
             start,
