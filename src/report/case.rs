@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU16;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -32,7 +33,7 @@ pub(super) struct Case<'a> {
     pub(super) made_up: bool,
     /// Cases of one name and one number here are attempts at one test, though they do not say so:
     /// their tool repeats a case only when it runs it again.
-    pub(super) series: Option<u16>,
+    pub(super) series: Option<NonZeroU16>,
     /// In seconds.
     pub(super) duration_seconds: Option<f64>,
     /// What went wrong in short, or why it was skipped.
@@ -74,7 +75,7 @@ struct Record {
     runs: u32,
     outcome: Outcome,
     is_attempt: bool,
-    series: Option<u16>,
+    series: Option<NonZeroU16>,
     /// Not a number where it is not known.
     seconds: f64,
     /// `None` where only its number counts.
@@ -233,7 +234,12 @@ impl Tests {
     /// all others.
     pub(super) fn finish(self) -> (Vec<Test>, Totals) {
         let mut others = Totals::default();
-        let mut tests = Vec::with_capacity(if self.brief { 0 } else { self.all.len() });
+        let kept = self
+            .all
+            .iter()
+            .filter(|record| record.test.is_some())
+            .count();
+        let mut tests = Vec::with_capacity(kept);
         for record in self.all {
             if let Some(test) = record.test {
                 tests.push(*test);

@@ -5,6 +5,7 @@
 //! their kin write. Test cases count wherever they are; declared totals are not believed.
 
 use std::borrow::Cow;
+use std::num::NonZeroU16;
 
 use super::case::{Case, seconds};
 use super::collect::{Format, Found};
@@ -48,11 +49,13 @@ struct JUnit<F> {
     element: Option<Element>,
     /// Elements within that one.
     within: u32,
+    /// The memory of the text of the last one.
+    spare: String,
     /// Cases so far, and those that the root declares.
     seen: u64,
     declared: Option<u64>,
     /// Numbers of suites that repeat a case when they run it again.
-    series: u16,
+    series: NonZeroU16,
     remark: Option<String>,
     /// There has been one; more of the same kind would help nobody.
     remarked: bool,
@@ -64,7 +67,7 @@ struct Suite {
     /// Number of a suite of pytest, whose lines count from 0 (`_pytest/junitxml.py`, `xunit1`), all
     /// others' from 1. It has a case twice when pytest-rerunfailures ran it again: since 16.6.1
     /// every earlier run, though it failed, leaves an empty case.
-    pytest: Option<u16>,
+    pytest: Option<NonZeroU16>,
     /// Cases before this suite, and those that it declares.
     before: u64,
     declared: Option<u64>,
@@ -149,9 +152,10 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
             case: Open::default(),
             element: None,
             within: 0,
+            spare: String::new(),
             seen: 0,
             declared: None,
-            series: 0,
+            series: NonZeroU16::MIN,
             remark: None,
             remarked: false,
         }
@@ -172,7 +176,7 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
     fn open_suite(&mut self, tag: &Tag<'_>) {
         let name = tag.filled("name").map(|name| name.trim().to_owned());
         let pytest = (name.as_deref() == Some("pytest")).then(|| {
-            self.series = self.series.wrapping_add(1).max(1);
+            self.series = self.series.checked_add(1).unwrap_or(NonZeroU16::MIN);
             self.series
         });
         self.suites.push(Suite {
@@ -203,20 +207,22 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
             kind,
             message: message.or(what.filter(|_| !is_skip)),
             place: place(tag, &["file", "filepath", "filename"], &["line", "lineno"]),
-            text: String::new(),
+            text: std::mem::take(&mut self.spare),
         });
         self.within = 0;
     }
 
     fn close_element(&mut self) {
-        let Some(element) = self.element.take() else {
+        let Some(mut element) = self.element.take() else {
             return;
         };
         if self.cases > 0 {
-            self.case.verdict.take(element);
+            self.case.verdict.take(&mut element);
         } else if let Some(suite) = self.suites.last_mut() {
-            suite.trouble.take(element);
+            suite.trouble.take(&mut element);
         }
+        element.text.clear();
+        self.spare = element.text;
     }
 
     fn open_case(&mut self, tag: &Tag<'_>) {
@@ -226,7 +232,7 @@ impl<F: FnMut(Case<'_>)> JUnit<F> {
         case.seconds = None;
         case.status = None;
         case.reason = "";
-        case.verdict = Verdict::default();
+        case.verdict.clear();
         let (mut file, mut line) = (None, None);
         for (key, value) in tag.iter() {
             match key {
@@ -393,7 +399,24 @@ impl Verdict {
         self.said.is_red() && self.details.trim().is_empty()
     }
 
-    fn take(&mut self, element: Element) {
+    /// As it was before, but for the memory of its texts. Nearly all cases have nothing in it.
+    fn clear(&mut self) {
+        if self.said == Said::Nothing && self.reruns == 0 && self.output.is_empty() {
+            return;
+        }
+        let emptied = |text: &mut String| {
+            text.clear();
+            std::mem::take(text)
+        };
+        *self = Self {
+            details: emptied(&mut self.details),
+            output: emptied(&mut self.output),
+            others: emptied(&mut self.others),
+            ..Self::default()
+        };
+    }
+
+    fn take(&mut self, element: &mut Element) {
         let text = element.text.trim_matches(['\n', '\r']);
         self.said = self.said.max(match element.kind {
             Kind::Skipped => Said::Skipped,
@@ -405,17 +428,17 @@ impl Verdict {
         match element.kind {
             Kind::Skipped | Kind::Excused => {
                 if self.reason.is_none() {
-                    self.reason = element
-                        .message
+                    let message = element.message.take();
+                    self.reason = message
                         .or_else(|| Some(text.trim().to_owned()))
                         .filter(|reason| !reason.is_empty());
                 }
             }
             Kind::Failure | Kind::Error => {
                 if self.place.is_none() {
-                    self.place = element.place;
+                    self.place = element.place.take();
                 }
-                match (&self.message, element.message) {
+                match (&self.message, element.message.take()) {
                     (None, message) => self.message = message,
                     // The message of a further failure, unless its text begins with it.
                     (Some(_), Some(message)) if !text.contains(message.trim()) => {
@@ -429,7 +452,7 @@ impl Verdict {
             Kind::Rerun => {
                 self.reruns = self.reruns.saturating_add(1);
                 if self.message.is_none() {
-                    self.message = element.message;
+                    self.message = element.message.take();
                 }
                 append(&mut self.others, text);
             }

@@ -188,6 +188,9 @@ impl<R: Read> Source<R> {
     pub(super) fn begin(&mut self) -> io::Result<()> {
         self.mark();
         let ahead = self.peek(9)?;
+        if matches!(ahead, [b'<', next, ..] if *next != b'!') {
+            return Ok(());
+        }
         self.token = if ahead.starts_with(b"<![CDATA[") {
             Token::Until(b"]]>")
         } else if ahead.starts_with(b"<!--") {

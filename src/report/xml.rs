@@ -373,7 +373,8 @@ fn position(at: (u64, u64), text: &str, offset: usize) -> (u64, u64) {
 fn pass_over<R: Read>(source: &mut Source<R>, notes: &mut Vec<Diagnostic>) -> io::Result<()> {
     loop {
         let text = source.fill_buf()?;
-        if text.is_empty() {
+        // Nearly always a tag comes next.
+        if text.is_empty() || matches!(text, [b'<', next, ..] if *next != b'!') {
             return Ok(());
         }
         let stop = memchr::memchr2(b'<', b'&', text);
