@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, YELLOW};
 use crate::feedback::without_locals;
 use crate::report::{
-    Comparison, Coverage, DiagnosticSeverity, FileCoverage, FileStatus, Outcome, Report, Share,
-    Test,
+    Comparison, Coverage, DiagnosticSeverity, FileCoverage, Outcome, Report, Share, Test,
 };
 use crate::text::{self, ansi, shorten};
 
@@ -48,9 +47,12 @@ pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool
                 clean(&diagnostic.message)
             ));
         }
-        if file.status != FileStatus::Ok {
+        if file.is_broken() {
             out.push_str(&format!("{RED}{} was not read whole{PLAIN}\n", file.path));
         }
+    }
+    if !out.is_empty() {
+        out.push('\n');
     }
     let red = |test: &&Test| matches!(test.outcome, Outcome::Failed | Outcome::Error);
     let failed: Vec<&Test> = report.tests.iter().filter(red).collect();
