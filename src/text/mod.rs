@@ -4,6 +4,7 @@
 //! nothing of builds. Limits are in bytes or characters as their names say; nothing is ever cut
 //! inside a character.
 
+#[cfg(feature = "server")]
 pub mod ansi;
 mod count;
 pub mod markdown;
