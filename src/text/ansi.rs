@@ -50,10 +50,10 @@ pub fn strip(text: &str) -> Cow<'_, str> {
 
 /// Whether there is nothing to take out. Asked of every text of every failure.
 fn is_plain(text: &[u8]) -> bool {
-    let is_control = |byte: &u8| (*byte < b' ' && !matches!(byte, b'\n' | b'\t')) || *byte == 0x7F;
-    // Not `any`, which would look at one byte after the other.
-    let controls = text.iter().filter(|byte| is_control(byte)).count();
-    controls == 0
+    let is_control = |byte: u8| (byte < b' ' && !matches!(byte, b'\n' | b'\t')) || byte == 0x7F;
+    // Without a way out of the loop, so that many bytes are looked at at once.
+    let found = |found, byte: &u8| found | u8::from(is_control(*byte));
+    text.iter().fold(0, found) == 0
         // The controls from U+0080 to U+009F in UTF-8.
         && !memchr::memchr_iter(0xC2, text)
             .any(|at| text.get(at + 1).is_some_and(|next| *next < 0xA0))
