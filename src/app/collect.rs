@@ -98,7 +98,7 @@ impl Reports {
                 self.coverage_files += 1;
                 self.declared.coverage
             }
-            CollectKind::Artifact => return Ok(()),
+            CollectKind::Artifact | CollectKind::Cache => return Ok(()),
         };
         if !declared {
             self.guessed.insert(path.to_owned());

@@ -123,6 +123,8 @@ pub fn job_order(
             collect(CollectKind::Coverage, job.reports.coverage.as_ref()),
         ],
         limits: Limits::default(),
+        secrets: Vec::new(),
+        cache: None,
     };
     (order, records)
 }

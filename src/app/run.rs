@@ -13,7 +13,7 @@ use super::state::App;
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{Conclusion, JobResult, Occasion, StepRecord, StepState};
 use crate::ports::error::Result;
-use crate::ports::executor::JobEnd;
+use crate::ports::executor::{JobEnd, Network, Purpose, Resources};
 use crate::ports::source::TreeEntry;
 use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
@@ -246,6 +246,12 @@ impl App {
             workspace: place.workspace.clone(),
             scratch: place.scratch.clone(),
             image: claim.job.order.image.clone(),
+            purpose: purpose(claim),
+            resources: Resources::default(),
+            network: Network::default(),
+            ports: Vec::new(),
+            services: Vec::new(),
+            login_images: None,
             job,
         };
         let running = self.parts.executor.start(order).await?;
@@ -298,6 +304,24 @@ impl App {
             Err(error) => return Err(error),
         };
         Ok(source.diff(repository, &from, head).await.ok())
+    }
+}
+
+/// What a job is for, as the executor tells it on.
+fn purpose(claim: &Claim) -> Purpose {
+    let (pull_request, branch) = match &claim.build.occasion {
+        Occasion::PullRequest { pull } => (u64::try_from(pull.number).ok(), None),
+        Occasion::Push { branch, .. } => (None, Some(branch.clone())),
+        Occasion::Tag { tag } => (None, Some(tag.clone())),
+    };
+    Purpose {
+        owner: claim.repository.owner.clone(),
+        repository: claim.repository.name.clone(),
+        pull_request,
+        branch,
+        build: Some(claim.build.number),
+        commit: claim.build.tested.as_str().to_owned(),
+        installation: Some(claim.repository.installation.0),
     }
 }
 
@@ -360,7 +384,7 @@ impl Attempt<'_> {
     /// Takes note of something that happened.
     async fn note(&mut self, event: JobEvent) -> Result<()> {
         match event {
-            JobEvent::Started | JobEvent::Finished(_) => Ok(()),
+            JobEvent::Image(_) | JobEvent::Started | JobEvent::Finished(_) => Ok(()),
             JobEvent::Note(text) => {
                 let now_ms = u64::try_from(self.app.now_ms()).unwrap_or(0);
                 let line = format!("[herald] {text}\n");

@@ -17,7 +17,7 @@ use crate::domain::{
     StepRecord, StepState,
 };
 use crate::feedback::{annotations, check_markdown, local_view};
-use crate::ports::executor::JobEnd;
+use crate::ports::executor::{JobEnd, Network, Purpose, Resources};
 use crate::ports::source::TreeEntry;
 use crate::ports::{Clock, Executor, JobEvent, JobOrder};
 use crate::protocol::CollectKind;
@@ -312,6 +312,16 @@ impl Local<'_> {
                 workspace: self.workspace.clone(),
                 scratch,
                 image: job.image.clone(),
+                purpose: Purpose {
+                    repository: name,
+                    commit: self.checkout.commit.clone(),
+                    ..Purpose::default()
+                },
+                resources: Resources::default(),
+                network: Network::default(),
+                ports: Vec::new(),
+                services: Vec::new(),
+                login_images: None,
                 job: order,
             })
             .await?;
@@ -327,7 +337,7 @@ impl Local<'_> {
             if let JobEvent::File {
                 kind, path, stored, ..
             } = event
-                && *kind != CollectKind::Artifact
+                && matches!(kind, CollectKind::Tests | CollectKind::Coverage)
                 && let Err(error) = reports.add(*kind, path, stored)
             {
                 trouble = Some(error.message);

@@ -16,7 +16,7 @@ use super::keeper::{Keeper, Streams};
 use super::network;
 use super::sandbox::{self, Sandbox};
 use crate::ports::error::{PortError, Result};
-use crate::ports::executor::{Executor, JobEnd, JobEvent, JobOrder, Running};
+use crate::ports::executor::{Abilities, Executor, JobEnd, JobEvent, JobOrder, Running};
 use crate::protocol::{Decoder, Encoder, FromRunner, Job, ToRunner, check_hello};
 
 /// How long the runner may take to say its first words.
@@ -110,6 +110,15 @@ impl Executor for ProcessExecutor {
     fn isolates(&self) -> bool {
         // It shares the kernel's whole surface and the machine's resources with Herald.
         false
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            images: false,
+            services: false,
+            ports: false,
+            network_none: self.sandbox.is_some(),
+        }
     }
 
     async fn start(&self, order: JobOrder) -> Result<Box<dyn Running>> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::ports::error::{PortError, Result};
-use crate::ports::executor::{Executor, JobEnd, JobEvent, JobOrder, Running};
+use crate::ports::executor::{Abilities, Executor, JobEnd, JobEvent, JobOrder, Running};
 use crate::protocol::{CollectKind, Exit, Stream};
 
 /// Something that a scripted job does. Times are all 0.
@@ -99,6 +99,15 @@ impl Executor for Scripted {
 
     fn isolates(&self) -> bool {
         self.isolates
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            images: true,
+            services: true,
+            ports: true,
+            network_none: true,
+        }
     }
 
     async fn start(&self, order: JobOrder) -> Result<Box<dyn Running>> {

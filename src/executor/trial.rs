@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::ports::executor::{Executor, JobEnd, JobEvent, JobOrder, Running};
+use crate::ports::executor::{
+    Executor, JobEnd, JobEvent, JobOrder, Network, Purpose, Resources, Running,
+};
 use crate::protocol::{Exit, Job, Limits, Phase, StepCommand, StepOrder, Stream};
 
 /// A step under `sh`.
@@ -53,6 +55,8 @@ pub fn job(steps: Vec<StepOrder>) -> Job {
         grace_ms: 300,
         collect: Vec::new(),
         limits: Limits::default(),
+        secrets: Vec::new(),
+        cache: None,
     }
 }
 
@@ -87,6 +91,16 @@ impl Place {
             workspace: self.workspace(),
             scratch: self.folder.path().join("scratch"),
             image: None,
+            purpose: Purpose {
+                owner: "octo".to_owned(),
+                repository: "contract".to_owned(),
+                ..Purpose::default()
+            },
+            resources: Resources::default(),
+            network: Network::default(),
+            ports: Vec::new(),
+            services: Vec::new(),
+            login_images: None,
             job,
         }
     }
@@ -153,7 +167,7 @@ pub async fn finish(running: &mut dyn Running) -> Ran {
     };
     while let Some(event) = running.next().await {
         match event {
-            JobEvent::Started | JobEvent::StepStarted { .. } => {}
+            JobEvent::Image(_) | JobEvent::Started | JobEvent::StepStarted { .. } => {}
             JobEvent::Note(text) => ran.notes.push(text),
             JobEvent::Output {
                 step,

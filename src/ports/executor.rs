@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::error::Result;
 use crate::protocol::{CollectKind, Exit, Job, Stream};
@@ -23,13 +24,129 @@ pub struct JobOrder {
     pub scratch: PathBuf,
     /// The container image, where the executor has images.
     pub image: Option<String>,
+    /// What it is for, as names and labels of containers tell it.
+    pub purpose: Purpose,
+    /// What it may use of the machine.
+    pub resources: Resources,
+    /// Its way to the network.
+    pub network: Network,
+    /// Ports of the job's container that are reachable from outside while it runs, by name
+    /// (`[a-z0-9_-]+`); the steps learn the address in `HERALD_PORT_<NAME>`.
+    pub ports: Vec<(String, u16)>,
+    /// Containers beside the job's own, reachable by their names.
+    pub services: Vec<ServiceOrder>,
+    /// The images that may be fetched with the operator's registry login; `None` is any. Others
+    /// are fetched without one.
+    pub login_images: Option<Vec<String>>,
     /// What the runner is told. Its `workspace` is replaced by the path that the steps see.
     pub job: Job,
+}
+
+/// What a job is for. None of it is trusted text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Purpose {
+    /// The repository's owner.
+    pub owner: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The pull request that is built.
+    pub pull_request: Option<u64>,
+    /// The branch or tag that is built.
+    pub branch: Option<String>,
+    /// The build's number.
+    pub build: Option<i64>,
+    /// The commit that is tested.
+    pub commit: String,
+    /// The installation of the App.
+    pub installation: Option<i64>,
+}
+
+/// What a job may use of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processor time, in thousandths of a core.
+    pub cpus_milli: u32,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+impl Default for Resources {
+    /// Section 5 of the contract: 2 cores, 4 GiB, 1024 processes.
+    fn default() -> Self {
+        Self {
+            cpus_milli: 2000,
+            memory_bytes: 4 << 30,
+            pids: 1024,
+        }
+    }
+}
+
+/// A job's way to the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// None at all; its services are reachable.
+    None,
+    /// Out, but not in.
+    #[default]
+    Egress,
+}
+
+/// A container beside the job's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceOrder {
+    /// Its name, by which it is reachable: `[a-z0-9][a-z0-9_-]*`.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// How it is known to be ready; without, as soon as it runs.
+    pub ready: Option<Readiness>,
+}
+
+/// How a service is known to be ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// What is asked for.
+    pub probe: Probe,
+    /// How long it may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What tells that a service is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// This port accepts connections.
+    Port(u16),
+    /// This command, run in the service's container, ends with 0.
+    Command(Vec<String>),
+}
+
+/// What an executor can do beside running steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is asked for on its own, by the key of the specification that needs it"
+)]
+pub struct Abilities {
+    /// It runs jobs in container images, and needs one.
+    pub images: bool,
+    /// It starts `services`.
+    pub services: bool,
+    /// It makes `ports` reachable.
+    pub ports: bool,
+    /// It carries out `network: none`.
+    pub network_none: bool,
 }
 
 /// What happens in a running job, in order.
 #[derive(Debug)]
 pub enum JobEvent {
+    /// The image that the job runs in, pinned: `name@sha256:…`, or its id where it has no digest.
+    Image(String),
     /// The runner has accepted the job.
     Started,
     /// Words from the executor to the reader of the log.
@@ -107,6 +224,8 @@ pub trait Executor: Send + Sync {
     fn name(&self) -> &'static str;
     /// Whether code of strangers may run in it.
     fn isolates(&self) -> bool;
+    /// What it can do beside running steps.
+    fn abilities(&self) -> Abilities;
     /// Starts a job.
     ///
     /// # Errors

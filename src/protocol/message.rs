@@ -76,6 +76,20 @@ pub struct Job {
     pub collect: Vec<Collect>,
     /// Limits of what is collected.
     pub limits: Limits,
+    /// Environment variables of every step whose values must not be shown; over `environment`, and
+    /// masked in the output.
+    pub secrets: Vec<(String, String)>,
+    /// Folders kept between builds.
+    pub cache: Option<CacheOrder>,
+}
+
+/// Folders kept between builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheOrder {
+    /// Their paths: relative to the workspace, or `~/…` below `HOME`; without `..`.
+    pub paths: Vec<String>,
+    /// Whether to send them when all steps have passed.
+    pub save: bool,
 }
 
 impl Job {
@@ -214,6 +228,8 @@ pub enum CollectKind {
     Coverage,
     /// A file to keep.
     Artifact,
+    /// The folders kept between builds, as one tar archive.
+    Cache,
 }
 
 /// Limits of what is collected; the server keeps to them as well.

@@ -15,6 +15,6 @@ mod tests;
 
 pub use frame::{Decoder, Encoder, MAX_FRAME, ProtocolError};
 pub use message::{
-    Collect, CollectKind, Exit, FileInfo, FromRunner, Hello, Job, Limits, Outcome, PROTOCOL, Phase,
-    StepCommand, StepOrder, Stream, ToRunner, check_hello,
+    CacheOrder, Collect, CollectKind, Exit, FileInfo, FromRunner, Hello, Job, Limits, Outcome,
+    PROTOCOL, Phase, StepCommand, StepOrder, Stream, ToRunner, check_hello,
 };

@@ -131,6 +131,8 @@ fn a_job_survives_the_way() {
             defaults: false,
         }],
         limits: Limits::default(),
+        secrets: Vec::new(),
+        cache: None,
     });
     let frame = Encoder::default().frame(&job).expect("fits");
     let received = Decoder::default().receive::<ToRunner>(&mut frame.as_slice());
