@@ -125,6 +125,8 @@ pub fn job_order(
         limits: Limits::default(),
         secrets: Vec::new(),
         cache: None,
+        archives: Vec::new(),
+        confinement: None,
     };
     (order, records)
 }

@@ -252,6 +252,7 @@ impl App {
             ports: Vec::new(),
             services: Vec::new(),
             login_images: None,
+            cache: None,
             job,
         };
         let running = self.parts.executor.start(order).await?;
@@ -537,6 +538,14 @@ pub(super) fn close_step(record: &mut StepRecord, exit: &Exit, duration_ms: u64)
         Exit::Signal(signal) => (StepState::Failed, Some(signal_words(*signal))),
         Exit::TimedOut => (StepState::TimedOut, Some("timed out".to_owned())),
         Exit::Cancelled => (StepState::Cancelled, Some("cancelled".to_owned())),
+        Exit::OutOfMemory => (
+            StepState::Failed,
+            Some("out of memory: it needed more than the job may have".to_owned()),
+        ),
+        Exit::OutOfDisk => (
+            StepState::Failed,
+            Some("out of disk: it filled more than the job may".to_owned()),
+        ),
         Exit::NotStarted(why) => (StepState::Failed, Some(format!("not started: {why}"))),
         Exit::Skipped => (StepState::Skipped, None),
     };

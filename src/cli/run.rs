@@ -322,6 +322,7 @@ impl Local<'_> {
                 ports: Vec::new(),
                 services: Vec::new(),
                 login_images: None,
+                cache: None,
                 job: order,
             })
             .await?;

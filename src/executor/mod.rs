@@ -10,6 +10,7 @@
 
 #[cfg(any(test, feature = "scripted"))]
 pub mod contract;
+mod conversation;
 mod intake;
 mod keeper;
 mod network;

@@ -57,6 +57,8 @@ pub fn job(steps: Vec<StepOrder>) -> Job {
         limits: Limits::default(),
         secrets: Vec::new(),
         cache: None,
+        archives: Vec::new(),
+        confinement: None,
     }
 }
 
@@ -101,6 +103,7 @@ impl Place {
             ports: Vec::new(),
             services: Vec::new(),
             login_images: None,
+            cache: None,
             job,
         }
     }
