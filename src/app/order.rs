@@ -127,6 +127,7 @@ pub fn job_order(
         cache: None,
         archives: Vec::new(),
         confinement: None,
+        await_ports: Vec::new(),
     };
     (order, records)
 }

@@ -11,6 +11,11 @@
 #[cfg(any(test, feature = "scripted"))]
 pub mod contract;
 mod conversation;
+mod docker;
+#[cfg(test)]
+mod docker_tests;
+mod engine;
+mod image;
 mod intake;
 mod keeper;
 mod network;
@@ -18,11 +23,14 @@ mod process;
 mod sandbox;
 #[cfg(any(test, feature = "scripted"))]
 mod scripted;
+mod sidecar;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "scripted"))]
 pub mod trial;
 
+pub use docker::{DockerExecutor, DockerOptions};
+pub use image::Logins;
 pub use process::{ProcessExecutor, RunnerProgram};
 pub use sandbox::{Sandbox, WORKSPACE};
 #[cfg(any(test, feature = "scripted"))]

@@ -59,6 +59,7 @@ pub fn job(steps: Vec<StepOrder>) -> Job {
         cache: None,
         archives: Vec::new(),
         confinement: None,
+        await_ports: Vec::new(),
     }
 }
 
@@ -89,7 +90,7 @@ impl Place {
     /// The order of a job in them.
     pub fn order(&self, job: Job) -> JobOrder {
         JobOrder {
-            id: "contract".to_owned(),
+            id: format!("contract-{}", marker().replace('.', "-")),
             workspace: self.workspace(),
             scratch: self.folder.path().join("scratch"),
             image: None,
@@ -147,10 +148,25 @@ impl Ran {
 /// # Panics
 /// When it cannot be started, or does what no job may do.
 pub async fn run(executor: &dyn Executor, place: &Place, job: Job) -> Ran {
-    let started = executor.start(place.order(job)).await;
-    let mut running = started.unwrap_or_else(|error| fail(&error.to_string()));
+    let mut running = begin(executor, place, job).await;
     finish(running.as_mut()).await
 }
+
+/// Starts a job, in [`IMAGE`] where the executor needs one.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn begin(executor: &dyn Executor, place: &Place, job: Job) -> Box<dyn Running> {
+    let mut order = place.order(job);
+    if executor.abilities().images {
+        order.image = Some(IMAGE.to_owned());
+    }
+    let started = executor.start(order).await;
+    started.unwrap_or_else(|error| fail(&error.to_string()))
+}
+
+/// The image with `sh` and the usual small programs that executors with images are tested with.
+pub const IMAGE: &str = "herald-test/busybox:1";
 
 /// Reads a running job to its end.
 ///

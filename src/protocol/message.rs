@@ -129,6 +129,19 @@ pub struct Job {
     pub archives: Vec<ArchiveKind>,
     /// How the runner shuts its steps in; `None` where that is done around it.
     pub confinement: Option<Confinement>,
+    /// What must accept connections before the first step.
+    pub await_ports: Vec<AwaitPort>,
+}
+
+/// A port that must accept connections before the first step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitPort {
+    /// Whose it is, for words.
+    pub name: String,
+    /// The address and port, in numbers.
+    pub address: String,
+    /// How long that may take, in milliseconds.
+    pub timeout_ms: u64,
 }
 
 /// How a runner that is the first process of a container shuts its steps in.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Listener;
 use super::reports::{ABANDONED, Reports};
-use crate::protocol::Decoder;
+use crate::protocol::{AwaitPort, Decoder};
 
 /// How long the server may be silent; it speaks at least every ten seconds.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -94,4 +94,29 @@ fn dial(server: &Server) -> Result<(impl Read + use<>, TcpStream), NoWay> {
         "401" | "403" | "404" | "410" => Err(NoWay::Refused),
         _ => Err(NoWay::Trouble),
     }
+}
+
+/// Waits until a port accepts connections.
+///
+/// # Errors
+/// Words that read after "failed to …".
+pub(super) fn await_port(port: &AwaitPort) -> Result<(), String> {
+    let failed = |why: &str| format!("wait for the service `{}`: {why}", port.name);
+    let address: SocketAddr = port
+        .address
+        .parse()
+        .map_err(|_| failed("it has no address"))?;
+    let limit = Duration::from_millis(port.timeout_ms);
+    let began = Instant::now();
+    while TcpStream::connect_timeout(&address, DIAL).is_err() {
+        if began.elapsed() >= limit {
+            let seconds = limit.as_secs();
+            let number = address.port();
+            return Err(failed(&format!(
+                "nothing listens on its port {number} after {seconds} s"
+            )));
+        }
+        thread::sleep(PAUSE / 5);
+    }
+    Ok(())
 }

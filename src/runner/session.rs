@@ -139,7 +139,16 @@ fn carry_out_job(
         hand_over(&workspace, user)?;
         hand_over(scratch, user)?;
     }
-    let since = file_clock(scratch);
+    for port in &job.await_ports {
+        connect::await_port(port)?;
+    }
+    let unpacked = file_clock(scratch);
+    let mut since = unpacked;
+    while !job.archives.is_empty() && since <= unpacked {
+        // What was unpacked in this tick of the clock is older than the job.
+        thread::sleep(Duration::from_millis(1));
+        since = file_clock(scratch);
+    }
     reports.send(&FromRunner::Started);
     let place = Place {
         job,
