@@ -25,7 +25,7 @@ use crate::report::Share;
 use crate::report::json::{Document, Extras};
 use crate::spec::{self, Decision, JobSpecification, PlannedJob};
 use crate::text;
-use crate::wire::{SystemClock, executor};
+use crate::wire::{SystemClock, local_docker, process_executor};
 
 /// What git says of the folder; empty where it is no repository.
 struct Checkout {
@@ -38,9 +38,6 @@ struct Checkout {
 }
 
 pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
-    if flags.executor == RunExecutor::Docker {
-        return Err(wrong("--executor docker is not supported by this version"));
-    }
     let Some(specification) = check::specification(&flags.dir, screen)? else {
         return Ok(End::Wrong);
     };
@@ -241,7 +238,10 @@ struct Local<'a> {
 
 impl Local<'_> {
     async fn run_all(&self, planned: Vec<PlannedJob>) -> anyhow::Result<Vec<Job>> {
-        let executor = executor(false)?;
+        let executor: Box<dyn Executor> = match self.flags.executor {
+            RunExecutor::Process => Box::new(process_executor(false)?),
+            RunExecutor::Docker => Box::new(local_docker().await?),
+        };
         let several = planned.len() > 1;
         let mut done: Vec<Job> = Vec::new();
         for (position, planned) in planned.into_iter().enumerate() {
@@ -266,7 +266,7 @@ impl Local<'_> {
                     result.title = format!("skipped: {why}");
                     record(&job, position, Vec::new(), result, (0, 0))
                 }
-                None => self.run_one(&executor, &job, position).await?,
+                None => self.run_one(executor.as_ref(), &job, position).await?,
             };
             done.push(finished);
         }
@@ -326,7 +326,7 @@ impl Local<'_> {
                 job: order,
             })
             .await?;
-        if job.image.is_some() {
+        if job.image.is_some() && !executor.abilities().images {
             self.screen.say(&format!(
                 "{DIM}image is ignored: steps run on this machine{PLAIN}"
             ));

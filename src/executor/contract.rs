@@ -283,6 +283,10 @@ async fn the_environment_is_what_was_ordered(executor: &dyn Executor) {
         .collect();
     assert!(seen.remove("HOME").is_some_and(|home| home != "/forged"));
     assert!(seen.remove("TMPDIR").is_some());
+    assert_eq!(
+        seen.remove("FROM_IMAGE").is_some(),
+        executor.abilities().images
+    );
     let expected = [
         ("CI", "true"),
         ("HERALD_SHA", "abc"),

@@ -479,7 +479,14 @@ struct Reader {
 impl Reader {
     async fn read(&mut self) -> JobEnd {
         loop {
-            let message = match timeout_at(self.deadline, self.receiver.receive()).await {
+            // Over the network, a node that is lost breaks no connection.
+            let watched = self.connections.is_some() && self.started;
+            let received = tokio::select! {
+                biased;
+                received = timeout_at(self.deadline, self.receiver.receive()) => received,
+                reason = self.obituary.as_mut(), if watched => return JobEnd::Lost(reason),
+            };
+            let message = match received {
                 Ok(Ok(Some(message))) => message,
                 Ok(ended) => {
                     // A protocol that was broken on purpose is no broken connection.

@@ -47,7 +47,7 @@ const SCRATCH: &str = "/scratch";
 const NETWORK: &str = "herald-jobs";
 /// What the runner needs: `NET_ADMIN` for the routes, which it gives up before the first step; the
 /// others to install packages, and to start and end steps of another user.
-const CAPABILITIES: [&str; 8] = [
+pub(super) const CAPABILITIES: [&str; 8] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FOWNER",
@@ -114,7 +114,9 @@ impl Drop for Container {
         // Without a runtime the process is ending, and the next one sweeps.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                remove(&docker, &id).await;
+                if !id.is_empty() {
+                    remove(&docker, &id).await;
+                }
                 sidecars.remove(&docker).await;
             });
         }
@@ -461,7 +463,10 @@ fn variable(name: &str) -> String {
 }
 
 /// The image's environment under that of the job; the image knows best where its programs are.
-fn environment(image: &[(String, String)], job: &[(String, String)]) -> Vec<(String, String)> {
+pub(super) fn environment(
+    image: &[(String, String)],
+    job: &[(String, String)],
+) -> Vec<(String, String)> {
     let has_path = image.iter().any(|(name, _)| name == "PATH");
     let kept = job
         .iter()
@@ -562,22 +567,20 @@ impl Executor for DockerExecutor {
         };
         let login_images = order.login_images.as_deref();
         let image = self.images.fetch(docker, wanted, login_images).await?;
+        // From here on whatever is made is held, or swept.
+        let mut container = self.hold(docker, String::new(), &order.id, Sidecars::default());
         let network = self.network(docker, &order).await?;
+        container.sidecars = Sidecars::new(network.clone().filter(|_| !order.services.is_empty()));
         let blocked = self.blocked(docker, network.as_deref()).await?;
-        let mut sidecars = Sidecars::new(network.clone().filter(|_| !order.services.is_empty()));
         let options = CreateContainerOptionsBuilder::default()
             .name(&name(&order.purpose, &order.id))
             .build();
         let body = self.body(&order, &image, network.as_deref());
-        let created = docker.create_container(Some(options), body).await;
-        let id = match created {
-            Ok(created) => created.id,
-            Err(error) => {
-                sidecars.remove(docker).await;
-                return Err(failed("make the container of a job", &error));
-            }
-        };
-        let mut container = self.hold(docker, id, &order.id, std::mem::take(&mut sidecars));
+        container.id = docker
+            .create_container(Some(options), body)
+            .await
+            .map_err(|error| failed("make the container of a job", &error))?
+            .id;
         let marks = labels(&self.options.instance, &order);
         let await_ports =
             sidecar::start(docker, &self.images, &order, marks, &mut container.sidecars).await?;
@@ -732,7 +735,7 @@ impl DockerExecutor {
 }
 
 /// Where the collected files of a job are received.
-fn received(order: &JobOrder) -> Result<PathBuf> {
+pub(super) fn received(order: &JobOrder) -> Result<PathBuf> {
     let folder = order.scratch.join("received");
     std::fs::create_dir_all(&folder)
         .map_err(|error| PortError::transient(format!("prepare the folders of a job: {error}")))?;

@@ -15,6 +15,7 @@ mod docker;
 #[cfg(test)]
 mod docker_tests;
 mod engine;
+mod gate;
 mod image;
 mod intake;
 mod keeper;
@@ -24,14 +25,17 @@ mod sandbox;
 #[cfg(any(test, feature = "scripted"))]
 mod scripted;
 mod sidecar;
+mod swarm;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "scripted"))]
 pub mod trial;
 
 pub use docker::{DockerExecutor, DockerOptions};
+pub use gate::Gate;
 pub use image::Logins;
 pub use process::{ProcessExecutor, RunnerProgram};
 pub use sandbox::{Sandbox, WORKSPACE};
 #[cfg(any(test, feature = "scripted"))]
 pub use scripted::{Act, Scripted};
+pub use swarm::{SwarmExecutor, SwarmOptions};

@@ -152,21 +152,25 @@ pub async fn run(executor: &dyn Executor, place: &Place, job: Job) -> Ran {
     finish(running.as_mut()).await
 }
 
-/// Starts a job, in [`IMAGE`] where the executor needs one.
+/// Starts a job, in an image where the executor needs one.
 ///
 /// # Panics
 /// When it cannot be started.
 pub async fn begin(executor: &dyn Executor, place: &Place, job: Job) -> Box<dyn Running> {
     let mut order = place.order(job);
     if executor.abilities().images {
-        order.image = Some(IMAGE.to_owned());
+        order.image = Some(image("busybox:1"));
     }
     let started = executor.start(order).await;
     started.unwrap_or_else(|error| fail(&error.to_string()))
 }
 
-/// The image with `sh` and the usual small programs that executors with images are tested with.
-pub const IMAGE: &str = "herald-test/busybox:1";
+/// The image with `sh` and the usual small programs that executors with images are tested with: of
+/// the registry of the tests. It has `FROM_IMAGE=yes` in its environment.
+pub fn image(name: &str) -> String {
+    let registry = std::env::var("HERALD_TEST_REGISTRY").unwrap_or_default();
+    format!("{registry}/{name}")
+}
 
 /// Reads a running job to its end.
 ///
