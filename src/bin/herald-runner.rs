@@ -30,7 +30,9 @@ fn main() {
             ..Options::default()
         })),
         ["connect", address, secret] => match connect(address, Path::new(secret)) {
-            Ok(status) => exit(status),
+            // A task that ends by itself stays behind when its service is removed; one that runs
+            // does not.
+            Ok(_) => rest(),
             Err(reason) => fail(&reason),
         },
         ["install", folder] => match install(Path::new(folder)) {

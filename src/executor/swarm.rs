@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::{
     HealthConfig, Limit, Mount, MountType, MountVolumeOptions, NodeState, ResourceObject,
     SecretSpec, ServiceSpec, ServiceSpecMode, ServiceSpecModeReplicatedJob, Task, TaskSpec,
@@ -25,7 +26,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     InspectServiceOptions, ListSecretsOptionsBuilder, ListServicesOptionsBuilder,
-    ListTasksOptionsBuilder,
+    ListTasksOptionsBuilder, UpdateServiceOptionsBuilder,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -115,6 +116,11 @@ impl Drop for Service {
 
 /// Removes a service and its secret. What fails is left for the sweep.
 async fn remove(docker: &Docker, name: &str) {
+    if let Err(error) = empty(docker, name).await
+        && !is_gone(&error)
+    {
+        tracing::warn!("failed to empty the service {name}: {}", words(&error));
+    }
     if let Err(error) = docker.delete_service(name).await
         && !is_gone(&error)
     {
@@ -125,6 +131,55 @@ async fn remove(docker: &Docker, name: &str) {
     {
         tracing::warn!("failed to remove the secret {name}: {}", words(&error));
     }
+}
+
+/// Takes a service its task. Swarm does not end the tasks of a job whose service is removed, so it
+/// is told first that none is wanted.
+async fn empty(docker: &Docker, name: &str) -> std::result::Result<(), Error> {
+    let found = docker
+        .inspect_service(name, None::<InspectServiceOptions>)
+        .await?;
+    let (Some(mut spec), Some(version)) =
+        (found.spec, found.version.and_then(|version| version.index))
+    else {
+        return Ok(());
+    };
+    spec.mode = Some(ServiceSpecMode {
+        replicated_job: Some(ServiceSpecModeReplicatedJob {
+            max_concurrent: Some(0),
+            total_completions: Some(0),
+        }),
+        ..ServiceSpecMode::default()
+    });
+    let version = i32::try_from(version).unwrap_or(i32::MAX);
+    let options = UpdateServiceOptionsBuilder::default()
+        .version(version)
+        .build();
+    docker.update_service(name, spec, options, None).await?;
+    let wanted = HashMap::from([("service".to_owned(), vec![name.to_owned()])]);
+    for _ in 0..100 {
+        let options = ListTasksOptionsBuilder::default().filters(&wanted).build();
+        let tasks = docker.list_tasks(Some(options)).await?;
+        // Those that ended by themselves stay as they are.
+        let ends = |state: Option<TaskState>| {
+            matches!(
+                state,
+                Some(
+                    TaskState::COMPLETE
+                        | TaskState::SHUTDOWN
+                        | TaskState::FAILED
+                        | TaskState::REJECTED
+                        | TaskState::ORPHANED
+                )
+            )
+        };
+        let over = |task: &Task| ends(task.status.as_ref().and_then(|status| status.state));
+        if tasks.iter().all(over) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK / 10).await;
+    }
+    Ok(())
 }
 
 impl SwarmExecutor {
@@ -563,7 +618,7 @@ impl Executor for SwarmExecutor {
             if !stays(spec.labels.as_ref())
                 && let Some(name) = spec.name
             {
-                let _ = docker.delete_service(&name).await;
+                remove(docker, &name).await;
             }
         }
         let secrets = ListSecretsOptionsBuilder::default()
