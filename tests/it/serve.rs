@@ -18,21 +18,25 @@ use crate::world::git;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A switch of `tests/run --all`: what it names is there, or the test fails.
-fn switch(name: &str) -> Option<String> {
+pub(crate) fn switch(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The simulated GitHub with one repository, and a working copy to commit in.
-struct Forge {
-    github: GitHub,
-    url: String,
-    project: Project,
-    tree: PathBuf,
-    dir: tempfile::TempDir,
+pub(crate) struct Forge {
+    pub(crate) github: GitHub,
+    pub(crate) url: String,
+    pub(crate) project: Project,
+    pub(crate) tree: PathBuf,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Forge {
-    async fn new(private: bool) -> Self {
+    pub(crate) async fn new(private: bool) -> Self {
+        Self::named("octo", "project", private).await
+    }
+
+    pub(crate) async fn named(owner: &str, name: &str, private: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
         let bare = dir.path().join("project.git");
@@ -42,7 +46,7 @@ impl Forge {
         git(&tree, &["init", "-q", "-b", "main", "."]);
         git(&tree, &["remote", "add", "origin", bare.to_str().unwrap()]);
         let github = GitHub::new(Arc::new(SystemClock)).unwrap();
-        let project = github.add_project("octo", "project", private, &bare);
+        let project = github.add_project(owner, name, private, &bare);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = github.router();
@@ -56,26 +60,26 @@ impl Forge {
         }
     }
 
-    fn write(&self, path: &str, content: &str) {
+    pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.tree.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
 
     /// Commits everything on the current branch, pushes it, and says the commit.
-    fn commit(&self, words: &str) -> String {
+    pub(crate) fn commit(&self, words: &str) -> String {
         git(&self.tree, &["add", "-A"]);
         git(&self.tree, &["commit", "-q", "--allow-empty", "-m", words]);
         git(&self.tree, &["push", "-q", "-f", "origin", "HEAD"]);
         git(&self.tree, &["rev-parse", "HEAD"])
     }
 
-    fn branch(&self, name: &str) {
+    pub(crate) fn branch(&self, name: &str) {
         git(&self.tree, &["checkout", "-q", "-B", name]);
     }
 
     /// Waits until the state is as wished.
-    async fn until(&self, what: &str, wish: impl Fn(&State) -> bool) {
+    pub(crate) async fn until(&self, what: &str, wish: impl Fn(&State) -> bool) {
         let waiting = self.github.until(wish);
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             let state = self.github.state();
@@ -87,7 +91,7 @@ impl Forge {
     }
 
     /// Waits until the newest check run of this name on the commit is completed.
-    async fn completed(&self, commit: &str, name: &str) -> Check {
+    pub(crate) async fn completed(&self, commit: &str, name: &str) -> Check {
         self.until(&format!("{name} on {commit}"), |state| {
             state
                 .checks_of(commit, name)
@@ -101,15 +105,15 @@ impl Forge {
 }
 
 /// `herald serve` as a process. Killed when it is dropped.
-struct Herald {
-    child: Child,
-    address: String,
-    metrics: String,
-    log: Arc<Mutex<String>>,
+pub(crate) struct Herald {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) metrics: String,
+    pub(crate) log: Arc<Mutex<String>>,
 }
 
 impl Herald {
-    fn command(forge: &Forge) -> Command {
+    pub(crate) fn command(forge: &Forge) -> Command {
         let key = forge.dir.path().join("app.pem");
         std::fs::write(&key, forge.github.private_key().expose()).unwrap();
         let sandbox = if switch("HERALD_TEST_BWRAP").is_some() {
@@ -142,11 +146,11 @@ impl Herald {
         command
     }
 
-    fn start(forge: &Forge) -> Self {
+    pub(crate) fn start(forge: &Forge) -> Self {
         Self::spawn(Self::command(forge))
     }
 
-    fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -179,18 +183,24 @@ impl Herald {
     }
 
     /// SIGKILL, and waits for the end.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends a signed delivery and says the status of the answer.
-    async fn deliver(&self, forge: &Forge, event: &str, payload: &Value) -> u16 {
+    pub(crate) async fn deliver(&self, forge: &Forge, event: &str, payload: &Value) -> u16 {
         let guid = uuid::Uuid::new_v4().to_string();
         self.deliver_as(forge, event, &guid, payload).await
     }
 
-    async fn deliver_as(&self, forge: &Forge, event: &str, guid: &str, payload: &Value) -> u16 {
+    pub(crate) async fn deliver_as(
+        &self,
+        forge: &Forge,
+        event: &str,
+        guid: &str,
+        payload: &Value,
+    ) -> u16 {
         let body = payload.to_string();
         let secret = forge.github.webhook_secret();
         let headers = delivery_headers(secret, event, guid, body.as_bytes());
@@ -203,7 +213,7 @@ impl Herald {
             .0
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let request = http::Request::get(path)
             .header("host", "herald")
             .body(String::new())
@@ -211,7 +221,13 @@ impl Herald {
         request_to(&self.address, request).await
     }
 
-    async fn open_pull_request(&self, forge: &Forge, action: &str, head: &str, base: &str) {
+    pub(crate) async fn open_pull_request(
+        &self,
+        forge: &Forge,
+        action: &str,
+        head: &str,
+        base: &str,
+    ) {
         let payload =
             forge
                 .github
@@ -247,7 +263,7 @@ async fn request_to(address: &str, request: http::Request<String>) -> (u16, Stri
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry.unwrap();
         let target = to.join(entry.path().strip_prefix(from).unwrap());
@@ -260,7 +276,7 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// Path, line and title of an annotation.
-fn place(annotation: &Value) -> (&str, i64, &str) {
+pub(crate) fn place(annotation: &Value) -> (&str, i64, &str) {
     (
         annotation["path"].as_str().unwrap(),
         annotation["start_line"].as_i64().unwrap(),
@@ -605,7 +621,7 @@ async fn a_server_killed_in_the_middle_of_a_build_leaves_no_process_and_builds_a
 }
 
 /// Looks again and again, for as long as patience lasts.
-async fn wait_until(what: &str, wish: impl Fn() -> bool) {
+pub(crate) async fn wait_until(what: &str, wish: impl Fn() -> bool) {
     let start = std::time::Instant::now();
     while !wish() {
         assert!(start.elapsed() < PATIENCE, "waited for: {what}");

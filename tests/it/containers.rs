@@ -1,0 +1,517 @@
+//! The real program with containers: `herald serve` with a real Docker Engine and a Swarm of two
+//! nodes, which `tests/run --all` starts.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use herald::demo::State;
+
+use crate::serve::{Forge, Herald, copy_dir, place, switch};
+
+/// The executors with containers.
+const EXECUTORS: [&str; 2] = ["docker", "swarm"];
+
+fn needed(name: &str) -> String {
+    switch(name).unwrap_or_else(|| panic!("{name} is set where HERALD_TEST_DOCKER is"))
+}
+
+fn image(name: &str) -> String {
+    format!("{}/{name}", needed("HERALD_TEST_REGISTRY"))
+}
+
+/// `herald serve` with this executor.
+fn command(forge: &Forge, executor: &str) -> Command {
+    let mut command = Herald::command(forge);
+    command
+        .env("HERALD_EXECUTOR", executor)
+        .env("HERALD_DOCKER_HOST", needed("HERALD_TEST_DOCKER"))
+        .env("HERALD_RUNNER_PATH", needed("HERALD_TEST_RUNNER"))
+        .env("HERALD_MAX_CONCURRENT_JOBS_PER_REPOSITORY", "2");
+    if executor == "swarm" {
+        // The same port after a restart: runners come back to it.
+        let address = needed("HERALD_TEST_ADDRESS");
+        let port = std::net::TcpListener::bind((address.as_str(), 0)).unwrap();
+        let listen = port.local_addr().unwrap().to_string();
+        command.env("HERALD_RUNNER_LISTEN", listen);
+    }
+    command
+}
+
+/// What an Engine says.
+fn docker(engine: &str, arguments: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(["-H", &needed(engine)])
+        .args(arguments)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Looks again and again at what no one tells of.
+async fn eventually(what: &str, wish: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !wish() {
+        assert!(
+            began.elapsed() < Duration::from_secs(90),
+            "waited for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Services of jobs of this repository.
+fn services(repository: &str) -> Vec<String> {
+    let filter = format!("label=herald.repo={repository}");
+    let list = [
+        "service",
+        "ls",
+        "--filter",
+        &filter,
+        "--format",
+        "{{.Name}}",
+    ];
+    let list = docker("HERALD_TEST_DOCKER", &list);
+    list.lines().map(str::to_owned).collect()
+}
+
+/// Everything on both nodes that is labelled with this repository, and secrets.
+fn left_over(repository: &str) -> Vec<String> {
+    let filter = format!("label=herald.repo={repository}");
+    let mut found = services(repository);
+    for engine in ["HERALD_TEST_DOCKER", "HERALD_TEST_DOCKER_TWO"] {
+        for list in [
+            &["ps", "-a", "--format", "{{.Names}}"][..],
+            &["network", "ls", "--format", "{{.Name}}"],
+            &["volume", "ls", "--format", "{{.Name}}"],
+        ] {
+            let mut arguments = list.to_vec();
+            arguments.extend(["--filter", &filter]);
+            found.extend(docker(engine, &arguments).lines().map(str::to_owned));
+        }
+    }
+    let secrets = ["secret", "ls", "--filter", &filter, "--format", "{{.Name}}"];
+    found.extend(
+        docker("HERALD_TEST_DOCKER", &secrets)
+            .lines()
+            .map(str::to_owned),
+    );
+    found
+}
+
+/// A project of one step in an image; its first commit and the one to build.
+fn project(forge: &Forge, image: &str, run: &str) -> (String, String) {
+    forge.write("README.md", "# Project\n");
+    let main = forge.commit("Begin");
+    forge.branch("change");
+    let run: String = run.lines().map(|line| format!("      {line}\n")).collect();
+    let specification = format!(
+        "image: {image}\nresources: {{cpus: 0.5, memory: 256MiB}}\nexecute:\n  - name: work\n    \
+         run: |\n{run}"
+    );
+    forge.write(".herald.yml", &specification);
+    (main, forge.commit("Build it"))
+}
+
+/// The lines of the first build's only job that begin with `mark`.
+async fn lines(herald: &Herald, build: u64, mark: &str) -> Vec<String> {
+    let path = format!("/repos/octo/project/builds/{build}/jobs/build/log.txt");
+    let (status, log) = herald.get(&path).await;
+    assert_eq!(status, 200, "{log}");
+    log.lines()
+        .filter(|line| line.starts_with(mark))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pytest_project_gives_the_same_annotations_through_every_executor() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    let mut said = Vec::new();
+    for executor in ["process", "docker", "swarm"] {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytest-project");
+        let forge = Forge::new(false).await;
+        copy_dir(&fixture, &forge.tree);
+        let main = forge.commit("Sell things");
+        forge.branch("change");
+        let specification = std::fs::read_to_string(forge.tree.join(".herald.yml")).unwrap();
+        let image = image("python:1");
+        forge.write(".herald.yml", &format!("image: {image}\n{specification}"));
+        let head = forge.commit("Change nothing");
+        let herald = Herald::spawn(command(&forge, executor));
+        herald
+            .open_pull_request(&forge, "opened", &head, &main)
+            .await;
+        let check = forge.completed(&head, "herald").await;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("failure"),
+            "{executor}: {}",
+            check.title
+        );
+        assert_eq!(place(&check.annotations[0]).0, "tests/test_basket.py");
+        said.push(serde_json::to_string(&check.annotations).unwrap());
+    }
+    assert_eq!(said[0], said[1], "process and docker");
+    assert_eq!(said[0], said[2], "process and swarm");
+}
+
+/// Restarts the server while a step counts, and looks for every number.
+async fn restarted(executor: &str, kill: bool) {
+    let forge = Forge::new(false).await;
+    let count = "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.02; done\n\
+                 printf '<testsuite><testcase name=\"a\" classname=\"b\"/></testsuite>' > junit.xml";
+    let (main, head) = project(&forge, &image("busybox:1"), count);
+    let again = command(&forge, executor);
+    let listen = again
+        .get_envs()
+        .find(|(name, _)| *name == "HERALD_RUNNER_LISTEN");
+    let listen = listen
+        .and_then(|(_, value)| value)
+        .map(std::ffi::OsStr::to_owned);
+    let with_port = |mut command: Command| {
+        if let Some(listen) = &listen {
+            command.env("HERALD_RUNNER_LISTEN", listen);
+        }
+        command
+    };
+    let mut herald = Herald::spawn(with_port(command(&forge, executor)));
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    let log = forge.dir.path().join("data/logs");
+    let written = || {
+        walkdir::WalkDir::new(&log)
+            .into_iter()
+            .flatten()
+            .filter(|entry| {
+                entry
+                    .path()
+                    .extension()
+                    .is_some_and(|ending| ending == "log")
+            })
+            .any(|entry| {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                text.contains("line 50\n")
+            })
+    };
+    eventually("the fiftieth line", written).await;
+    for _ in 0..2 {
+        if kill {
+            herald.kill();
+        } else {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(herald.child.id()).unwrap());
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+            herald.child.wait().unwrap();
+        }
+        herald = Herald::spawn(with_port(command(&forge, executor)));
+    }
+    let check = forge.completed(&head, "herald").await;
+    assert_eq!(
+        check.conclusion.as_deref(),
+        Some("success"),
+        "{executor}: {}",
+        check.title
+    );
+    assert!(check.title.starts_with("1 passed"), "{}", check.title);
+    let expected: Vec<String> = (0..400).map(|number| format!("line {number}")).collect();
+    assert_eq!(lines(&herald, 1, "line ").await, expected, "{executor}");
+    assert_eq!(forge.github.state().checks_of(&head, "herald").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_goes_on_while_herald_is_killed_and_no_line_is_missing() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    for executor in EXECUTORS {
+        restarted(executor, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_goes_on_while_herald_is_restarted_in_order() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    for executor in EXECUTORS {
+        restarted(executor, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_five_pushes_in_a_row_one_service_is_left() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    let forge = Forge::named("five", "pushes", false).await;
+    let (main, first) = project(&forge, &image("busybox:1"), "echo begun; sleep 300");
+    let herald = Herald::spawn(command(&forge, "swarm"));
+    let mut heads = vec![first];
+    herald
+        .open_pull_request(&forge, "opened", &heads[0], &main)
+        .await;
+    for number in 2..=5 {
+        forge.write("number", &number.to_string());
+        let head = forge.commit("Again");
+        herald
+            .open_pull_request(&forge, "synchronize", &head, &main)
+            .await;
+        heads.push(head);
+    }
+    let (last, superseded) = heads.split_last().unwrap();
+    for head in superseded {
+        let check = forge.completed(head, "herald").await;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("cancelled"),
+            "{}",
+            check.title
+        );
+    }
+    eventually("one service", || services("five/pushes").len() == 1).await;
+    let state = forge.github.state();
+    assert_eq!(
+        state.checks_of(last, "herald").last().unwrap().status,
+        "in_progress"
+    );
+}
+
+fn running_on(state: &State, head: &str) -> bool {
+    state
+        .checks_of(head, "herald")
+        .last()
+        .is_some_and(|check| check.status == "in_progress")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_container_must_not_see_it_does_not_see() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    for executor in EXECUTORS {
+        let forge = Forge::new(false).await;
+        let secret = forge.dir.path().join("secret-of-the-host");
+        std::fs::write(&secret, "x").unwrap();
+        // A neighbour with a listener, and Herald's own on every address of the host.
+        let (main, head) = project(&forge, &image("busybox:1"), "sleep 1000");
+        let mut command = command(&forge, executor);
+        command.env("HERALD_MAX_CONCURRENT_JOBS", "3");
+        if executor == "docker" {
+            command
+                .env("HERALD_LISTEN", "0.0.0.0:0")
+                .env("HERALD_METRICS_LISTEN", "0.0.0.0:0");
+        }
+        let herald = Herald::spawn(command);
+        let port = |address: &str| address.rsplit(':').next().unwrap().to_owned();
+        let (public, metrics) = (port(&herald.address), port(&herald.metrics));
+        let neighbour = format!(
+            "{{ while :; do echo hello | nc -l -p 7777; done; }} & hostname -i > /dev/null\n\
+             echo address $(hostname -i)\nsleep 1000 # {head}"
+        );
+        forge.branch("neighbour");
+        let specification = |run: &str| {
+            let run: String = run.lines().map(|line| format!("      {line}\n")).collect();
+            format!(
+                "image: {}\nresources: {{cpus: 0.3, memory: 256MiB}}\nexecute:\n  - run: |\n{run}",
+                image("busybox:1")
+            )
+        };
+        forge.write(".herald.yml", &specification(&neighbour));
+        let beside = forge.commit("A neighbour");
+        herald
+            .open_pull_request(&forge, "opened", &beside, &main)
+            .await;
+        forge
+            .until("the neighbour", |state| running_on(state, &beside))
+            .await;
+        let log = forge.dir.path().join("data/logs");
+        let mut address = String::new();
+        eventually("the neighbour's address", || {
+            walkdir::WalkDir::new(&log)
+                .into_iter()
+                .flatten()
+                .any(|entry| {
+                    std::fs::read_to_string(entry.path())
+                        .is_ok_and(|text| text.contains("address "))
+                })
+        })
+        .await;
+        for entry in walkdir::WalkDir::new(&log).into_iter().flatten() {
+            if let Ok(text) = std::fs::read_to_string(entry.path())
+                && let Some((_, rest)) = text.split_once("address ")
+            {
+                address = rest
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+            }
+        }
+        let host = needed("HERALD_TEST_ADDRESS");
+        let mut script = format!(
+            "set +e\n\
+             ls {secret} 2>/dev/null && echo LEAK file\n\
+             ls /var/run/docker.sock /run/docker.sock 2>/dev/null && echo LEAK socket\n\
+             [ \"$(ls /proc | grep -c '^[0-9]')\" -lt 15 ] || echo LEAK processes\n\
+             cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n' | grep -i github && echo LEAK environ\n\
+             [ -e /dev/vda ] || [ -e /dev/sda ] || [ -e /dev/kmsg ] && echo LEAK device\n\
+             grep CapBnd /proc/self/status\n\
+             grep -q 'NoNewPrivs:.1' /proc/self/status || echo LEAK privileges\n\
+             mount -t tmpfs none /mnt 2>/dev/null && echo LEAK mount\n\
+             ip route del blackhole 169.254.0.0/16 2>/dev/null && echo LEAK routes\n\
+             ip route add 169.254.169.254 via $(ip route | grep default | cut -d' ' -f3) 2>/dev/null && echo LEAK route\n\
+             (echo x > /proc/1/fd/1) 2>/dev/null && echo LEAK runner\n\
+             nc -w 1 169.254.169.254 80 </dev/null 2>&1 | grep -q . || ip route | grep -q 'blackhole 169.254.0.0/16' || echo LEAK metadata\n\
+             ls /run/secrets 2>/dev/null | while read f; do cat /run/secrets/$f 2>/dev/null && [ \"$(id -u)\" != 0 ] && echo LEAK secret; done\n",
+            secret = secret.display(),
+        );
+        let open = |host: &str, port: &str, what: &str| {
+            format!("nc -z -w 2 {host} {port} 2>/dev/null && echo LEAK {what} {host}\n")
+        };
+        script += &open(&address, "7777", "neighbour");
+        for (port, what) in [(&public, "listener"), (&metrics, "metrics")] {
+            for host in [
+                host.as_str(),
+                "127.0.0.1",
+                "$(ip route | grep default | cut -d' ' -f3)",
+            ] {
+                script += &open(host, port, what);
+            }
+        }
+        script += "echo end\n";
+        forge.branch("change");
+        forge.write(".herald.yml", &specification(&script));
+        let head = forge.commit("Look around");
+        let payload = forge.github.pull_request(
+            &forge.project,
+            "opened",
+            8,
+            ("change", &head),
+            ("main", &main),
+        );
+        assert_eq!(herald.deliver(&forge, "pull_request", &payload).await, 202);
+        let check = forge.completed(&head, "herald").await;
+        let said = lines(&herald, 2, "").await.join("\n");
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("success"),
+            "{executor}: {said}"
+        );
+        assert!(said.contains("end"), "{executor}: {said}");
+        assert!(!said.contains("LEAK"), "{executor}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_node_is_lost_finishes_on_the_other_one() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    let forge = Forge::named("lost", "node", false).await;
+    let run = "echo attempt $HERALD_ATTEMPT; [ $HERALD_ATTEMPT != 1 ] || sleep 600\n\
+               printf '<testsuite><testcase name=\"a\" classname=\"b\"/></testsuite>' > junit.xml";
+    let (main, head) = project(&forge, &image("busybox:1"), run);
+    // The first attempt goes to the second node: the first one is closed meanwhile.
+    let first = docker("HERALD_TEST_DOCKER", &["info", "-f", "{{.Swarm.NodeID}}"]);
+    let first = first.trim().to_owned();
+    let availability = |word: &str| {
+        docker(
+            "HERALD_TEST_DOCKER",
+            &["node", "update", "--availability", word, &first],
+        );
+    };
+    availability("pause");
+    let herald = Herald::spawn(command(&forge, "swarm"));
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge
+        .until("the first attempt", |state| running_on(state, &head))
+        .await;
+    let log = forge.dir.path().join("data/logs");
+    eventually("the first attempt's word", || {
+        walkdir::WalkDir::new(&log)
+            .into_iter()
+            .flatten()
+            .any(|entry| {
+                std::fs::read_to_string(entry.path()).is_ok_and(|text| text.contains("attempt 1"))
+            })
+    })
+    .await;
+    availability("active");
+    stop_second_engine();
+    let check = forge.completed(&head, "herald").await;
+    start_second_engine();
+    assert_eq!(
+        check.conclusion.as_deref(),
+        Some("success"),
+        "{}",
+        check.title
+    );
+    assert!(check.title.starts_with("1 passed"), "{}", check.title);
+    let state = forge.github.state();
+    let checks = state.checks_of(&head, "herald");
+    let concluded: Vec<_> = checks
+        .iter()
+        .filter_map(|check| check.conclusion.as_deref())
+        .collect();
+    assert_eq!(concluded, ["cancelled", "success"]);
+    eventually("nothing left", || left_over("lost/node").is_empty()).await;
+}
+
+/// Ends the second node's daemon and everything that it runs, at once.
+fn stop_second_engine() {
+    let pid = std::fs::read_to_string(
+        needed("HERALD_TEST_DOCKER_TWO")
+            .replace("unix://", "")
+            .replace("docker.sock", "pid"),
+    )
+    .unwrap();
+    for pid in descendants(pid.trim()) {
+        let _ = Command::new("kill").args(["-KILL", &pid]).status();
+    }
+}
+
+/// A process and all below it, and the shims of its containers, which are nobody's children.
+fn descendants(pid: &str) -> Vec<String> {
+    let mut found = vec![pid.to_owned()];
+    let run = needed("HERALD_TEST_DOCKER_TWO")
+        .replace("unix://", "")
+        .replace("docker.sock", "run");
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if name.chars().all(|char| char.is_ascii_digit()) && line.contains(&run) && name != pid {
+            found.push(name);
+        }
+    }
+    found
+}
+
+fn start_second_engine() {
+    let line = format!(
+        "exec {} >/dev/null 2>&1 </dev/null",
+        needed("HERALD_TEST_ENGINE_TWO")
+    );
+    Command::new("sh").args(["-c", &line]).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while docker(
+        "HERALD_TEST_DOCKER",
+        &["node", "ls", "--format", "{{.Status}}"],
+    )
+    .lines()
+    .filter(|line| *line == "Ready")
+    .count()
+        < 2
+    {
+        assert!(
+            began.elapsed() < Duration::from_secs(90),
+            "the second node does not come back"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
