@@ -13,6 +13,7 @@
 
 mod collect;
 mod control;
+mod mask;
 mod pump;
 mod session;
 mod step;
