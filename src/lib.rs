@@ -8,6 +8,8 @@ pub mod runner;
 pub mod text;
 
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]
 pub mod badge;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, Job, JobId, JobResult,
-    Preparation, Publication, Repository, RepositoryId, Sha, StepRecord, Trigger,
+    Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::spec;
 
@@ -150,6 +150,15 @@ pub struct StoredBadge {
     pub value: BadgeValue,
     /// Whether the repository is not public.
     pub private: bool,
+}
+
+/// A stored secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Its name.
+    pub name: String,
+    /// When it was stored last, in unix milliseconds.
+    pub updated_ms: i64,
 }
 
 /// What waits, and for when.
@@ -299,6 +308,26 @@ pub trait Store: Send + Sync {
     async fn setting(&self, name: &str) -> Result<Option<String>>;
     /// Stores a setting unless it is there, and says what it is then.
     async fn setting_or(&self, name: &str, value: &str) -> Result<String>;
+    /// Stores a secret of a repository, over one of the same name.
+    ///
+    /// # Errors
+    /// `Refused` when there is no key to seal it with.
+    async fn keep_secret(
+        &self,
+        repository: &RepositoryId,
+        name: &str,
+        value: &Secret,
+        now_ms: i64,
+    ) -> Result<()>;
+    /// The names of a repository's secrets, in order.
+    async fn secrets(&self, repository: &RepositoryId) -> Result<Vec<StoredSecret>>;
+    /// The value of a secret; `None` when it is not stored.
+    ///
+    /// # Errors
+    /// `Refused` when it does not open with the key that there is.
+    async fn secret(&self, repository: &RepositoryId, name: &str) -> Result<Option<Secret>>;
+    /// Forgets a secret. `false` when it was not stored.
+    async fn remove_secret(&self, repository: &RepositoryId, name: &str) -> Result<bool>;
     /// What waits now.
     async fn waiting(&self, now_ms: i64) -> Result<Waiting>;
 }

@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::SqlStore;
 use super::database::{Database, StoreError, transact};
+use super::{SealKey, SqlStore};
 use crate::domain::{
     BadgeValue, BuildId, Change, CheckRun, CheckState, Conclusion, Content, InstallationId,
     JobResult, Occasion, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId,
-    Sha, State, Status, StatusState, Target, Trust,
+    Secret, Sha, State, Status, StatusState, Target, Trust,
 };
-use crate::ports::Store;
 use crate::ports::store::{
     BuildDraft, Claim, DraftJob, Heartbeat, Interruption, NewDelivery, Recorded, Room, Sent,
 };
+use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
 use crate::spec::JobSpecification;
 
@@ -29,11 +29,16 @@ struct Place {
     dir: tempfile::TempDir,
 }
 
+fn key() -> SealKey {
+    SealKey::parse(&"5e".repeat(32)).unwrap()
+}
+
 async fn sqlite() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let store = SqlStore::sqlite(&dir.path().join("herald.db"))
         .await
-        .unwrap();
+        .unwrap()
+        .with_key(key());
     Place {
         store: Arc::new(store),
         dir,
@@ -53,7 +58,8 @@ async fn postgres(server: &str) -> Place {
         .unwrap();
     let store = SqlStore::postgres(&format!("{server}/{name}"))
         .await
-        .unwrap();
+        .unwrap()
+        .with_key(key());
     Place {
         store: Arc::new(store),
         dir: tempfile::tempdir().unwrap(),
@@ -839,4 +845,64 @@ async fn a_transaction_that_is_dropped_in_the_middle_leaves_no_trace() {
         .await
         .unwrap();
     assert_eq!(names, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_secret_is_stored_sealed_replaced_and_forgotten() {
+    on_both(async |store| {
+        let (here, there) = (repository().id, RepositoryId::new("github.test", 2));
+        let first = Secret::new("hunter2");
+        store.keep_secret(&here, "TOKEN", &first, 5).await.unwrap();
+        store.keep_secret(&here, "A", &first, 6).await.unwrap();
+        assert_eq!(store.secret(&here, "TOKEN").await.unwrap(), Some(first));
+        assert_eq!(store.secret(&here, "OTHER").await.unwrap(), None);
+        assert_eq!(store.secret(&there, "TOKEN").await.unwrap(), None);
+        let sealed: String = {
+            let mut on = store.database.read().await.unwrap();
+            sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = 'TOKEN'")
+                .fetch_one(&mut *on)
+                .await
+                .unwrap()
+        };
+        assert!(!sealed.contains("hunter2"));
+        let second = Secret::new("a new one\nwith lines");
+        store.keep_secret(&here, "TOKEN", &second, 7).await.unwrap();
+        assert_eq!(store.secret(&here, "TOKEN").await.unwrap(), Some(second));
+        let names: Vec<_> = store.secrets(&here).await.unwrap();
+        let names: Vec<_> = names
+            .iter()
+            .map(|secret| (secret.name.as_str(), secret.updated_ms))
+            .collect();
+        assert_eq!(names, [("A", 6), ("TOKEN", 7)]);
+        assert!(store.remove_secret(&here, "A").await.unwrap());
+        assert!(!store.remove_secret(&here, "A").await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_was_moved_or_sealed_with_another_key_does_not_open() {
+    on_both(async |store| {
+        let here = repository().id;
+        let value = Secret::new("hunter2");
+        store.keep_secret(&here, "TOKEN", &value, 5).await.unwrap();
+        let moved: Result<(), PortError> = async {
+            transact!(store.database, tx => {
+                sqlx::query("UPDATE secrets SET name = 'OTHER'").execute(tx.on()).await?;
+                Ok(())
+            })
+        }
+        .await;
+        moved.unwrap();
+        let error = store.secret(&here, "OTHER").await.unwrap_err();
+        assert_eq!(error.kind, Kind::Refused, "{error}");
+        assert!(error.message.contains("herald admin secret set"), "{error}");
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let keyless = SqlStore::sqlite(&dir.path().join("herald.db"))
+        .await
+        .unwrap();
+    let error = keyless.secret(&repository().id, "TOKEN").await.unwrap_err();
+    assert_eq!(error.kind, Kind::Refused, "{error}");
 }

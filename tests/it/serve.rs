@@ -23,16 +23,16 @@ fn switch(name: &str) -> Option<String> {
 }
 
 /// The simulated GitHub with one repository, and a working copy to commit in.
-struct Forge {
+pub(crate) struct Forge {
     github: GitHub,
     url: String,
     project: Project,
     tree: PathBuf,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Forge {
-    async fn new(private: bool) -> Self {
+    pub(crate) async fn new(private: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
         let bare = dir.path().join("project.git");
@@ -56,26 +56,26 @@ impl Forge {
         }
     }
 
-    fn write(&self, path: &str, content: &str) {
+    pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.tree.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
 
     /// Commits everything on the current branch, pushes it, and says the commit.
-    fn commit(&self, words: &str) -> String {
+    pub(crate) fn commit(&self, words: &str) -> String {
         git(&self.tree, &["add", "-A"]);
         git(&self.tree, &["commit", "-q", "--allow-empty", "-m", words]);
         git(&self.tree, &["push", "-q", "-f", "origin", "HEAD"]);
         git(&self.tree, &["rev-parse", "HEAD"])
     }
 
-    fn branch(&self, name: &str) {
+    pub(crate) fn branch(&self, name: &str) {
         git(&self.tree, &["checkout", "-q", "-B", name]);
     }
 
     /// Waits until the state is as wished.
-    async fn until(&self, what: &str, wish: impl Fn(&State) -> bool) {
+    pub(crate) async fn until(&self, what: &str, wish: impl Fn(&State) -> bool) {
         let waiting = self.github.until(wish);
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             let state = self.github.state();
@@ -87,7 +87,7 @@ impl Forge {
     }
 
     /// Waits until the newest check run of this name on the commit is completed.
-    async fn completed(&self, commit: &str, name: &str) -> Check {
+    pub(crate) async fn completed(&self, commit: &str, name: &str) -> Check {
         self.until(&format!("{name} on {commit}"), |state| {
             state
                 .checks_of(commit, name)
@@ -101,15 +101,15 @@ impl Forge {
 }
 
 /// `herald serve` as a process. Killed when it is dropped.
-struct Herald {
+pub(crate) struct Herald {
     child: Child,
     address: String,
     metrics: String,
-    log: Arc<Mutex<String>>,
+    pub(crate) log: Arc<Mutex<String>>,
 }
 
 impl Herald {
-    fn command(forge: &Forge) -> Command {
+    pub(crate) fn command(forge: &Forge) -> Command {
         let key = forge.dir.path().join("app.pem");
         std::fs::write(&key, forge.github.private_key().expose()).unwrap();
         let sandbox = if switch("HERALD_TEST_BWRAP").is_some() {
@@ -142,11 +142,11 @@ impl Herald {
         command
     }
 
-    fn start(forge: &Forge) -> Self {
+    pub(crate) fn start(forge: &Forge) -> Self {
         Self::spawn(Self::command(forge))
     }
 
-    fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -179,7 +179,7 @@ impl Herald {
     }
 
     /// SIGKILL, and waits for the end.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -203,7 +203,7 @@ impl Herald {
             .0
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let request = http::Request::get(path)
             .header("host", "herald")
             .body(String::new())
@@ -211,7 +211,13 @@ impl Herald {
         request_to(&self.address, request).await
     }
 
-    async fn open_pull_request(&self, forge: &Forge, action: &str, head: &str, base: &str) {
+    pub(crate) async fn open_pull_request(
+        &self,
+        forge: &Forge,
+        action: &str,
+        head: &str,
+        base: &str,
+    ) {
         let payload =
             forge
                 .github
@@ -539,7 +545,9 @@ async fn the_main_job_is_the_same_on_postgresql() {
     let (main, head) = one_step(&forge, "true");
     let start = || {
         let mut command = Herald::command(&forge);
-        command.env("HERALD_DATABASE_URL", format!("{server}/{database}"));
+        command
+            .env("HERALD_DATABASE_URL", format!("{server}/{database}"))
+            .env("HERALD_SECRET_KEY", "5e".repeat(32));
         Herald::spawn(command)
     };
     let mut herald = start();
