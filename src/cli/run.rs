@@ -322,6 +322,7 @@ impl Local<'_> {
                 ports: Vec::new(),
                 services: Vec::new(),
                 login_images: None,
+                cache: None,
                 job: order,
             })
             .await?;
@@ -386,6 +387,7 @@ impl Local<'_> {
             report: gathered.report,
             patch: gathered.patch,
             in_diff: gathered.in_diff,
+            artifacts: Vec::new(),
             ..empty_result(said.conclusion)
         }
     }
@@ -454,6 +456,7 @@ fn empty_result(conclusion: Conclusion) -> JobResult {
         report: crate::report::Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 

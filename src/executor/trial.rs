@@ -101,6 +101,7 @@ impl Place {
             ports: Vec::new(),
             services: Vec::new(),
             login_images: None,
+            cache: None,
             job,
         }
     }

@@ -108,6 +108,7 @@ pub fn report_markdown(report: &Report) -> String {
             report: report.clone(),
             patch: None,
             in_diff: Vec::new(),
+            artifacts: Vec::new(),
         }),
     };
     let (title, summary) = check_markdown(&local_view(vec![job], Preparation::default()));

@@ -70,6 +70,7 @@ fn job(key: &str, conclusion: Conclusion, title: &str, report: Report) -> Job {
             report,
             patch: None,
             in_diff: Vec::new(),
+            artifacts: Vec::new(),
         }),
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn unrun(conclusion: Conclusion, title: String) -> JobResult {
         report: Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 

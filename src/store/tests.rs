@@ -205,6 +205,7 @@ fn result(conclusion: Conclusion) -> JobResult {
         report: Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 

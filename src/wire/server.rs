@@ -16,6 +16,7 @@ use super::key::secret_key;
 use crate::admin;
 use crate::app::{self, App, Parts, Settings};
 use crate::config::{Config, Credentials, Database};
+use crate::depot::{FileArtifacts, FileCaches};
 use crate::executor::{ProcessExecutor, RunnerProgram, Sandbox};
 use crate::feedback::Links;
 use crate::github::{AppKey, Client, ClientOptions, GitHub, verify};
@@ -120,6 +121,8 @@ pub fn app(
         source: Arc::new(git_source(config.data_dir.join("git"))),
         executor,
         logs: Arc::new(logs),
+        artifacts: Arc::new(FileArtifacts::new(config.data_dir.join("artifacts"))),
+        caches: Arc::new(FileCaches::new(config.data_dir.join("cache"))),
         clock,
     };
     let settings = Settings {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Module, floor, and the modules of the same floor that it may use.
-const FLOORS: [(&str, u8, &[&str]); 21] = [
+const FLOORS: [(&str, u8, &[&str]); 22] = [
     ("text", 0, &[]),
     ("report", 0, &["text"]),
     ("spec", 0, &["text"]),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u8, &[&str]); 21] = [
     ("executor", 4, &[]),
     ("logs", 4, &[]),
     ("source", 4, &[]),
+    ("depot", 4, &[]),
     ("runner", 4, &[]),
     ("web", 5, &[]),
     ("admin", 5, &[]),

@@ -686,6 +686,7 @@ async fn a_private_repository_is_fetched_with_a_narrow_token_and_shown_to_nobody
             "/repos/octo/project/builds/1",
             "/repos/octo/project/builds/1/jobs/build",
             "/repos/octo/project/builds/1/jobs/build/log.txt",
+            "/repos/octo/project/builds/1/jobs/build/artifacts/x",
         ] {
             assert_eq!(w.get(path).await.0, 404, "{path}");
         }
