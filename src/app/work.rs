@@ -24,6 +24,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const SENDERS: usize = 4;
 /// How often jobs whose workers are gone are looked for.
 const LOST: Duration = Duration::from_secs(5);
+/// How often builds that wait are shown how long the queue before them is.
+const QUEUE: Duration = Duration::from_secs(30);
 /// How many triggers are prepared at once.
 const PREPARERS: usize = 2;
 
@@ -103,6 +105,7 @@ async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
     let mut jobs = JoinSet::new();
     let mut pulse = app.pulse();
     let mut patrol = tokio::time::interval(LOST);
+    let mut queue = tokio::time::interval(QUEUE);
     while !stop.is_cancelled() {
         pulse.mark_unchanged();
         match app.claim_job().await {
@@ -123,6 +126,11 @@ async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
             _ = jobs.join_next(), if !jobs.is_empty() => {}
             _ = pulse.changed() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
+            _ = queue.tick() => {
+                if let Err(error) = app.refresh_queue().await {
+                    error!("failed to {error}");
+                }
+            }
             _ = patrol.tick() => {
                 // Leases that ended: their workers are gone.
                 if let Err(error) = app.recover("its worker went away", "").await {

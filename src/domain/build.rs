@@ -330,6 +330,8 @@ pub struct BuildView {
     pub jobs: Vec<Job>,
     /// Pull requests whose head this is, by number.
     pub pulls: Vec<i64>,
+    /// How many jobs of other builds come before its next one, while it waits for room.
+    pub ahead: u64,
 }
 
 impl BuildView {

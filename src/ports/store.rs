@@ -199,6 +199,34 @@ pub struct Room {
     pub per_repository: i64,
 }
 
+/// What stands between a build and its next job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Jobs of other builds that come before.
+    pub ahead: i64,
+    /// Those of them in the same repository.
+    pub ahead_here: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// Those of them in the same repository.
+    pub running_here: i64,
+}
+
+impl Queue {
+    /// How many jobs a build has to wait for, of those that come before; none when there is room
+    /// for it now.
+    pub fn waits_for(self, room: Room) -> u64 {
+        let ahead = if self.running >= room.total {
+            self.ahead
+        } else if self.running_here >= room.per_repository {
+            self.ahead_here
+        } else {
+            0
+        };
+        u64::try_from(ahead).unwrap_or(0)
+    }
+}
+
 /// The durable state.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -231,7 +259,9 @@ pub trait Store: Send + Sync {
     /// Preparing failed; it is tried again at `retry_ms`.
     async fn postpone_trigger(&self, trigger: &str, error: &str, retry_ms: i64) -> Result<()>;
 
-    /// The next job that may start within `room`, leased to `worker` until `lease_ms`.
+    /// The next job that may start within `room`, leased to `worker` until `lease_ms`: those of the
+    /// default branch and of tags first, then the oldest. Who has waited for half an hour is first
+    /// too, so that nobody waits for ever.
     async fn claim_job(
         &self,
         worker: &str,
@@ -264,6 +294,11 @@ pub trait Store: Send + Sync {
     /// Running jobs whose lease ended before `now_ms`, or that `worker` held (it has just
     /// started, so it holds none).
     async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>>;
+
+    /// What stands between a build and its next job; `None` when no job of it waits for room.
+    async fn queue(&self, build: &BuildId, now_ms: i64) -> Result<Option<Queue>>;
+    /// Has builds that wait for room rendered again, at most so many, and says how many.
+    async fn refresh_queue(&self, limit: i64) -> Result<u64>;
 
     /// Builds whose newest state is not rendered yet.
     async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>>;

@@ -15,8 +15,8 @@ use crate::domain::{
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
-    BuildDraft, Claim, Delivery, Heartbeat, Interruption, NewDelivery, Outgoing, Recorded, Room,
-    Sent, StoredBadge, StoredSecret, Waiting,
+    BuildDraft, Claim, Delivery, Heartbeat, Interruption, NewDelivery, Outgoing, Queue, Recorded,
+    Room, Sent, StoredBadge, StoredSecret, Waiting,
 };
 use crate::ports::{PortError, Store};
 
@@ -198,6 +198,15 @@ impl Store for SqlStore {
     async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>> {
         let mut on = self.database.read().await?;
         Ok(jobs::lost(&mut on, worker, now_ms).await?)
+    }
+
+    async fn queue(&self, build: &BuildId, now_ms: i64) -> Result<Option<Queue>> {
+        let mut on = self.database.read().await?;
+        Ok(jobs::queue(&mut on, build.as_str(), now_ms).await?)
+    }
+
+    async fn refresh_queue(&self, limit: i64) -> Result<u64> {
+        transact!(self.database, tx => jobs::refresh(tx.on(), limit).await)
     }
 
     async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>> {

@@ -907,3 +907,123 @@ async fn a_secret_that_was_moved_or_sealed_with_another_key_does_not_open() {
     let error = keyless.secret(&repository().id, "TOKEN").await.unwrap_err();
     assert_eq!(error.kind, Kind::Refused, "{error}");
 }
+
+/// Builds these occasions, a second apart, one job each.
+async fn queue_up(store: &SqlStore, occasions: &[(char, Occasion)]) {
+    for (at, (digit, occasion)) in (1_i64..).zip(occasions) {
+        let change = build(&sha(*digit), occasion.clone());
+        settle(store, &format!("queue {at}"), vec![change], at * 1_000).await;
+        attach_all(store, &[order("build", &[])], at * 1_000).await;
+    }
+}
+
+async fn started_next(store: &SqlStore, now_ms: i64) -> String {
+    let claim = store.claim_job("w", now_ms, now_ms + 60_000, ROOM).await;
+    claim.unwrap().unwrap().build.commit.as_str()[..1].to_owned()
+}
+
+#[tokio::test]
+async fn the_default_branch_and_tags_come_first_then_the_oldest() {
+    on_both(async |store| {
+        let tag = Occasion::Tag {
+            tag: "v1".to_owned(),
+        };
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', push("feature")),
+            ('c', pull(3, &sha('c'), 0)),
+            ('d', push("main")),
+            ('e', tag),
+        ];
+        queue_up(store, &occasions).await;
+        let mut started = String::new();
+        for _ in 0..5 {
+            started.push_str(&started_next(store, 10_000).await);
+        }
+        assert_eq!(started, "deabc");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_request_that_waits_for_half_an_hour_comes_first_too() {
+    on_both(async |store| {
+        let occasions = [('a', pull(1, &sha('a'), 0)), ('d', push("main"))];
+        queue_up(store, &occasions).await;
+        assert_eq!(started_next(store, 1_000 + 30 * 60_000).await, "a");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_the_default_branch_comes_to_want_hurries() {
+    on_both(async |store| {
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', pull(2, &sha('b'), 0)),
+            ('b', push("main")),
+        ];
+        queue_up(store, &occasions).await;
+        assert_eq!(started_next(store, 4_000).await, "b");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_knows_how_many_jobs_come_before_it() {
+    on_both(async |store| {
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', pull(2, &sha('b'), 0)),
+            ('c', push("main")),
+            ('d', pull(4, &sha('d'), 0)),
+        ];
+        queue_up(store, &occasions).await;
+        let last = view(store, 4).await.build.id;
+        let queue = store.queue(&last, 5_000).await.unwrap().unwrap();
+        assert_eq!((queue.ahead, queue.ahead_here, queue.running), (3, 3, 0));
+        assert_eq!(started_next(store, 5_000).await, "c");
+        let queue = store.queue(&last, 5_000).await.unwrap().unwrap();
+        assert_eq!((queue.ahead, queue.running, queue.running_here), (2, 1, 1));
+        let room = |total, per_repository| Room {
+            total,
+            per_repository,
+        };
+        assert_eq!(queue.waits_for(room(1, 1)), 2);
+        assert_eq!(queue.waits_for(room(2, 1)), 2);
+        assert_eq!(queue.waits_for(room(2, 2)), 0);
+        let running = view(store, 3).await.build.id;
+        assert_eq!(store.queue(&running, 5_000).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn builds_that_wait_are_rendered_again_a_few_at_a_time() {
+    on_both(async |store| {
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', pull(2, &sha('b'), 0)),
+            ('c', pull(3, &sha('c'), 0)),
+            ('d', pull(4, &sha('d'), 0)),
+        ];
+        queue_up(store, &occasions).await;
+        assert_eq!(started_next(store, 5_000).await, "a");
+        // What was not rendered yet will be anyway.
+        assert_eq!(store.refresh_queue(10).await.unwrap(), 0);
+        for number in 1..=4 {
+            let view = view(store, number).await;
+            let nothing = (Vec::new(), Vec::new());
+            store
+                .publish(&view, nothing.0, nothing.1, 5_000)
+                .await
+                .unwrap();
+        }
+        assert_eq!(store.unpublished(10).await.unwrap(), []);
+        assert_eq!(store.refresh_queue(2).await.unwrap(), 2);
+        assert_eq!(store.unpublished(10).await.unwrap().len(), 2);
+        assert_eq!(store.refresh_queue(10).await.unwrap(), 1);
+        assert_eq!(store.refresh_queue(10).await.unwrap(), 0);
+    })
+    .await;
+}
