@@ -919,7 +919,8 @@ async fn queue_up(store: &SqlStore, occasions: &[(char, Occasion)]) {
 
 async fn started_next(store: &SqlStore, now_ms: i64) -> String {
     let claim = store.claim_job("w", now_ms, now_ms + 60_000, ROOM).await;
-    claim.unwrap().unwrap().build.commit.as_str()[..1].to_owned()
+    let commit = claim.unwrap().unwrap().build.commit;
+    commit.as_str().chars().take(1).collect()
 }
 
 #[tokio::test]

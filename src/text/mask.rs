@@ -30,6 +30,8 @@ struct Forms {
     search: AhoCorasick,
     /// In order, without doubles.
     sorted: Vec<Vec<u8>>,
+    /// A bit for every pair of bytes that a form begins with: most of a stream is told apart by it.
+    pairs: Vec<u64>,
     longest: usize,
 }
 
@@ -62,9 +64,16 @@ impl Masker {
         };
         // It fails beyond billions of states only, and values are bounded.
         let search = build(Some(kind)).or_else(|_| build(None)).ok()?;
+        let mut pairs = vec![0; 1 << 10];
+        for (word, bit) in sorted.iter().filter_map(|form| pair(form)) {
+            if let Some(bits) = pairs.get_mut(word) {
+                *bits |= bit;
+            }
+        }
         Some(Self(Arc::new(Forms {
             search,
             sorted,
+            pairs,
             longest,
         })))
     }
@@ -155,12 +164,26 @@ impl Forms {
 
     /// Whether a form that is longer than this begins like this.
     fn begins(&self, tail: &[u8]) -> bool {
+        if let Some((word, bit)) = pair(tail)
+            && self.pairs.get(word).is_none_or(|bits| bits & bit == 0)
+        {
+            return false;
+        }
         // What begins like it follows it in order.
         let after = self.sorted.partition_point(|form| form.as_slice() <= tail);
         self.sorted
             .get(after)
             .is_some_and(|form| form.starts_with(tail))
     }
+}
+
+/// Where the bit of the first two bytes is.
+fn pair(bytes: &[u8]) -> Option<(usize, u64)> {
+    let [first, second, ..] = bytes else {
+        return None;
+    };
+    let number = u16::from_be_bytes([*first, *second]);
+    Some((usize::from(number >> 6), 1 << (number & 63)))
 }
 
 /// Adds every form of a value, and of its lines.

@@ -1,6 +1,6 @@
 //! `herald admin`: with a running server, and without one.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -65,6 +65,18 @@ async fn secrets_are_kept_with_a_running_server_and_without_one() {
     assert_eq!((status, output.as_str()), (0, ""), "{told}");
     let (status, listed, told) = admin(&data, &["secret", "list", project], "");
     assert_eq!((status, names(&listed)), (0, vec!["TOKEN"]), "{told}");
+    // What is no request is refused, and neither repeated nor followed by anything.
+    for nonsense in [
+        "hunter2 is no JSON\n",
+        "{\"request\":\"set_secret\",\"value\":\"hunter2\"}\n",
+    ] {
+        let mut socket = std::os::unix::net::UnixStream::connect(data.join("admin.sock")).unwrap();
+        socket.write_all(nonsense.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("{\"answer\":\"wrong\""), "{answer}");
+        assert!(!answer.contains("hunter2"), "{answer}");
+    }
     herald.kill();
 
     // The socket is still there, but nobody answers on it.
