@@ -233,6 +233,8 @@ impl App {
             cache: supplies.archive(),
             job,
         };
+        let hidden = supplies.secrets.clone();
+        let veil = apart(move || Veil::new(&hidden)).await?;
         let running = self.parts.executor.start(order).await?;
         let mut attempt = Attempt {
             app: self,
@@ -241,7 +243,7 @@ impl App {
             log,
             steps,
             reports: Some(Reports::new(&tree, Declared::by(&claim.job.order.reports))),
-            veil: Veil::new(&supplies.secrets),
+            veil,
             key,
             artifacts: Vec::new(),
             notes: supplies.notes.clone(),
@@ -485,7 +487,7 @@ impl Attempt<'_> {
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| PortError::transient(format!("read the reports: {error}")))
+        .map_err(|error| PortError::transient(format!("work on a thread: {error}")))
 }
 
 /// Waits until somebody wants the job cancelled, and says why; for ever if nobody does.

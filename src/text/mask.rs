@@ -1,7 +1,7 @@
 //! Hiding secret values in a stream of bytes.
 //!
-//! A value is found as it is, in base64 (also inside of a longer text that was encoded as a whole)
-//! and percent-encoded; of several lines also line by line. What is found becomes `***`. A stream
+//! A value is found as it is, in JSON, in base64 (also inside of a longer text that was encoded as
+//! a whole, and in lines) and percent-encoded; of several lines also line by line. What is found becomes `***`. A stream
 //! may be cut anywhere: of each piece only what may yet become a value is held back, so never
 //! more than the longest form of one.
 
@@ -192,6 +192,7 @@ fn add_value(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
     for one in [value, trimmed] {
         if one.len() >= SHORTEST {
             add_forms(one.as_bytes(), forms);
+            add_whole(one.as_bytes(), forms);
         }
     }
     if !trimmed.contains('\n') {
@@ -208,14 +209,30 @@ fn add_value(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
     }
 }
 
+/// The forms of a value or of one of its lines.
 fn add_forms(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
     forms.insert(value.to_vec());
-    for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
-        forms.insert(engine.encode(value).into_bytes());
-    }
+    forms.extend(json(value));
     for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
         for offset in 0..3 {
             forms.insert(within_base64(engine, value, offset));
+        }
+    }
+}
+
+/// The forms that nobody gives a single line.
+fn add_whole(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
+    for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
+        forms.insert(engine.encode(value).into_bytes());
+    }
+    // Encoded by itself, with or without an end of line, it is written in lines by most tools.
+    for encoded in [
+        STANDARD.encode(value).into_bytes(),
+        within_base64(&STANDARD_NO_PAD, value, 0),
+    ] {
+        for columns in COLUMNS {
+            let lines: Vec<&[u8]> = encoded.chunks(columns).collect();
+            forms.insert(lines.join(b"\n".as_slice()));
         }
     }
     for (kept, plus) in PERCENT {
@@ -234,6 +251,17 @@ fn within_base64(engine: &impl Engine, value: &[u8], offset: usize) -> Vec<u8> {
     let first = (8 * offset).div_ceil(6);
     let last = 8 * padded.len() / 6;
     encoded.get(first..last).unwrap_or_default().to_vec()
+}
+
+/// Lines of base64: RFC 7468 (PEM), RFC 2045 (MIME, also coreutils).
+const COLUMNS: [usize; 2] = [64, 76];
+
+/// The value within a JSON string.
+fn json(value: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(value).ok()?;
+    let quoted = serde_json::to_string(text).ok()?;
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    Some(inner.as_bytes().to_vec())
 }
 
 /// What percent-encoders leave as it is beside letters and digits, and whether a space becomes
@@ -325,6 +353,25 @@ mod tests {
         assert_eq!(mask.text("the end"), "the end");
         // A line end that came with a file is no part of what is hidden.
         assert_eq!(masker(&["s3cret\n"]).text("is s3cret!"), "is ***!");
+    }
+
+    #[test]
+    fn a_value_is_hidden_in_json_and_in_lines_of_base64() {
+        let secret =
+            r#"{"key": "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst\n"}"#;
+        let mask = masker(&[secret]);
+        let json = serde_json::json!({ "TOKEN": secret }).to_string();
+        assert_eq!(mask.text(&json), r#"{"TOKEN":"***"}"#);
+        let encoded = STANDARD.encode(secret);
+        for columns in [64, 76] {
+            let (first, rest) = encoded.split_at(columns);
+            assert_eq!(mask.text(&format!("{first}\n{rest}\n")), "***\n");
+        }
+        // As `echo "$TOKEN" | base64` writes it.
+        let encoded = STANDARD.encode(format!("{secret}\n"));
+        let (first, rest) = encoded.split_at(76);
+        let shown = mask.text(&format!("{first}\n{rest}\n"));
+        assert!(shown.starts_with("***") && shown.len() <= 8, "{shown}");
     }
 
     #[test]
