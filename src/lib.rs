@@ -8,6 +8,8 @@ pub mod runner;
 pub mod text;
 
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]
 pub mod badge;
@@ -17,6 +19,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod demo;
+#[cfg(feature = "server")]
+pub mod depot;
 #[cfg(feature = "server")]
 pub mod domain;
 #[cfg(feature = "server")]

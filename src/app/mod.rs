@@ -7,6 +7,7 @@
 //! any instant. This module speaks through `ports` only; it knows no SQL, HTTP or octocrab.
 //! What a user caused ends in a check; the rest is an error, logged once by `work`.
 
+mod checkout;
 mod collect;
 mod intake;
 mod order;
@@ -15,11 +16,14 @@ mod publish;
 mod run;
 mod send;
 mod state;
+mod steps;
+mod supply;
+mod veil;
 mod work;
 
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
 pub use order::{Surroundings, environment, job_order};
-pub use run::carry_out;
 pub use state::{App, ForkPolicy, Parts, Settings};
+pub use steps::carry_out;
 pub use work::{drain, serve, step};

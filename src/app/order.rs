@@ -118,10 +118,7 @@ pub fn job_order(
         timeout_ms: job.timeout_ms.min(timeout_max_ms),
         after_timeout_ms: Job::AFTER_TIMEOUT_MS,
         grace_ms: Job::GRACE_MS,
-        collect: vec![
-            collect(CollectKind::Tests, job.reports.tests.as_ref()),
-            collect(CollectKind::Coverage, job.reports.coverage.as_ref()),
-        ],
+        collect: collected(job),
         limits: Limits::default(),
         secrets: Vec::new(),
         cache: None,
@@ -130,6 +127,18 @@ pub fn job_order(
         await_ports: Vec::new(),
     };
     (order, records)
+}
+
+/// What is collected when the steps are over.
+fn collected(job: &JobSpecification) -> Vec<Collect> {
+    let mut collected = vec![
+        collect(CollectKind::Tests, job.reports.tests.as_ref()),
+        collect(CollectKind::Coverage, job.reports.coverage.as_ref()),
+    ];
+    if !job.artifacts.is_empty() {
+        collected.push(collect(CollectKind::Artifact, Some(&job.artifacts)));
+    }
+    collected
 }
 
 fn collect(kind: CollectKind, declared: Option<&Vec<String>>) -> Collect {

@@ -3,9 +3,12 @@
 use tracing::warn;
 
 use super::state::App;
-use crate::domain::BuildId;
+use crate::domain::{BuildId, State};
 use crate::feedback;
 use crate::ports::error::Result;
+
+/// How many builds that wait are rendered again at once.
+const REFRESHED: i64 = 10;
 
 impl App {
     /// Renders builds that changed; `false` when none did.
@@ -29,11 +32,24 @@ impl App {
         Ok(rendered)
     }
 
+    /// Has some of the builds that wait for room rendered again, so that people see the queue get
+    /// shorter. Few at a time: each is a request to GitHub.
+    pub(super) async fn refresh_queue(&self) -> Result<()> {
+        if self.parts.store.refresh_queue(REFRESHED).await? > 0 {
+            self.stir();
+        }
+        Ok(())
+    }
+
     async fn render(&self, build: &BuildId) -> Result<bool> {
         let store = &self.parts.store;
-        let Some(view) = store.view(build).await? else {
+        let Some(mut view) = store.view(build).await? else {
             return Ok(false);
         };
+        if view.build.state == State::Queued {
+            let queue = store.queue(build, self.now_ms()).await?;
+            view.ahead = queue.map_or(0, |queue| queue.waits_for(self.settings.room));
+        }
         let publications = feedback::publications(&self.settings.links, &view);
         let badges = feedback::badge_values(&view);
         store

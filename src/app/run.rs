@@ -7,17 +7,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::checkout::Place;
 use super::collect::{Declared, Reports};
 use super::order::{Surroundings, environment, job_order};
 use super::state::App;
+use super::steps::close_step;
+use super::supply::{Cache, Supplies};
+use super::veil::Veil;
 use crate::domain::verdict::{Ending, Facts, verdict};
-use crate::domain::{Conclusion, JobFailure, JobResult, Occasion, StepRecord, StepState};
+use crate::domain::{Artifact, Conclusion, JobFailure, JobResult, Occasion, StepRecord, StepState};
 use crate::ports::error::Result;
 use crate::ports::executor::{JobEnd, Network, Progress, Purpose, Resources};
-use crate::ports::source::TreeEntry;
 use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
-use crate::protocol::{Exit, Stream};
+use crate::protocol::{CollectKind, Stream};
 use crate::report::Report;
 
 /// How long a job may be silent before another worker takes it, in milliseconds.
@@ -29,37 +32,6 @@ const ATTEMPTS: u32 = 3;
 /// How often a job is tried that could not be begun, because git, GitHub or the disk refused;
 /// with the waiting in between about ten minutes.
 const BEGINNINGS: u32 = 10;
-
-/// The folders of one attempt; deleted with it.
-struct Place {
-    root: PathBuf,
-    workspace: PathBuf,
-    scratch: PathBuf,
-}
-
-impl Place {
-    fn new(work_dir: &Path, job: &str) -> Result<Self> {
-        let root = work_dir.join(job);
-        let place = Self {
-            workspace: root.join("tree"),
-            scratch: root.join("scratch"),
-            root,
-        };
-        for dir in [&place.workspace, &place.scratch] {
-            std::fs::create_dir_all(dir).map_err(|error| {
-                PortError::transient(format!("make the folder {}: {error}", dir.display()))
-            })?;
-        }
-        Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // Left over folders are deleted at the next start.
-        let _ = std::fs::remove_dir_all(&self.root);
-    }
-}
 
 /// What the attempt's own worker found out.
 enum Outcome {
@@ -266,8 +238,7 @@ impl App {
                 Ok(begun) => begun,
                 // Who wrote the specification named something that cannot be had.
                 Err(error) if error.kind == Kind::Denied || error.kind == Kind::Gone => {
-                    let title = format!("failed to {}", error.message);
-                    return Ok(unbegun(claim, Conclusion::Failure, title));
+                    return Ok(unbegun(claim, Conclusion::Failure, error.message));
                 }
                 Err(error) => return Err(error),
             },
@@ -287,6 +258,11 @@ impl App {
         place: &Place,
     ) -> Result<(Option<Attempt<'a>>, Option<String>)> {
         let (tree, diff, commit_count) = self.check_out(claim, place, begin).await.map_err(ours)?;
+        // What the specification asks for and is not stored is the fault of who wrote it.
+        let supplies = match self.supplies(claim).await.map_err(ours)? {
+            Ok(supplies) => supplies,
+            Err(why) => return Err(PortError::denied(why)),
+        };
         let build_url = self.settings.links.build(&claim.repository, &claim.build);
         let fixed = environment(&Surroundings {
             owner: &claim.repository.owner,
@@ -301,7 +277,9 @@ impl App {
             attempt: claim.job.attempt,
             path: &self.settings.path,
         });
-        let (job, steps) = job_order(&claim.job.order, fixed, self.settings.job_timeout_max_ms);
+        let (mut job, steps) = job_order(&claim.job.order, fixed, self.settings.job_timeout_max_ms);
+        job.cache = supplies.cache.as_ref().map(Cache::order);
+        job.secrets.clone_from(&supplies.secrets);
         let key = LogKey {
             build: claim.build.id.as_str().to_owned(),
             job: claim.job.key.clone(),
@@ -318,9 +296,11 @@ impl App {
             ports: Vec::new(),
             services: Vec::new(),
             login_images: None,
-            cache: None,
+            cache: supplies.archive(),
             job,
         };
+        let hidden = supplies.secrets.clone();
+        let veil = apart(move || Veil::new(&hidden)).await?;
         let logs = &self.parts.logs;
         let executor = &self.parts.executor;
         let (running, log, steps) = match begin {
@@ -352,7 +332,11 @@ impl App {
             log,
             steps,
             reports: Some(Reports::new(&tree, Declared::by(&claim.job.order.reports))),
-            notes: Vec::new(),
+            veil,
+            key,
+            artifacts: Vec::new(),
+            notes: supplies.notes.clone(),
+            supplies,
             cancelled: None,
             started_ms: match begin {
                 Begin::Anew => self.now_ms(),
@@ -360,47 +344,6 @@ impl App {
             },
         };
         Ok((Some(attempt), diff))
-    }
-
-    /// Fetches the commit and writes it into the attempt's folder; says its files, the diff to
-    /// the base where there is one, and how many commits lead to it.
-    async fn check_out(
-        &self,
-        claim: &Claim,
-        place: &Place,
-        begin: Begin,
-    ) -> Result<(Vec<TreeEntry>, Option<String>, Option<u64>)> {
-        let source = &self.parts.source;
-        let remote = self.parts.forge.remote(&claim.repository).await?;
-        let commit = claim.build.tested.as_str();
-        source
-            .fetch(&remote, commit, &fetch_refs(&claim.build.occasion))
-            .await?;
-        // A job that runs has its checkout where it runs.
-        if begin == Begin::Anew {
-            source
-                .checkout(&remote.id, commit, &place.workspace)
-                .await?;
-        }
-        let tree = source.tree(&remote.id, commit).await?;
-        let count = source.commit_count(&remote.id, commit).await.ok();
-        let diff = match claim.build.occasion.base() {
-            Some(base) => self.diff(&remote.id, base.as_str(), commit).await?,
-            None => None,
-        };
-        Ok((tree, diff, count))
-    }
-
-    /// What the change adds, counted from where it left the base; `None` when it cannot be told.
-    async fn diff(&self, repository: &str, base: &str, head: &str) -> Result<Option<String>> {
-        let source = &self.parts.source;
-        let from = match source.merge_base(repository, base, head).await {
-            Ok(Some(from)) => from,
-            Ok(None) => base.to_owned(),
-            Err(error) if error.kind == Kind::Gone => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(source.diff(repository, &from, head).await.ok())
     }
 }
 
@@ -422,17 +365,6 @@ fn purpose(claim: &Claim) -> Purpose {
     }
 }
 
-fn fetch_refs(occasion: &Occasion) -> Vec<String> {
-    match occasion {
-        Occasion::PullRequest { pull } => vec![
-            format!("refs/pull/{}/head", pull.number),
-            format!("refs/heads/{}", pull.base_ref),
-        ],
-        Occasion::Push { branch, .. } => vec![format!("refs/heads/{branch}")],
-        Occasion::Tag { tag } => vec![format!("refs/tags/{tag}")],
-    }
-}
-
 /// One attempt while it runs.
 struct Attempt<'a> {
     app: &'a App,
@@ -442,6 +374,12 @@ struct Attempt<'a> {
     steps: Vec<StepRecord>,
     /// Away while a file is being read, on a thread where that may take its time.
     reports: Option<Reports>,
+    /// Over everything that comes back.
+    veil: Veil,
+    /// What its log and its artifacts are kept under.
+    key: LogKey,
+    artifacts: Vec<Artifact>,
+    supplies: Supplies,
     notes: Vec<String>,
     cancelled: Option<String>,
     started_ms: i64,
@@ -471,9 +409,12 @@ impl Attempt<'_> {
                 },
             }
         };
+        self.write_held_back(None)?;
         self.log.finish()?;
         let ending = match (end, self.cancelled.take()) {
-            (JobEnd::Lost(what), None) => return Ok(Outcome::Trouble(gone(what))),
+            (JobEnd::Lost(what), None) => {
+                return Ok(Outcome::Trouble(gone(self.veil.words(what))));
+            }
             (_, Some(reason)) => Ending::Cancelled(reason),
             (JobEnd::Cancelled, None) => Ending::Cancelled("by the runner".to_owned()),
             (JobEnd::TimedOut, None) => Ending::TimedOut,
@@ -489,8 +430,9 @@ impl Attempt<'_> {
             JobEvent::Image(_) | JobEvent::Finished(_) => Ok(()),
             JobEvent::Started => self.log.mark(position),
             JobEvent::Note(text) => {
-                let now_ms = u64::try_from(self.app.now_ms()).unwrap_or(0);
+                let text = self.veil.words(text);
                 let line = format!("[herald] {text}\n");
+                let now_ms = self.unix_ms();
                 self.log
                     .append(u32::MAX, Stream::Stderr, now_ms, position, line.as_bytes())?;
                 self.notes.push(text);
@@ -501,7 +443,19 @@ impl Attempt<'_> {
                 stream,
                 unix_ms,
                 bytes,
-            } => self.log.append(step, stream, unix_ms, position, &bytes),
+            } => {
+                // Where the job can be met again, the runner hides them itself, and what is written
+                // must be all that was said up to this position.
+                let bytes = if position > 0 {
+                    bytes
+                } else {
+                    self.veil.output(step, stream, bytes)
+                };
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                self.log.append(step, stream, unix_ms, position, &bytes)
+            }
             JobEvent::StepStarted { step, unix_ms } => {
                 if let Some(record) = self.steps.iter_mut().find(|record| record.index == step) {
                     record.state = StepState::Running;
@@ -515,28 +469,73 @@ impl Attempt<'_> {
                 exit,
                 duration_ms,
             } => {
+                self.write_held_back(Some(step))?;
                 if let Some(record) = self.steps.iter_mut().find(|record| record.index == step) {
                     close_step(record, &exit, duration_ms);
+                    record.exit = record.exit.take().map(|words| self.veil.words(words));
                 }
                 self.save().await?;
                 self.log.mark(position)
             }
             JobEvent::File {
-                kind, path, stored, ..
-            } => {
-                let Some(mut reports) = self.reports.take() else {
-                    return Ok(());
-                };
-                let (reports, added) = apart(move || {
-                    let added = reports.add(kind, &path, &stored);
-                    let _ = std::fs::remove_file(&stored);
-                    (reports, added)
-                })
-                .await?;
-                self.reports = Some(reports);
-                added
-            }
+                kind,
+                path,
+                stored,
+                size,
+            } => match kind {
+                CollectKind::Tests | CollectKind::Coverage => self.read(kind, path, stored).await,
+                CollectKind::Artifact => self.keep(path, &stored, size).await,
+                CollectKind::Cache => {
+                    self.app
+                        .keep_cache(self.claim, &self.supplies, &stored)
+                        .await;
+                    Ok(())
+                }
+            },
         }
+    }
+
+    /// Writes to the log what was held back of a step's output, or of all output.
+    fn write_held_back(&mut self, step: Option<u32>) -> Result<()> {
+        let now_ms = self.unix_ms();
+        for (step, stream, bytes) in self.veil.held_back(step) {
+            self.log
+                .append(step, stream, now_ms, self.running.position(), &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn unix_ms(&self) -> u64 {
+        u64::try_from(self.app.now_ms()).unwrap_or(0)
+    }
+
+    /// Reads a report.
+    async fn read(&mut self, kind: CollectKind, path: String, stored: PathBuf) -> Result<()> {
+        let Some(mut reports) = self.reports.take() else {
+            return Ok(());
+        };
+        let (reports, added) = apart(move || {
+            let added = reports.add(kind, &path, &stored);
+            let _ = std::fs::remove_file(&stored);
+            (reports, added)
+        })
+        .await?;
+        self.reports = Some(reports);
+        added
+    }
+
+    /// Keeps a file for people.
+    async fn keep(&mut self, path: String, stored: &Path, bytes: u64) -> Result<()> {
+        if self.veil.covers(&path) {
+            self.notes
+                .push("an artifact is not kept: there is a secret in its path".to_owned());
+            return Ok(());
+        }
+        let artifacts = &self.app.parts.artifacts;
+        artifacts.keep(&self.key, &path, stored).await?;
+        self.artifacts.retain(|artifact| artifact.path != path);
+        self.artifacts.push(Artifact { path, bytes });
+        Ok(())
     }
 
     async fn save(&mut self) -> Result<()> {
@@ -574,7 +573,7 @@ impl Attempt<'_> {
             min_tests: self.claim.build.plan.min_tests,
             duration,
         });
-        let result = JobResult {
+        let mut result = JobResult {
             conclusion: said.conclusion,
             title: said.title,
             failures: said.failures,
@@ -583,7 +582,9 @@ impl Attempt<'_> {
             report: gathered.report,
             patch: gathered.patch,
             in_diff: gathered.in_diff,
+            artifacts: std::mem::take(&mut self.artifacts),
         };
+        self.veil.result(&mut result);
         let steps = std::mem::take(&mut self.steps);
         Ok(Outcome::Ended(Box::new(result), steps))
     }
@@ -593,7 +594,7 @@ impl Attempt<'_> {
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| PortError::transient(format!("read the reports: {error}")))
+        .map_err(|error| PortError::transient(format!("work on a thread: {error}")))
 }
 
 /// Waits until somebody wants the job cancelled, and says why; for ever if nobody does.
@@ -624,6 +625,7 @@ fn unbegun(claim: &Claim, conclusion: Conclusion, title: String) -> Outcome {
         report: Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     };
     Outcome::Ended(Box::new(result), claim.job.steps.clone())
 }
@@ -662,82 +664,5 @@ fn progress(position: u64, steps: &[StepRecord]) -> Progress {
 async fn stirred(pulse: &mut watch::Receiver<u64>) {
     if pulse.changed().await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// Writes down how a step ended.
-pub(super) fn close_step(record: &mut StepRecord, exit: &Exit, duration_ms: u64) {
-    record.duration_ms = Some(duration_ms);
-    let (state, words) = match exit {
-        Exit::Code(0) => (StepState::Passed, None),
-        Exit::Code(code) => {
-            record.code = Some(*code);
-            (StepState::Failed, Some(format!("exit {code}")))
-        }
-        Exit::Signal(signal) => (StepState::Failed, Some(signal_words(*signal))),
-        Exit::TimedOut => (StepState::TimedOut, Some("timed out".to_owned())),
-        Exit::Cancelled => (StepState::Cancelled, Some("cancelled".to_owned())),
-        Exit::OutOfMemory => (
-            StepState::Failed,
-            Some("out of memory: it needed more than the job may have".to_owned()),
-        ),
-        Exit::OutOfDisk => (
-            StepState::Failed,
-            Some("out of disk: it filled more than the job may".to_owned()),
-        ),
-        Exit::NotStarted(why) => (StepState::Failed, Some(format!("not started: {why}"))),
-        Exit::Skipped => (StepState::Skipped, None),
-    };
-    if *exit == Exit::Code(0) {
-        record.code = Some(0);
-    }
-    if matches!(exit, Exit::Skipped) {
-        record.duration_ms = None;
-    }
-    record.state = state;
-    record.exit = words;
-}
-
-/// `killed by SIGSEGV`.
-fn signal_words(signal: i32) -> String {
-    nix::sys::signal::Signal::try_from(signal).map_or_else(
-        |_| format!("killed by signal {signal}"),
-        |signal| format!("killed by {signal}"),
-    )
-}
-
-/// Drives an executor's job outside of any build (`herald run`): passes every event on and
-/// returns how it ended.
-pub async fn carry_out(
-    mut running: Box<dyn Running>,
-    mut steps: Vec<StepRecord>,
-    mut on_event: impl FnMut(&JobEvent, &[StepRecord]),
-) -> (JobEnd, Vec<StepRecord>) {
-    loop {
-        let Some(event) = running.next().await else {
-            return (JobEnd::Lost("the runner has gone".to_owned()), steps);
-        };
-        match &event {
-            JobEvent::StepStarted { step, unix_ms } => {
-                if let Some(record) = steps.iter_mut().find(|record| record.index == *step) {
-                    record.state = StepState::Running;
-                    record.started_ms = i64::try_from(*unix_ms).ok();
-                }
-            }
-            JobEvent::StepFinished {
-                step,
-                exit,
-                duration_ms,
-            } => {
-                if let Some(record) = steps.iter_mut().find(|record| record.index == *step) {
-                    close_step(record, exit, *duration_ms);
-                }
-            }
-            _ => {}
-        }
-        on_event(&event, &steps);
-        if let JobEvent::Finished(end) = event {
-            return (end, steps);
-        }
     }
 }

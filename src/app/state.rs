@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::feedback::Links;
 use crate::ports::store::Room;
-use crate::ports::{Clock, Executor, Forge, LogStore, Source, Store};
+use crate::ports::{Artifacts, Caches, Clock, Executor, Forge, LogStore, Source, Store};
 
 /// What happens to pull requests from forks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,10 @@ pub struct Parts {
     pub executor: Arc<dyn Executor>,
     /// Where their output is kept.
     pub logs: Arc<dyn LogStore>,
+    /// Where files that they leave for people are kept.
+    pub artifacts: Arc<dyn Artifacts>,
+    /// Where folders are kept between builds.
+    pub caches: Arc<dyn Caches>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

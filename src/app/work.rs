@@ -28,6 +28,8 @@ const SENDERS: usize = 4;
 const LOST: Duration = Duration::from_secs(5);
 /// How often what no job owns is removed from where jobs run.
 const SWEEP: Duration = Duration::from_mins(5);
+/// How often builds that wait are shown how long the queue before them is.
+const QUEUE: Duration = Duration::from_secs(30);
 /// How many triggers are prepared at once.
 const PREPARERS: usize = 2;
 
@@ -123,6 +125,7 @@ async fn run_jobs(app: Arc<App>, held: Vec<Claim>, stop: CancellationToken) {
     let mut pulse = app.pulse();
     let mut patrol = tokio::time::interval(LOST);
     let mut broom = tokio::time::interval(SWEEP);
+    let mut queue = tokio::time::interval(QUEUE);
     while !stop.is_cancelled() {
         pulse.mark_unchanged();
         match app.claim_job().await {
@@ -145,6 +148,11 @@ async fn run_jobs(app: Arc<App>, held: Vec<Claim>, stop: CancellationToken) {
                         error!("failed to {error}");
                     }
                 });
+            }
+            _ = queue.tick() => {
+                if let Err(error) = app.refresh_queue().await {
+                    error!("failed to {error}");
+                }
             }
             _ = patrol.tick() => {
                 // Leases that ended: their workers are gone.

@@ -66,6 +66,8 @@ pub(super) enum Command {
     Badge(BadgeFlags),
     /// Check configuration, credentials, GitHub, git, executor and database.
     Doctor(Box<ServeFlags>),
+    /// Look after a server: its stored secrets.
+    Admin(AdminFlags),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -173,6 +175,54 @@ impl ServeFlags {
             ("HERALD_LOG_FORMAT", self.log_format),
         ]
     }
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "these comments are the help text")]
+pub(super) struct AdminFlags {
+    /// The server's data directory (HERALD_DATA_DIR, default ./herald-data).
+    #[arg(long, global = true)]
+    pub(super) data_dir: Option<String>,
+    #[command(subcommand)]
+    pub(super) command: AdminCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminCommand {
+    /// Secrets that trusted builds of a repository get as variables.
+    Secret {
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Store a secret; its value comes from standard input, or from a file.
+    Set {
+        /// OWNER/REPO.
+        #[arg(value_name = "OWNER/REPO")]
+        repository: String,
+        /// The variable that steps get it in.
+        name: String,
+        /// A file with the value, taken as it is.
+        #[arg(long, value_name = "FILE")]
+        from_file: Option<PathBuf>,
+    },
+    /// List the names of a repository's secrets, and when each was stored.
+    List {
+        /// OWNER/REPO.
+        #[arg(value_name = "OWNER/REPO")]
+        repository: String,
+    },
+    /// Forget a secret.
+    Remove {
+        /// OWNER/REPO.
+        #[arg(value_name = "OWNER/REPO")]
+        repository: String,
+        /// Its name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

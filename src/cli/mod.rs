@@ -4,6 +4,7 @@
 //! tests or a report is red; 2 the command, the specification or the configuration is wrong;
 //! 3 Herald itself failed.
 
+mod admin;
 mod arguments;
 mod badge;
 mod check;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Report(flags) => report::run(&flags, &screen),
         Command::Badge(flags) => Ok(badge::run(&flags, &screen)),
         Command::Doctor(flags) => doctor::run(*flags, &screen),
+        Command::Admin(flags) => admin::run(flags, &screen),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "herald", &mut std::io::stdout());

@@ -387,6 +387,7 @@ impl Local<'_> {
             report: gathered.report,
             patch: gathered.patch,
             in_diff: gathered.in_diff,
+            artifacts: Vec::new(),
             ..empty_result(said.conclusion)
         }
     }
@@ -455,6 +456,7 @@ fn empty_result(conclusion: Conclusion) -> JobResult {
         report: crate::report::Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::read::{Problems, Reader};
 use crate::app::ForkPolicy;
 use crate::domain::Secret;
 use crate::ports::store::Room;
+use crate::store::SealKey;
 
 /// Where the durable state is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the durable state is.
     pub database: Database,
+    /// What seals stored secrets, if it is given; a right one.
+    pub secret_key: Option<Secret>,
     /// Web and git base.
     pub github_url: String,
     /// REST base.
@@ -119,6 +122,7 @@ impl Config {
         };
         let github_api_url = url(&mut reader, "HERALD_GITHUB_API_URL", &api_default);
         let database = database(&mut reader);
+        let secret_key = secret_key(&mut reader, &database);
         let credentials = credentials(&mut reader);
         not_yet(&mut reader);
         let executor = reader.word(
@@ -143,6 +147,7 @@ impl Config {
             public_url,
             data_dir: PathBuf::from(reader.text_or("HERALD_DATA_DIR", "./herald-data")),
             database,
+            secret_key,
             github_url,
             github_api_url,
             credentials,
@@ -298,6 +303,26 @@ fn database(reader: &mut Reader) -> Database {
     Database::Sqlite
 }
 
+fn secret_key(reader: &mut Reader, database: &Database) -> Option<Secret> {
+    const MAKE: &str = "`openssl rand -hex 32` makes one";
+    let problems = reader.problems.len();
+    let key = reader.secret("HERALD_SECRET_KEY");
+    match &key {
+        Some(key) if SealKey::parse(key.expose()).is_none() => reader.problems.push(format!(
+            "HERALD_SECRET_KEY is not 32 bytes as 64 hex digits or in base64; {MAKE}"
+        )),
+        // A key in the data directory of one process would be of no use to the others.
+        None if matches!(database, Database::Postgres(_)) && reader.problems.len() == problems => {
+            reader.problems.push(format!(
+                "HERALD_SECRET_KEY is missing; with HERALD_DATABASE_URL it is required, the same \
+                 for every process: {MAKE}"
+            ));
+        }
+        _ => {}
+    }
+    key
+}
+
 /// All of the App's credentials, or none of them.
 fn credentials(reader: &mut Reader) -> Option<Credentials> {
     let app_id = reader.parsed("HERALD_GITHUB_APP_ID", "a whole number", |text| {
@@ -358,7 +383,6 @@ fn not_yet(reader: &mut Reader) {
     for name in [
         "HERALD_GITHUB_CLIENT_ID",
         "HERALD_GITHUB_CLIENT_SECRET",
-        "HERALD_SECRET_KEY",
         "HERALD_RETENTION_LOGS",
         "HERALD_RETENTION_ARTIFACTS",
         "HERALD_RETENTION_DELIVERIES",
@@ -425,6 +449,23 @@ mod tests {
                 "{name}: {problems:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_secret_key_has_32_bytes_and_is_required_with_postgresql() {
+        let key = "0".repeat(64);
+        let url = ("HERALD_DATABASE_URL", "postgres://db/herald");
+        assert!(read(&[("HERALD_SECRET_KEY", &key)]).is_ok());
+        assert!(read(&[url, ("HERALD_SECRET_KEY", &key)]).is_ok());
+        let problems = read(&[("HERALD_SECRET_KEY", "0123")]).unwrap_err();
+        assert!(problems[0].contains("64 hex digits"), "{problems:?}");
+        let problems = read(&[url]).unwrap_err();
+        assert!(
+            problems[0].starts_with("HERALD_SECRET_KEY is missing"),
+            "{problems:?}"
+        );
+        let problems = read(&[url, ("HERALD_SECRET_KEY_FILE", "/nowhere")]).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
     }
 
     #[test]

@@ -296,6 +296,18 @@ pub struct JobResult {
     pub patch: Option<PatchCoverage>,
     /// Ids of failed tests whose place is among the lines that the change adds.
     pub in_diff: Vec<String>,
+    /// Files that it left for people, in the order in which they came.
+    #[serde(default)]
+    pub artifacts: Vec<Artifact>,
+}
+
+/// A file that a job left for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its path in the workspace, with `/`.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 /// Coverage of the lines that a change adds.
@@ -318,6 +330,8 @@ pub struct BuildView {
     pub jobs: Vec<Job>,
     /// Pull requests whose head this is, by number.
     pub pulls: Vec<i64>,
+    /// How many jobs of other builds come before its next one, while it waits for room.
+    pub ahead: u64,
 }
 
 impl BuildView {

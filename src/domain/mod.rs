@@ -14,8 +14,8 @@ pub mod trigger;
 pub mod verdict;
 
 pub use build::{
-    Build, BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, Preparation, State,
-    StepRecord, StepState, combine,
+    Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, Preparation,
+    State, StepRecord, StepState, combine,
 };
 pub use event::{Change, Event};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};

@@ -63,6 +63,15 @@ impl Occasion {
         }
     }
 
+    /// Whether its jobs come before those of others: what people wait for who did nothing wrong.
+    pub fn comes_first(&self, default_branch: &str) -> bool {
+        match self {
+            Self::Push { branch, .. } => branch == default_branch,
+            Self::Tag { .. } => true,
+            Self::PullRequest { .. } => false,
+        }
+    }
+
     /// The commit to compare with: a pull request's base, a push's former commit.
     pub fn base(&self) -> Option<&Sha> {
         match self {

@@ -71,7 +71,7 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
         state,
         started_ms: build.started_ms,
         completed_ms: build.finished_ms,
-        title: shorten::chars(&build_title(view), TITLE).into_owned(),
+        title: shorten::chars(&queue_title(view), TITLE).into_owned(),
         summary: fit(&summary, SUMMARY),
         annotations: if finished { remarks } else { Vec::new() },
         actions: Vec::new(),
@@ -152,6 +152,16 @@ fn waiting_title(state: State) -> &'static str {
         State::Queued => "Queued",
         State::Running => "Running",
         State::Finished => "Finished",
+    }
+}
+
+/// The title of the check, which is the place where people look how long they wait.
+fn queue_title(view: &BuildView) -> String {
+    match view.ahead {
+        ahead if ahead > 0 && view.build.state == State::Queued => {
+            format!("Queued, {} ahead", text::plural(ahead, "job"))
+        }
+        _ => build_title(view),
     }
 }
 

@@ -54,6 +54,7 @@ pub fn local_view(jobs: Vec<Job>, preparation: Preparation) -> BuildView {
         },
         jobs,
         pulls: Vec::new(),
+        ahead: 0,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn report_markdown(report: &Report) -> String {
             report: report.clone(),
             patch: None,
             in_diff: Vec::new(),
+            artifacts: Vec::new(),
         }),
     };
     let (title, summary) = check_markdown(&local_view(vec![job], Preparation::default()));

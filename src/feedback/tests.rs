@@ -70,6 +70,7 @@ fn job(key: &str, conclusion: Conclusion, title: &str, report: Report) -> Job {
             report,
             patch: None,
             in_diff: Vec::new(),
+            artifacts: Vec::new(),
         }),
     }
 }
@@ -405,4 +406,22 @@ fn the_fixture_has_what_the_tests_count_on() {
         view(Vec::new()).build.occasion,
         Occasion::Push { .. }
     ));
+}
+
+#[test]
+fn a_build_that_waits_tells_how_many_jobs_come_before_it() {
+    let mut view = red();
+    view.build.state = State::Queued;
+    view.build.conclusion = None;
+    let title = |view: &BuildView| match one(view, "herald") {
+        Content::Check(check) => check.title,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(title(&view), "Queued");
+    view.ahead = 1;
+    assert_eq!(title(&view), "Queued, 1 job ahead");
+    view.ahead = 7;
+    assert_eq!(title(&view), "Queued, 7 jobs ahead");
+    view.build.state = State::Running;
+    assert_eq!(title(&view), "Running");
 }

@@ -38,7 +38,8 @@ pub struct JobOrder {
     /// The images that may be fetched with the operator's registry login; `None` is any. Others
     /// are fetched without one.
     pub login_images: Option<Vec<String>>,
-    /// The archive of its cache, to begin with.
+    /// The archive of the folders kept between builds that the job begins with; it may have gone
+    /// since.
     pub cache: Option<PathBuf>,
     /// What the runner is told. Its `workspace` is replaced by the path that the steps see.
     pub job: Job,

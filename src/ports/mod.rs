@@ -3,6 +3,8 @@
 //! Nothing here knows a vendor crate; adapters on the floors above implement these traits, and
 //! tests replace them. Every error is classed by what the caller does next (see [`error`]).
 
+pub mod artifacts;
+pub mod caches;
 pub mod clock;
 pub mod error;
 pub mod executor;
@@ -11,6 +13,8 @@ pub mod logs;
 pub mod source;
 pub mod store;
 
+pub use artifacts::Artifacts;
+pub use caches::Caches;
 pub use clock::Clock;
 pub use error::{Kind, PortError};
 pub use executor::{Executor, JobEvent, JobOrder, Running};

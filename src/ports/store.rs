@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, Job, JobId, JobResult,
-    Preparation, Publication, Repository, RepositoryId, Sha, StepRecord, Trigger,
+    Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::spec;
 
@@ -152,6 +152,15 @@ pub struct StoredBadge {
     pub private: bool,
 }
 
+/// A stored secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Its name.
+    pub name: String,
+    /// When it was stored last, in unix milliseconds.
+    pub updated_ms: i64,
+}
+
 /// What waits, and for when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
@@ -190,6 +199,34 @@ pub struct Room {
     pub per_repository: i64,
 }
 
+/// What stands between a build and its next job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Jobs of other builds that come before.
+    pub ahead: i64,
+    /// Those of them in the same repository.
+    pub ahead_here: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// Those of them in the same repository.
+    pub running_here: i64,
+}
+
+impl Queue {
+    /// How many jobs a build has to wait for, of those that come before; none when there is room
+    /// for it now.
+    pub fn waits_for(self, room: Room) -> u64 {
+        let ahead = if self.running >= room.total {
+            self.ahead
+        } else if self.running_here >= room.per_repository {
+            self.ahead_here
+        } else {
+            0
+        };
+        u64::try_from(ahead).unwrap_or(0)
+    }
+}
+
 /// The durable state.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -222,7 +259,9 @@ pub trait Store: Send + Sync {
     /// Preparing failed; it is tried again at `retry_ms`.
     async fn postpone_trigger(&self, trigger: &str, error: &str, retry_ms: i64) -> Result<()>;
 
-    /// The next job that may start within `room`, leased to `worker` until `lease_ms`.
+    /// The next job that may start within `room`, leased to `worker` until `lease_ms`: those of the
+    /// default branch and of tags first, then the oldest. Who has waited for half an hour is first
+    /// too, so that nobody waits for ever.
     async fn claim_job(
         &self,
         worker: &str,
@@ -258,6 +297,11 @@ pub trait Store: Send + Sync {
     /// Running jobs whose lease ended before `now_ms`, or that `worker` held (it has just
     /// started, so it holds none).
     async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>>;
+
+    /// What stands between a build and its next job; `None` when no job of it waits for room.
+    async fn queue(&self, build: &BuildId, now_ms: i64) -> Result<Option<Queue>>;
+    /// Has builds that wait for room rendered again, at most so many, and says how many.
+    async fn refresh_queue(&self, limit: i64) -> Result<u64>;
 
     /// Builds whose newest state is not rendered yet.
     async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>>;
@@ -302,6 +346,26 @@ pub trait Store: Send + Sync {
     async fn setting(&self, name: &str) -> Result<Option<String>>;
     /// Stores a setting unless it is there, and says what it is then.
     async fn setting_or(&self, name: &str, value: &str) -> Result<String>;
+    /// Stores a secret of a repository, over one of the same name.
+    ///
+    /// # Errors
+    /// `Refused` when there is no key to seal it with.
+    async fn keep_secret(
+        &self,
+        repository: &RepositoryId,
+        name: &str,
+        value: &Secret,
+        now_ms: i64,
+    ) -> Result<()>;
+    /// The names of a repository's secrets, in order.
+    async fn secrets(&self, repository: &RepositoryId) -> Result<Vec<StoredSecret>>;
+    /// The value of a secret; `None` when it is not stored.
+    ///
+    /// # Errors
+    /// `Refused` when it does not open with the key that there is.
+    async fn secret(&self, repository: &RepositoryId, name: &str) -> Result<Option<Secret>>;
+    /// Forgets a secret. `false` when it was not stored.
+    async fn remove_secret(&self, repository: &RepositoryId, name: &str) -> Result<bool>;
     /// What waits now.
     async fn waiting(&self, now_ms: i64) -> Result<Waiting>;
 }

@@ -19,6 +19,7 @@ mod confine;
 mod connect;
 mod control;
 mod install;
+mod mask;
 mod pressure;
 mod pump;
 mod reports;

@@ -61,6 +61,21 @@ pub struct JobSpecification {
     pub needs: Vec<String>,
     /// Its own `when`.
     pub when: Option<When>,
+    /// Names of stored secrets to expose.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Folders kept between builds.
+    #[serde(default)]
+    pub cache: Option<CacheSpecification>,
+}
+
+/// Folders kept between builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheSpecification {
+    /// What they are kept under; `${hash:FILE}` stands for the hash of a file.
+    pub key: String,
+    /// The folders.
+    pub paths: Vec<String>,
 }
 
 /// A step.

@@ -204,6 +204,8 @@ impl Parts {
             timeout_ms: self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
             needs: Vec::new(),
             when: None,
+            secrets: Vec::new(),
+            cache: None,
         }
     }
 }

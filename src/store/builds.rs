@@ -3,11 +3,13 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::jobs::{NewJob, add_job, end_job, repeat_job};
+use super::jobs::{self, NewJob, add_job, end_job, repeat_job};
 use super::publications;
 use super::rows::{self, Result};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{Conclusion, Job, JobFailure, JobResult, RepositoryId, Sha, State, combine};
+use crate::domain::{
+    Conclusion, Job, JobFailure, JobResult, Occasion, RepositoryId, Sha, State, combine,
+};
 use crate::ports::store::BuildDraft;
 use crate::report::Report;
 
@@ -22,6 +24,7 @@ pub(super) fn unrun(conclusion: Conclusion, title: String) -> JobResult {
         report: Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 
@@ -35,6 +38,7 @@ pub(super) async fn join_or_create(
     let repository: String = trigger.try_get("repository")?;
     let commit: String = trigger.try_get("commit_id")?;
     let trust: String = trigger.try_get("trust")?;
+    let priority = priority(on, &repository, trigger).await?;
     let standing = sqlx::query(
         "SELECT id, conclusion FROM builds WHERE repository = $1 AND commit_id = $2 \
          AND tested = $3 AND specification = $4 AND trust = $5",
@@ -55,6 +59,7 @@ pub(super) async fn join_or_create(
             // So that the badges of a branch learn of a build that was made for a pull request.
             touch(on, &id).await?;
         }
+        jobs::hurry(on, &id, priority).await?;
         publications::adopt(on, &repository, &commit, &id, now_ms).await?;
         return Ok(id);
     }
@@ -103,6 +108,7 @@ pub(super) async fn join_or_create(
             order: serde_json::to_string(&job.order)?,
             skipped: job.skipped.as_deref(),
             interrupted: 0,
+            priority,
         };
         add_job(on, &new, now_ms).await?;
     }
@@ -111,6 +117,18 @@ pub(super) async fn join_or_create(
         settle(on, &id, now_ms).await?;
     }
     Ok(id)
+}
+
+/// The class of a build's jobs in the queue: the lower one is first.
+async fn priority(on: &mut AnyConnection, repository: &str, trigger: &AnyRow) -> Result<i64> {
+    let occasion: Occasion = rows::json(trigger, "occasion")?;
+    let default_branch: String =
+        sqlx::query("SELECT default_branch FROM repositories WHERE id = $1")
+            .bind(repository)
+            .fetch_one(on)
+            .await?
+            .try_get("default_branch")?;
+    Ok(i64::from(!occasion.comes_first(&default_branch)))
 }
 
 /// People can see a change of the build.

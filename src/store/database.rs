@@ -301,8 +301,14 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 1] =
-        [(1, "start", include_str!("../../migrations/0001_start.sql"))];
+    const FILES: [(i64, &str, &str); 2] = [
+        (1, "start", include_str!("../../migrations/0001_start.sql")),
+        (
+            2,
+            "secrets",
+            include_str!("../../migrations/0002_secrets.sql"),
+        ),
+    ];
     let migrations = FILES
         .iter()
         .map(|(version, name, sql)| {

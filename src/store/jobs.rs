@@ -7,7 +7,10 @@ use super::database::StoreError;
 use super::publications;
 use super::rows::{self, Result};
 use crate::domain::{Conclusion, Job, JobId, JobResult, RepositoryId, State, StepRecord};
-use crate::ports::store::{Claim, Heartbeat, Interruption, Room};
+use crate::ports::store::{Claim, Heartbeat, Interruption, Queue, Room};
+
+/// Who has waited so long comes as early as who is first by right.
+const PATIENCE_MS: i64 = 30 * 60 * 1000;
 
 /// An attempt of a job about to be.
 pub(super) struct NewJob<'a> {
@@ -20,6 +23,7 @@ pub(super) struct NewJob<'a> {
     pub(super) order: String,
     pub(super) skipped: Option<&'a str>,
     pub(super) interrupted: i64,
+    pub(super) priority: i64,
 }
 
 pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i64) -> Result<()> {
@@ -31,8 +35,8 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     };
     sqlx::query(
         "INSERT INTO jobs (id, build, repository, key, name, position, attempt, state, \
-         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms, priority) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(&id)
     .bind(new.build)
@@ -48,6 +52,7 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     .bind(new.interrupted)
     .bind(now_ms)
     .bind(new.skipped.map(|_| now_ms))
+    .bind(new.priority)
     .execute(&mut *on)
     .await?;
     if let Some(reason) = new.skipped {
@@ -101,7 +106,8 @@ pub(super) async fn repeat_job(
     now_ms: i64,
 ) -> Result<()> {
     let row = sqlx::query(
-        "UPDATE jobs SET newest = 0 WHERE id = $1 RETURNING repository, job_order, skipped",
+        "UPDATE jobs SET newest = 0 WHERE id = $1 RETURNING repository, job_order, skipped, \
+         priority",
     )
     .bind(job.id.as_str())
     .fetch_one(&mut *on)
@@ -118,6 +124,7 @@ pub(super) async fn repeat_job(
         order: row.try_get("job_order")?,
         skipped: skipped.as_deref(),
         interrupted,
+        priority: row.try_get("priority")?,
     };
     add_job(on, &new, now_ms).await
 }
@@ -135,13 +142,15 @@ pub(super) async fn claim(
            AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running') < $4 \
            AND (SELECT COUNT(*) FROM jobs b WHERE b.state = 'running' \
                 AND b.repository = j.repository) < $5 \
-           ORDER BY j.queued_ms, j.position, j.id LIMIT 1) RETURNING *",
+           ORDER BY CASE WHEN j.priority = 0 OR j.queued_ms <= $6 THEN 0 ELSE 1 END, \
+           j.queued_ms, j.position, j.id LIMIT 1) RETURNING *",
     )
     .bind(worker)
     .bind(now_ms)
     .bind(lease_ms)
     .bind(room.total)
     .bind(room.per_repository)
+    .bind(now_ms - PATIENCE_MS)
     .fetch_optional(&mut *on)
     .await?;
     let Some(row) = row else {
@@ -197,6 +206,83 @@ pub(super) async fn held(
         }
         None => Ok(None),
     }
+}
+
+/// Somebody came to want the build whose jobs are of this class: those that wait are at least of
+/// it too.
+pub(super) async fn hurry(on: &mut AnyConnection, build: &str, priority: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE jobs SET priority = $2 WHERE build = $1 AND priority > $2 \
+         AND state IN ('blocked', 'queued')",
+    )
+    .bind(build)
+    .bind(priority)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// What stands between a build and its next job; `None` when no job of it waits for room.
+pub(super) async fn queue(
+    on: &mut AnyConnection,
+    build: &str,
+    now_ms: i64,
+) -> Result<Option<Queue>> {
+    let patience = now_ms - PATIENCE_MS;
+    let Some(first) = sqlx::query(
+        "SELECT id, repository, position, queued_ms, \
+         CAST(CASE WHEN priority = 0 OR queued_ms <= $2 THEN 0 ELSE 1 END AS BIGINT) AS class \
+         FROM jobs WHERE build = $1 AND state = 'queued' \
+         ORDER BY class, queued_ms, position, id LIMIT 1",
+    )
+    .bind(build)
+    .bind(patience)
+    .fetch_optional(&mut *on)
+    .await?
+    else {
+        return Ok(None);
+    };
+    let row = sqlx::query(
+        "SELECT \
+         COUNT(CASE WHEN state = 'queued' THEN 1 END) AS ahead, \
+         COUNT(CASE WHEN state = 'queued' AND repository = $7 THEN 1 END) AS ahead_here, \
+         COUNT(CASE WHEN state = 'running' THEN 1 END) AS running, \
+         COUNT(CASE WHEN state = 'running' AND repository = $7 THEN 1 END) AS running_here \
+         FROM jobs a WHERE a.state = 'running' OR (a.state = 'queued' AND a.build <> $1 \
+         AND a.due_ms <= $8 AND \
+         (CASE WHEN a.priority = 0 OR a.queued_ms <= $2 THEN 0 ELSE 1 END, \
+         a.queued_ms, a.position, a.id) < ($3, $4, $5, $6))",
+    )
+    .bind(build)
+    .bind(patience)
+    .bind(first.try_get::<i64, _>("class")?)
+    .bind(first.try_get::<i64, _>("queued_ms")?)
+    .bind(first.try_get::<i64, _>("position")?)
+    .bind(first.try_get::<String, _>("id")?)
+    .bind(first.try_get::<String, _>("repository")?)
+    .bind(now_ms)
+    .fetch_one(on)
+    .await?;
+    Ok(Some(Queue {
+        ahead: row.try_get("ahead")?,
+        ahead_here: row.try_get("ahead_here")?,
+        running: row.try_get("running")?,
+        running_here: row.try_get("running_here")?,
+    }))
+}
+
+/// Has builds that wait for room rendered again: those first that were rendered least.
+pub(super) async fn refresh(on: &mut AnyConnection, limit: i64) -> Result<u64> {
+    let done = sqlx::query(
+        "UPDATE builds SET revision = revision + 1 WHERE id IN (\
+         SELECT b.id FROM builds b WHERE b.state = 'queued' AND b.revision = b.published \
+         AND EXISTS (SELECT 1 FROM jobs j WHERE j.build = b.id AND j.state = 'queued') \
+         ORDER BY b.revision, b.created_ms, b.id LIMIT $1)",
+    )
+    .bind(limit)
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 pub(super) async fn heartbeat(

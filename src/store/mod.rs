@@ -2,7 +2,7 @@
 //!
 //! Implements [`crate::ports::Store`] for SQLite (the default, one file) and PostgreSQL with the
 //! same statements: `$n` placeholders, whole milliseconds, text ids. It must not know what the
-//! use cases do with the state. Every fault is `Transient`, except what can never be read back.
+//! use cases do with the state. Secrets are sealed before they are stored. Every fault is `Transient`, except what can never be read back.
 
 mod builds;
 mod database;
@@ -11,9 +11,12 @@ mod jobs;
 mod pages;
 mod publications;
 mod rows;
+mod seal;
+mod secrets;
 mod sql;
 #[cfg(test)]
 mod tests;
 mod triggers;
 
+pub use seal::SealKey;
 pub use sql::SqlStore;

@@ -79,6 +79,7 @@ pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<Buil
         build,
         jobs,
         pulls,
+        ahead: 0,
     }))
 }
 

@@ -1,27 +1,31 @@
 //! The store itself: each method of the port is one transaction.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::Row;
 
 use super::database::{Database, StoreError, transact};
-use super::{deliveries, jobs, pages, publications, triggers};
+use super::seal::SealKey;
+use super::{deliveries, jobs, pages, publications, secrets, triggers};
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, JobId, JobResult, Publication, Repository,
-    RepositoryId, StepRecord, Trigger,
+    RepositoryId, Secret, StepRecord, Trigger,
 };
-use crate::ports::Store;
 use crate::ports::error::Result;
 use crate::ports::store::{
-    BuildDraft, Claim, Delivery, Heartbeat, Interruption, NewDelivery, Outgoing, Recorded, Room,
-    Sent, StoredBadge, Waiting,
+    BuildDraft, Claim, Delivery, Heartbeat, Interruption, NewDelivery, Outgoing, Queue, Recorded,
+    Room, Sent, StoredBadge, StoredSecret, Waiting,
 };
+use crate::ports::{PortError, Store};
 
 /// The durable state in SQLite or PostgreSQL.
 #[derive(Clone)]
 pub struct SqlStore {
     pub(super) database: Database,
+    /// Seals secrets; without it there are none.
+    key: Option<Arc<SealKey>>,
 }
 
 impl SqlStore {
@@ -32,6 +36,7 @@ impl SqlStore {
     pub async fn sqlite_beside(file: &Path) -> Result<Self> {
         Ok(Self {
             database: Database::sqlite(file).await?,
+            key: None,
         })
     }
 
@@ -53,7 +58,21 @@ impl SqlStore {
     pub async fn postgres(url: &str) -> Result<Self> {
         Ok(Self {
             database: Database::postgres(url).await?,
+            key: None,
         })
+    }
+
+    /// The same, able to keep secrets.
+    #[must_use]
+    pub fn with_key(mut self, key: SealKey) -> Self {
+        self.key = Some(Arc::new(key));
+        self
+    }
+
+    fn key(&self) -> Result<&SealKey> {
+        self.key
+            .as_deref()
+            .ok_or_else(|| PortError::refused("use secrets: there is no HERALD_SECRET_KEY"))
     }
 
     async fn take_back_leases(&self) -> Result<()> {
@@ -185,6 +204,15 @@ impl Store for SqlStore {
         Ok(jobs::lost(&mut on, worker, now_ms).await?)
     }
 
+    async fn queue(&self, build: &BuildId, now_ms: i64) -> Result<Option<Queue>> {
+        let mut on = self.database.read().await?;
+        Ok(jobs::queue(&mut on, build.as_str(), now_ms).await?)
+    }
+
+    async fn refresh_queue(&self, limit: i64) -> Result<u64> {
+        transact!(self.database, tx => jobs::refresh(tx.on(), limit).await)
+    }
+
     async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>> {
         let mut on = self.database.read().await?;
         Ok(pages::unpublished(&mut on, limit).await?)
@@ -270,6 +298,39 @@ impl Store for SqlStore {
                 .await?
                 .ok_or_else(|| StoreError::Stored(format!("no setting {name}")))
         })
+    }
+
+    async fn keep_secret(
+        &self,
+        repository: &RepositoryId,
+        name: &str,
+        value: &Secret,
+        now_ms: i64,
+    ) -> Result<()> {
+        let key = self.key()?;
+        transact!(self.database, tx =>
+            secrets::keep(tx.on(), key, repository, name, value, now_ms).await)
+    }
+
+    async fn secrets(&self, repository: &RepositoryId) -> Result<Vec<StoredSecret>> {
+        let mut on = self.database.read().await?;
+        Ok(secrets::list(&mut on, repository).await?)
+    }
+
+    async fn secret(&self, repository: &RepositoryId, name: &str) -> Result<Option<Secret>> {
+        let key = self.key()?;
+        let mut on = self.database.read().await?;
+        secrets::value(&mut on, key, repository, name)
+            .await
+            .map_err(|error| match error {
+                // Trying again does not help.
+                StoreError::Stored(text) => PortError::refused(format!("use a secret: {text}")),
+                error @ StoreError::Sql(_) => error.into(),
+            })
+    }
+
+    async fn remove_secret(&self, repository: &RepositoryId, name: &str) -> Result<bool> {
+        transact!(self.database, tx => secrets::remove(tx.on(), repository, name).await)
     }
 
     async fn waiting(&self, now_ms: i64) -> Result<Waiting> {

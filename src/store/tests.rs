@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::SqlStore;
 use super::database::{Database, StoreError, transact};
+use super::{SealKey, SqlStore};
 use crate::domain::{
     BadgeValue, BuildId, Change, CheckRun, CheckState, Conclusion, Content, InstallationId,
     JobResult, Occasion, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId,
-    Sha, State, Status, StatusState, Target, Trust,
+    Secret, Sha, State, Status, StatusState, Target, Trust,
 };
-use crate::ports::Store;
 use crate::ports::store::{
     BuildDraft, Claim, DraftJob, Heartbeat, Interruption, NewDelivery, Recorded, Room, Sent,
 };
+use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
 use crate::spec::JobSpecification;
 
@@ -29,11 +29,16 @@ struct Place {
     dir: tempfile::TempDir,
 }
 
+fn key() -> SealKey {
+    SealKey::parse(&"5e".repeat(32)).unwrap()
+}
+
 async fn sqlite() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let store = SqlStore::sqlite(&dir.path().join("herald.db"))
         .await
-        .unwrap();
+        .unwrap()
+        .with_key(key());
     Place {
         store: Arc::new(store),
         dir,
@@ -53,7 +58,8 @@ async fn postgres(server: &str) -> Place {
         .unwrap();
     let store = SqlStore::postgres(&format!("{server}/{name}"))
         .await
-        .unwrap();
+        .unwrap()
+        .with_key(key());
     Place {
         store: Arc::new(store),
         dir: tempfile::tempdir().unwrap(),
@@ -199,6 +205,7 @@ fn result(conclusion: Conclusion) -> JobResult {
         report: Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 
@@ -839,4 +846,185 @@ async fn a_transaction_that_is_dropped_in_the_middle_leaves_no_trace() {
         .await
         .unwrap();
     assert_eq!(names, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_secret_is_stored_sealed_replaced_and_forgotten() {
+    on_both(async |store| {
+        let (here, there) = (repository().id, RepositoryId::new("github.test", 2));
+        let first = Secret::new("hunter2");
+        store.keep_secret(&here, "TOKEN", &first, 5).await.unwrap();
+        store.keep_secret(&here, "A", &first, 6).await.unwrap();
+        assert_eq!(store.secret(&here, "TOKEN").await.unwrap(), Some(first));
+        assert_eq!(store.secret(&here, "OTHER").await.unwrap(), None);
+        assert_eq!(store.secret(&there, "TOKEN").await.unwrap(), None);
+        let sealed: String = {
+            let mut on = store.database.read().await.unwrap();
+            sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = 'TOKEN'")
+                .fetch_one(&mut *on)
+                .await
+                .unwrap()
+        };
+        assert!(!sealed.contains("hunter2"));
+        let second = Secret::new("a new one\nwith lines");
+        store.keep_secret(&here, "TOKEN", &second, 7).await.unwrap();
+        assert_eq!(store.secret(&here, "TOKEN").await.unwrap(), Some(second));
+        let names: Vec<_> = store.secrets(&here).await.unwrap();
+        let names: Vec<_> = names
+            .iter()
+            .map(|secret| (secret.name.as_str(), secret.updated_ms))
+            .collect();
+        assert_eq!(names, [("A", 6), ("TOKEN", 7)]);
+        assert!(store.remove_secret(&here, "A").await.unwrap());
+        assert!(!store.remove_secret(&here, "A").await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_was_moved_or_sealed_with_another_key_does_not_open() {
+    on_both(async |store| {
+        let here = repository().id;
+        let value = Secret::new("hunter2");
+        store.keep_secret(&here, "TOKEN", &value, 5).await.unwrap();
+        let moved: Result<(), PortError> = async {
+            transact!(store.database, tx => {
+                sqlx::query("UPDATE secrets SET name = 'OTHER'").execute(tx.on()).await?;
+                Ok(())
+            })
+        }
+        .await;
+        moved.unwrap();
+        let error = store.secret(&here, "OTHER").await.unwrap_err();
+        assert_eq!(error.kind, Kind::Refused, "{error}");
+        assert!(error.message.contains("herald admin secret set"), "{error}");
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let keyless = SqlStore::sqlite(&dir.path().join("herald.db"))
+        .await
+        .unwrap();
+    let error = keyless.secret(&repository().id, "TOKEN").await.unwrap_err();
+    assert_eq!(error.kind, Kind::Refused, "{error}");
+}
+
+/// Builds these occasions, a second apart, one job each.
+async fn queue_up(store: &SqlStore, occasions: &[(char, Occasion)]) {
+    for (at, (digit, occasion)) in (1_i64..).zip(occasions) {
+        let change = build(&sha(*digit), occasion.clone());
+        settle(store, &format!("queue {at}"), vec![change], at * 1_000).await;
+        attach_all(store, &[order("build", &[])], at * 1_000).await;
+    }
+}
+
+async fn started_next(store: &SqlStore, now_ms: i64) -> String {
+    let claim = store.claim_job("w", now_ms, now_ms + 60_000, ROOM).await;
+    let commit = claim.unwrap().unwrap().build.commit;
+    commit.as_str().chars().take(1).collect()
+}
+
+#[tokio::test]
+async fn the_default_branch_and_tags_come_first_then_the_oldest() {
+    on_both(async |store| {
+        let tag = Occasion::Tag {
+            tag: "v1".to_owned(),
+        };
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', push("feature")),
+            ('c', pull(3, &sha('c'), 0)),
+            ('d', push("main")),
+            ('e', tag),
+        ];
+        queue_up(store, &occasions).await;
+        let mut started = String::new();
+        for _ in 0..5 {
+            started.push_str(&started_next(store, 10_000).await);
+        }
+        assert_eq!(started, "deabc");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_request_that_waits_for_half_an_hour_comes_first_too() {
+    on_both(async |store| {
+        let occasions = [('a', pull(1, &sha('a'), 0)), ('d', push("main"))];
+        queue_up(store, &occasions).await;
+        assert_eq!(started_next(store, 1_000 + 30 * 60_000).await, "a");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_the_default_branch_comes_to_want_hurries() {
+    on_both(async |store| {
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', pull(2, &sha('b'), 0)),
+            ('b', push("main")),
+        ];
+        queue_up(store, &occasions).await;
+        assert_eq!(started_next(store, 4_000).await, "b");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_knows_how_many_jobs_come_before_it() {
+    on_both(async |store| {
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', pull(2, &sha('b'), 0)),
+            ('c', push("main")),
+            ('d', pull(4, &sha('d'), 0)),
+        ];
+        queue_up(store, &occasions).await;
+        let last = view(store, 4).await.build.id;
+        let queue = store.queue(&last, 5_000).await.unwrap().unwrap();
+        assert_eq!((queue.ahead, queue.ahead_here, queue.running), (3, 3, 0));
+        assert_eq!(started_next(store, 5_000).await, "c");
+        let queue = store.queue(&last, 5_000).await.unwrap().unwrap();
+        assert_eq!((queue.ahead, queue.running, queue.running_here), (2, 1, 1));
+        let room = |total, per_repository| Room {
+            total,
+            per_repository,
+        };
+        assert_eq!(queue.waits_for(room(1, 1)), 2);
+        assert_eq!(queue.waits_for(room(2, 1)), 2);
+        assert_eq!(queue.waits_for(room(2, 2)), 0);
+        let running = view(store, 3).await.build.id;
+        assert_eq!(store.queue(&running, 5_000).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn builds_that_wait_are_rendered_again_a_few_at_a_time() {
+    on_both(async |store| {
+        let occasions = [
+            ('a', pull(1, &sha('a'), 0)),
+            ('b', pull(2, &sha('b'), 0)),
+            ('c', pull(3, &sha('c'), 0)),
+            ('d', pull(4, &sha('d'), 0)),
+        ];
+        queue_up(store, &occasions).await;
+        assert_eq!(started_next(store, 5_000).await, "a");
+        // What was not rendered yet will be anyway.
+        assert_eq!(store.refresh_queue(10).await.unwrap(), 0);
+        for number in 1..=4 {
+            let view = view(store, number).await;
+            let nothing = (Vec::new(), Vec::new());
+            store
+                .publish(&view, nothing.0, nothing.1, 5_000)
+                .await
+                .unwrap();
+        }
+        assert_eq!(store.unpublished(10).await.unwrap(), []);
+        assert_eq!(store.refresh_queue(2).await.unwrap(), 2);
+        assert_eq!(store.unpublished(10).await.unwrap().len(), 2);
+        assert_eq!(store.refresh_queue(10).await.unwrap(), 1);
+        assert_eq!(store.refresh_queue(10).await.unwrap(), 0);
+    })
+    .await;
 }

@@ -1,4 +1,4 @@
-//! Text for people: escaping, shortening, durations, counts, and "did you mean".
+//! Text for people: escaping, shortening, durations, counts, "did you mean", and what is hidden.
 //!
 //! The ground that everything stands on: pure functions over `&str` that never fail and know
 //! nothing of builds. Limits are in bytes or characters as their names say; nothing is ever cut
@@ -8,6 +8,7 @@
 pub mod ansi;
 mod count;
 pub mod markdown;
+pub mod mask;
 pub mod shorten;
 mod time;
 #[cfg(feature = "server")]

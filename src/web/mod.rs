@@ -4,6 +4,7 @@
 //! insides of adapters. Errors become a status once, in `error`; what is not public does not
 //! exist here (404), and a badge of it looks like that of a repository that does not exist.
 
+mod artifacts;
 mod badges;
 mod error;
 mod health;

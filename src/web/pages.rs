@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use super::error::Error;
 use super::logs;
 use super::router::Web;
-use super::view::{self, BuildRow, JobPage, JobRow, StepRow, TestRow};
+use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow};
 use crate::domain::{BuildView, Job, Repository, StepState};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
@@ -53,6 +53,7 @@ struct JobTemplate {
     build: BuildRow,
     job: JobPage,
     steps: Vec<StepLog>,
+    artifacts: Vec<ArtifactRow>,
     notes: String,
     written: bool,
     running: bool,
@@ -200,6 +201,7 @@ pub(super) async fn job(
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         job: JobPage::new(job),
         steps,
+        artifacts: view::artifacts(job),
         notes,
         written,
         running: job.conclusion.is_none(),

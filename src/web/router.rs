@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{badges, health, logs, pages, webhook};
+use super::{artifacts, badges, health, logs, pages, webhook};
 use crate::app::App;
 
 /// Checks a delivery's signature: the raw body and the header's value.
@@ -59,6 +59,10 @@ pub fn router(web: Web) -> Router {
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log.txt",
             get(logs::raw),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",
+            get(artifacts::download),
         )
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))

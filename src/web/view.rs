@@ -144,6 +144,36 @@ impl JobRow {
     }
 }
 
+/// A file that a job left for people.
+#[derive(Debug)]
+pub(super) struct ArtifactRow {
+    pub(super) path: String,
+    pub(super) address: String,
+    pub(super) size: String,
+}
+
+pub(super) fn artifacts(job: &Job) -> Vec<ArtifactRow> {
+    let kept = job.result.iter().flat_map(|result| &result.artifacts);
+    kept.map(|artifact| ArtifactRow {
+        path: artifact.path.clone(),
+        address: super::artifacts::percent(&artifact.path),
+        size: size(artifact.bytes),
+    })
+    .collect()
+}
+
+/// A size for people: `12.3 KiB`.
+fn size(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1024 => return format!("{bytes} B"),
+        1024..1_048_576 => (1 << 10, "KiB"),
+        1_048_576..1_073_741_824 => (1 << 20, "MiB"),
+        _ => (1 << 30, "GiB"),
+    };
+    let tenths = u128::from(bytes) * 10 / unit;
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// The head of a job's page.
 pub(super) type JobPage = JobRow;
 

@@ -7,15 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::SystemClock;
+use super::key::secret_key;
 use super::place::{Place, place};
 use super::runners;
+use crate::admin;
 use crate::app::{self, App, Parts, Settings};
 use crate::config::{Config, Credentials, Database, ExecutorKind};
+use crate::depot::{FileArtifacts, FileCaches};
 use crate::executor::Gate;
 use crate::feedback::Links;
 use crate::github::{AppKey, Client, ClientOptions, GitHub, verify};
@@ -39,21 +42,19 @@ pub fn install_crypto() {
 /// # Errors
 /// When it cannot be opened, with what to do.
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &config.database {
+    let key = secret_key(config)?;
+    let store = match &config.database {
         Database::Sqlite => {
             let file = config.data_dir.join("herald.db");
-            Arc::new(
-                SqlStore::sqlite(&file)
-                    .await
-                    .with_context(|| format!("open the database {}", file.display()))?,
-            )
-        }
-        Database::Postgres(address) => Arc::new(
-            SqlStore::postgres(address.expose())
+            SqlStore::sqlite(&file)
                 .await
-                .context("open the database at HERALD_DATABASE_URL")?,
-        ),
-    })
+                .with_context(|| format!("open the database {}", file.display()))?
+        }
+        Database::Postgres(address) => SqlStore::postgres(address.expose())
+            .await
+            .context("open the database at HERALD_DATABASE_URL")?,
+    };
+    Ok(Arc::new(store.with_key(key)))
 }
 
 /// Git, with its mirrors in `folder`.
@@ -103,6 +104,8 @@ pub fn app(
         source: Arc::new(git_source(config.data_dir.join("git"))),
         executor,
         logs: Arc::new(logs),
+        artifacts: Arc::new(FileArtifacts::new(config.data_dir.join("artifacts"))),
+        caches: Arc::new(FileCaches::new(config.data_dir.join("cache"))),
         clock,
     };
     let settings = Settings {
@@ -130,6 +133,8 @@ pub struct Server {
     public: TcpListener,
     metrics: TcpListener,
     runners: Option<(TcpListener, Arc<Gate>)>,
+    /// For operators on this machine; `None` where it cannot be opened.
+    socket: Option<UnixListener>,
     configured: bool,
     /// Held for the life of the server: nobody else uses the data directory.
     _lock: File,
@@ -142,7 +147,7 @@ impl Server {
     /// When something cannot be opened, with what to do.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         install_crypto();
-        let lock = claim(&config.data_dir)?;
+        let lock = lock(&config.data_dir)?;
         let store = open_store(config).await?;
         let new = uuid::Uuid::now_v7().simple().to_string();
         let worker = match config.database {
@@ -167,6 +172,15 @@ impl Server {
             verify,
             ready: Arc::new(AtomicBool::new(true)),
         };
+        let socket = admin::listen(&config.data_dir)
+            .inspect_err(|error| {
+                let file = config.data_dir.join(admin::SOCKET);
+                warn!(
+                    "failed to open {}: {error}; `herald admin` cannot ask this server",
+                    file.display()
+                );
+            })
+            .ok();
         let listen = |address| async move {
             TcpListener::bind(address)
                 .await
@@ -182,6 +196,7 @@ impl Server {
             runners,
             public: listen(config.listen).await?,
             metrics: listen(config.metrics_listen).await?,
+            socket,
             configured: credentials.is_some(),
             _lock: lock,
         })
@@ -227,6 +242,11 @@ impl Server {
             // Its connections end with the process: runners come back to the next one.
             tokio::spawn(async move { axum::serve(listener, runners::router(gate)).await });
         }
+        let operators = self.socket.map(|socket| {
+            let parts = &self.app.parts;
+            let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+            tokio::spawn(admin::serve(socket, store, clock, stop.clone()))
+        });
         let worker = self
             .configured
             .then(|| tokio::spawn(app::serve(Arc::clone(&self.app), stop.clone())));
@@ -235,6 +255,9 @@ impl Server {
         info!("stopping");
         if let Some(worker) = worker {
             let _ = worker.await;
+        }
+        if let Some(operators) = operators {
+            let _ = operators.await;
         }
         for listener in [public, metrics] {
             if let Ok(Ok(Err(error))) = tokio::time::timeout(GRACE, listener).await {
@@ -258,7 +281,10 @@ fn instance(data_dir: &Path, new: &str) -> anyhow::Result<String> {
 }
 
 /// The data directory, made if it is not there, for nobody else's eyes, and ours alone.
-fn claim(data_dir: &Path) -> anyhow::Result<File> {
+///
+/// # Errors
+/// When another process has it, or the system refuses.
+pub fn lock(data_dir: &Path) -> anyhow::Result<File> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     std::fs::DirBuilder::new()
         .recursive(true)

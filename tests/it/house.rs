@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Module, floor, and the modules of the same floor that it may use.
-const FLOORS: [(&str, u8, &[&str]); 20] = [
+const FLOORS: [(&str, u8, &[&str]); 22] = [
     ("text", 0, &[]),
     ("report", 0, &["text"]),
     ("spec", 0, &["text"]),
@@ -19,8 +19,10 @@ const FLOORS: [(&str, u8, &[&str]); 20] = [
     ("executor", 4, &[]),
     ("logs", 4, &[]),
     ("source", 4, &[]),
+    ("depot", 4, &[]),
     ("runner", 4, &[]),
     ("web", 5, &[]),
+    ("admin", 5, &[]),
     ("demo", 5, &[]),
     ("config", 6, &[]),
     // The commands put servers together.
@@ -29,11 +31,13 @@ const FLOORS: [(&str, u8, &[&str]); 20] = [
 ];
 
 /// Crates, and the modules that may know them.
-const VENDORS: [(&str, &[&str]); 6] = [
+const VENDORS: [(&str, &[&str]); 7] = [
     ("octocrab", &["github"]),
     ("jsonwebtoken", &["github", "demo"]),
     ("sqlx", &["store"]),
     ("bollard", &["executor"]),
+    // `store` seals, `demo` makes the key of its App, `wire` chooses the provider of TLS.
+    ("aws_lc_rs", &["store", "demo", "wire"]),
     // The demonstration serves two routers; `wire` serves those of the server.
     ("axum", &["web", "demo", "wire", "cli"]),
     ("quick_xml", &["report"]),

@@ -555,7 +555,9 @@ async fn the_main_job_is_the_same_on_postgresql() {
     let (main, head) = one_step(&forge, "true");
     let start = || {
         let mut command = Herald::command(&forge);
-        command.env("HERALD_DATABASE_URL", format!("{server}/{database}"));
+        command
+            .env("HERALD_DATABASE_URL", format!("{server}/{database}"))
+            .env("HERALD_SECRET_KEY", "5e".repeat(32));
         Herald::spawn(command)
     };
     let mut herald = start();

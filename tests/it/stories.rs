@@ -686,6 +686,7 @@ async fn a_private_repository_is_fetched_with_a_narrow_token_and_shown_to_nobody
             "/repos/octo/project/builds/1",
             "/repos/octo/project/builds/1/jobs/build",
             "/repos/octo/project/builds/1/jobs/build/log.txt",
+            "/repos/octo/project/builds/1/jobs/build/artifacts/x",
         ] {
             assert_eq!(w.get(path).await.0, 404, "{path}");
         }
@@ -754,6 +755,55 @@ async fn an_old_name_leads_on_until_another_repository_takes_it() {
         w.drain().await;
         assert_eq!(w.get("/repos/octo/project/builds/1").await.0, 404);
         assert_eq!(w.get("/repos/octo/renamed/builds/1").await.0, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_waits_for_room_says_how_long_the_queue_is() {
+    world(async |w: &mut World| {
+        w.write(".herald.yml", GREEN);
+        let mut commits = vec![w.commit("main")];
+        for _ in 0..6 {
+            let before = commits[commits.len() - 1].clone();
+            let after = w.commit("main");
+            w.push("main", &before, &after).await;
+            commits.push(after);
+        }
+        while w.waiting().await.jobs < 6 {
+            assert!(herald::app::step(&w.app).await.unwrap());
+        }
+        // Others take all the room there is.
+        let store = std::sync::Arc::clone(&w.app.parts.store);
+        let now_ms = w.app.now_ms();
+        let room = w.app.settings.room;
+        let mut taken = Vec::new();
+        while let Some(claim) = store
+            .claim_job("other", now_ms, now_ms + 60_000, room)
+            .await
+            .unwrap()
+        {
+            taken.push(claim.job.id);
+        }
+        assert_eq!(taken.len(), 4);
+        w.drain().await;
+        let title = |commit: &str| w.check(commit, "herald").title;
+        assert_eq!(title(&commits[4]), "Running");
+        assert_eq!(title(&commits[5]), "Queued");
+        assert_eq!(title(&commits[6]), "Queued, 1 job ahead");
+        for job in taken {
+            let why = herald::ports::store::Interruption {
+                what: "the other went away".to_owned(),
+                attempts: None,
+                not_before_ms: 0,
+            };
+            store
+                .interrupt_job(&job, "other", &why, now_ms)
+                .await
+                .unwrap();
+        }
+        w.drain().await;
+        assert_eq!(w.ended(&commits[6], "herald").0, "success");
     })
     .await;
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use herald::app::{self, App, ForkPolicy, Parts, Settings};
 use herald::demo::{Check, Fault, GitHub, Project, State, What, delivery_headers};
+use herald::depot::{FileArtifacts, FileCaches};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
 use herald::github::{AppKey, Client, ClientOptions, GitHub as Forge, verify};
@@ -17,7 +18,7 @@ use herald::ports::store::{Room, Waiting};
 use herald::ports::{Clock, Executor, JobOrder, Store};
 use herald::protocol::{CollectKind, Exit, StepCommand};
 use herald::source::{GitOptions, GitSource};
-use herald::store::SqlStore;
+use herald::store::{SealKey, SqlStore};
 use herald::web::{self, Web};
 use http::{Request, StatusCode};
 use serde_json::Value;
@@ -133,6 +134,42 @@ impl World {
     /// Does all work that is due.
     pub(crate) async fn drain(&self) {
         app::drain(&self.app).await.unwrap();
+    }
+
+    /// Works until a job waits for room, and changes what it is to carry out.
+    pub(crate) async fn until_queued(&self, change: impl Fn(&mut Value)) {
+        while self.waiting().await.jobs == 0 {
+            assert!(app::step(&self.app).await.unwrap(), "no job follows");
+        }
+        sqlx::any::install_default_drivers();
+        let file = self.dir.path().join("herald.db");
+        let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", file.display()))
+            .await
+            .unwrap();
+        let query = "SELECT id, job_order FROM jobs WHERE state = 'queued'";
+        let (id, order): (String, String) = sqlx::query_as(query).fetch_one(&pool).await.unwrap();
+        let mut order: Value = serde_json::from_str(&order).unwrap();
+        change(&mut order);
+        sqlx::query("UPDATE jobs SET job_order = $2 WHERE id = $1")
+            .bind(id)
+            .bind(order.to_string())
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+    }
+
+    /// Fails when a file of the server has this in it.
+    pub(crate) fn assert_nowhere_on_disk(&self, text: &str) {
+        for entry in walkdir::WalkDir::new(self.dir.path()) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                let bytes = std::fs::read(entry.path()).unwrap();
+                let mut windows = bytes.windows(text.len());
+                let found = windows.any(|window| window == text.as_bytes());
+                assert!(!found, "{}", entry.path().display());
+            }
+        }
     }
 
     /// Does all work, also what is due later only.
@@ -321,7 +358,9 @@ async fn build_app(
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
     };
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
-    let store: Arc<dyn Store> = Arc::new(SqlStore::sqlite(&dir.join("herald.db")).await.unwrap());
+    let key = SealKey::parse(&"5e".repeat(32)).unwrap();
+    let store = SqlStore::sqlite(&dir.join("herald.db")).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(store.with_key(key));
     let source = GitSource::new(GitOptions {
         program: PathBuf::from("git"),
         folder: dir.join("git"),
@@ -334,6 +373,8 @@ async fn build_app(
         source: Arc::new(source),
         executor,
         logs: Arc::new(FileLogs::new(dir.join("logs"), Ceiling::of(1 << 20))),
+        artifacts: Arc::new(FileArtifacts::new(dir.join("artifacts"))),
+        caches: Arc::new(FileCaches::new(dir.join("cache"))),
         clock,
     };
     let settings = Settings {
@@ -354,11 +395,13 @@ async fn build_app(
     Arc::new(App::new(parts, settings))
 }
 
-/// Plays a job by what its steps say: `exit N` ends so, `hold` waits; a report is left behind
-/// where the world has one.
+/// Plays a job by what its steps say: `exit N` ends so, `hold` waits, `say NAME` writes a secret,
+/// `leave PATH CONTENT` an artifact and `keep CONTENT` a cache; a report is left behind where the
+/// world has one.
 fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
     Scripted::new(move |order: &JobOrder| {
         let mut acts = Vec::new();
+        let mut files = Vec::new();
         let mut failed = false;
         for step in &order.job.steps {
             if failed {
@@ -370,8 +413,21 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
             };
             acts.push(Act::Start(step.index));
             acts.push(Act::Write(step.index, format!("playing {script}\n")));
-            if script == "hold" {
-                acts.push(Act::Hold);
+            match script.split_once(' ').unwrap_or((script, "")) {
+                ("hold", _) => acts.push(Act::Hold),
+                ("say", name) => {
+                    let secrets = &order.job.secrets;
+                    let (_, value) = secrets.iter().find(|(known, _)| known == name).unwrap();
+                    let (begin, end) = value.split_at(3);
+                    acts.push(Act::Write(step.index, format!("it is {begin}")));
+                    acts.push(Act::Write(step.index, format!("{end}, really\n")));
+                }
+                ("leave", what) => {
+                    let (path, content) = what.rsplit_once(' ').unwrap();
+                    files.push((CollectKind::Artifact, path, content));
+                }
+                ("keep", content) => files.push((CollectKind::Cache, "cache.tar", content)),
+                _ => {}
             }
             let code = script
                 .strip_prefix("exit ")
@@ -386,6 +442,11 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
                 bytes: report.clone().into_bytes(),
             });
         }
+        acts.extend(files.into_iter().map(|(kind, path, content)| Act::File {
+            kind,
+            path: path.to_owned(),
+            bytes: content.as_bytes().to_vec(),
+        }));
         Ok(acts)
     })
 }

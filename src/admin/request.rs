@@ -1,0 +1,157 @@
+//! Requests and answers, and how they are carried out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::secret::{check_name, check_value};
+use crate::domain::{Repository, Secret};
+use crate::ports::error::Result;
+use crate::ports::{Kind, Store};
+
+/// What is asked for. Not printable: there are values in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Store a secret.
+    SetSecret {
+        /// `OWNER/REPO`.
+        repository: String,
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// List the names of secrets.
+    ListSecrets {
+        /// `OWNER/REPO`.
+        repository: String,
+    },
+    /// Forget a secret.
+    RemoveSecret {
+        /// `OWNER/REPO`.
+        repository: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The names, in order.
+    Secrets {
+        /// One each.
+        secrets: Vec<Listed>,
+    },
+    /// The request is wrong, and why.
+    Wrong {
+        /// A sentence for the operator.
+        text: String,
+    },
+    /// Herald failed, in words that read after "failed to …".
+    Failed {
+        /// The words.
+        text: String,
+    },
+}
+
+/// A secret in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// When it was stored last, in unix milliseconds.
+    pub updated_ms: i64,
+}
+
+/// Carries a request out.
+pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answer {
+    let answer = match request {
+        Request::SetSecret {
+            repository,
+            name,
+            value,
+        } => set(store, &repository, &name, value, now_ms).await,
+        Request::ListSecrets { repository } => list(store, &repository).await,
+        Request::RemoveSecret { repository, name } => remove(store, &repository, &name).await,
+    };
+    answer.unwrap_or_else(|error| match error.kind {
+        Kind::Refused => Answer::Wrong {
+            text: error.message,
+        },
+        _ => Answer::Failed {
+            text: error.message,
+        },
+    })
+}
+
+fn wrong(text: &impl ToString) -> Answer {
+    Answer::Wrong {
+        text: text.to_string(),
+    }
+}
+
+/// The repository of that name, or what is wrong with it.
+async fn find(store: &dyn Store, name: &str) -> Result<std::result::Result<Repository, Answer>> {
+    let Some((owner, repo)) = name.split_once('/') else {
+        return Ok(Err(wrong(&format!("`{name}` is not OWNER/REPO"))));
+    };
+    let found = store.repository(owner, repo).await?;
+    Ok(found.ok_or_else(|| {
+        wrong(&format!(
+            "no repository {name} is known to this Herald; install the App on it and let GitHub \
+             send one event of it first"
+        ))
+    }))
+}
+
+async fn set(
+    store: &dyn Store,
+    repository: &str,
+    name: &str,
+    value: String,
+    now_ms: i64,
+) -> Result<Answer> {
+    if let Err(error) = check_name(name).and_then(|()| check_value(&value)) {
+        return Ok(wrong(&error));
+    }
+    let repository = match find(store, repository).await? {
+        Ok(found) => found,
+        Err(answer) => return Ok(answer),
+    };
+    store
+        .keep_secret(&repository.id, name, &Secret::new(value), now_ms)
+        .await?;
+    Ok(Answer::Done)
+}
+
+async fn list(store: &dyn Store, repository: &str) -> Result<Answer> {
+    let repository = match find(store, repository).await? {
+        Ok(found) => found,
+        Err(answer) => return Ok(answer),
+    };
+    let secrets = store.secrets(&repository.id).await?;
+    Ok(Answer::Secrets {
+        secrets: secrets
+            .into_iter()
+            .map(|secret| Listed {
+                name: secret.name,
+                updated_ms: secret.updated_ms,
+            })
+            .collect(),
+    })
+}
+
+async fn remove(store: &dyn Store, repository: &str, name: &str) -> Result<Answer> {
+    let found = match find(store, repository).await? {
+        Ok(found) => found,
+        Err(answer) => return Ok(answer),
+    };
+    if store.remove_secret(&found.id, name).await? {
+        Ok(Answer::Done)
+    } else {
+        Ok(wrong(&format!("{repository} has no secret `{name}`")))
+    }
+}

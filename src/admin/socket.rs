@@ -1,0 +1,147 @@
+//! The socket: the server's end and the command's.
+
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::request::{Answer, Request, carry_out};
+use crate::ports::{Clock, Store};
+
+/// The socket's name in the data directory.
+pub const SOCKET: &str = "admin.sock";
+/// The longest line, in bytes: a value in JSON is at most six times as long as it is.
+const LINE: u64 = 1024 * 1024;
+/// How long a whole exchange may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens the socket in a data directory that is ours alone; one that a former server left is
+/// replaced.
+///
+/// # Errors
+/// When the system refuses, as for a path of more than 107 bytes.
+pub fn listen(data_dir: &Path) -> Result<UnixListener> {
+    let path = data_dir.join(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers until `stop`.
+pub async fn serve(
+    listener: UnixListener,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    loop {
+        let connection = tokio::select! {
+            () = stop.cancelled() => return,
+            connection = listener.accept() => connection,
+        };
+        match connection {
+            Ok((stream, _)) => {
+                let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+                tokio::spawn(async move {
+                    let exchange = exchange(stream, store.as_ref(), clock.as_ref());
+                    match tokio::time::timeout(PATIENCE, exchange).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => warn!("failed to answer on {SOCKET}: {error}"),
+                        Err(_) => warn!("failed to answer on {SOCKET}: it took too long"),
+                    }
+                });
+            }
+            Err(error) => {
+                warn!("failed to accept on {SOCKET}: {error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn exchange(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) -> Result<()> {
+    let line = read_line(&mut stream).await?;
+    let answer = match serde_json::from_slice::<Request>(&line) {
+        Ok(request) => {
+            let told = subject(&request);
+            let answer = carry_out(store, request, clock.now_ms()).await;
+            if let (Some(told), Answer::Done) = (told, &answer) {
+                info!("{told}");
+            }
+            answer
+        }
+        // Not the error itself: it may quote a value.
+        Err(_) => Answer::Wrong {
+            text: "the server does not know this request; is it of the same version?".to_owned(),
+        },
+    };
+    write_line(&mut stream, &answer).await
+}
+
+/// What the log says of a request that changed something.
+fn subject(request: &Request) -> Option<String> {
+    match request {
+        Request::SetSecret {
+            repository, name, ..
+        } => Some(format!("secret {name} of {repository} was stored")),
+        Request::RemoveSecret { repository, name } => {
+            Some(format!("secret {name} of {repository} was removed"))
+        }
+        Request::ListSecrets { .. } => None,
+    }
+}
+
+/// Asks the server of this data directory; `None` when none runs.
+///
+/// # Errors
+/// When the connection breaks.
+pub async fn ask(data_dir: &Path, request: &Request) -> Result<Option<Answer>> {
+    let mut stream = match UnixStream::connect(data_dir.join(SOCKET)).await {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let exchange = async {
+        write_line(&mut stream, request).await?;
+        read_line(&mut stream).await
+    };
+    let line = tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .map_err(|_| Error::new(ErrorKind::TimedOut, "the server does not answer"))??;
+    Ok(Some(serde_json::from_slice(&line)?))
+}
+
+async fn write_line(stream: &mut UnixStream, value: &impl serde::Serialize) -> Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+async fn read_line(stream: &mut UnixStream) -> Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(stream).take(LINE);
+    reader.read_until(b'\n', &mut line).await?;
+    if line.pop() == Some(b'\n') {
+        Ok(line)
+    } else {
+        let text = "the line is not whole";
+        Err(Error::new(ErrorKind::UnexpectedEof, text))
+    }
+}

@@ -1,0 +1,13 @@
+//! Artifacts and caches, as files in the data directory.
+//!
+//! Artifacts stand under build, job and attempt by their path in the workspace. Caches are archives
+//! under hashes of repository and key, those of trusted and of untrusted builds apart. A file
+//! appears whole or not at all. Nothing here knows builds or what is in the files. A full disk is
+//! a `Transient` error.
+
+mod artifacts;
+mod caches;
+mod place;
+
+pub use artifacts::FileArtifacts;
+pub use caches::FileCaches;

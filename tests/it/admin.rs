@@ -1,0 +1,137 @@
+//! `herald admin`: with a running server, and without one.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::serve::{Forge, Herald};
+
+/// How a command ended: status, output, and what it told.
+fn admin(data: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_herald"))
+        .arg("admin")
+        .args(arguments)
+        .env_clear()
+        .env("HERALD_DATA_DIR", data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Fails where the command ends without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+fn names(listed: &str) -> Vec<&str> {
+    listed
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_kept_with_a_running_server_and_without_one() {
+    let forge = Forge::new(false).await;
+    forge.write(".herald.yml", "execute: ['true']\n");
+    let main = forge.commit("main");
+    forge.branch("change");
+    let head = forge.commit("change");
+    let data = forge.dir.path().join("data");
+    let project = "octo/project";
+
+    let (status, _, told) = admin(&data, &["secret", "list", project], "");
+    assert_eq!(status, 2, "{told}");
+    assert!(told.contains("there is no Herald in"), "{told}");
+
+    let mut herald = Herald::start(&forge);
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge.completed(&head, "herald").await;
+    let mode = |file: &str| {
+        let kept = std::fs::metadata(data.join(file)).unwrap();
+        kept.permissions().mode() & 0o777
+    };
+    assert_eq!((mode("admin.sock"), mode("secret.key")), (0o600, 0o600));
+    let set = ["secret", "set", project, "TOKEN"];
+    let (status, output, told) = admin(&data, &set, "hunter2hunter2\n");
+    assert_eq!((status, output.as_str()), (0, ""), "{told}");
+    let (status, listed, told) = admin(&data, &["secret", "list", project], "");
+    assert_eq!((status, names(&listed)), (0, vec!["TOKEN"]), "{told}");
+    // What is no request is refused, and neither repeated nor followed by anything.
+    for nonsense in [
+        "hunter2 is no JSON\n",
+        "{\"request\":\"set_secret\",\"value\":\"hunter2\"}\n",
+    ] {
+        let mut socket = std::os::unix::net::UnixStream::connect(data.join("admin.sock")).unwrap();
+        socket.write_all(nonsense.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("{\"answer\":\"wrong\""), "{answer}");
+        assert!(!answer.contains("hunter2"), "{answer}");
+    }
+    herald.kill();
+
+    // The socket is still there, but nobody answers on it.
+    let file = forge.dir.path().join("value");
+    std::fs::write(&file, "-----BEGIN\nhunter3hunter3\n").unwrap();
+    let from = ["secret", "set", project, "KEY", "--from-file"];
+    let from = [from.as_slice(), &[file.to_str().unwrap()]].concat();
+    assert_eq!(admin(&data, &from, "").0, 0);
+    let (status, listed, told) = admin(&data, &["secret", "list", "Octo/Project"], "");
+    assert_eq!(
+        (status, names(&listed)),
+        (0, vec!["KEY", "TOKEN"]),
+        "{told}"
+    );
+    let remove = ["secret", "remove", project, "KEY"];
+    assert_eq!(admin(&data, &remove, "").0, 0);
+    let (status, _, told) = admin(&data, &remove, "");
+    assert_eq!(status, 2, "{told}");
+    assert!(told.contains("octo/project has no secret `KEY`"), "{told}");
+    for (arguments, input, words) in [
+        (
+            ["secret", "set", project, "token"],
+            "x",
+            "no name of a secret",
+        ),
+        (["secret", "set", project, "HERALD_X"], "x", "set by Herald"),
+        (
+            ["secret", "set", "octo/other", "TOKEN"],
+            "x",
+            "no repository octo/other",
+        ),
+        (
+            ["secret", "set", project, "TOKEN"],
+            "\n",
+            "the value is empty",
+        ),
+        (
+            ["secret", "set", project, "TOKEN"],
+            &"x".repeat(60_000),
+            "at most 49152",
+        ),
+    ] {
+        let (status, _, told) = admin(&data, &arguments, input);
+        assert_eq!(status, 2, "{told}");
+        assert!(told.contains(words), "{told}");
+    }
+    for kept in walkdir::WalkDir::new(&data) {
+        let kept = kept.unwrap();
+        if kept.file_type().is_file() {
+            let bytes = std::fs::read(kept.path()).unwrap();
+            let found = bytes
+                .windows(7)
+                .any(|window| window == b"hunter2" || window == b"hunter3");
+            assert!(!found, "{}", kept.path().display());
+        }
+    }
+    assert!(!herald.log.lock().unwrap().contains("hunter"));
+}
