@@ -176,11 +176,15 @@ pub(super) const JOB: &[Key] = &[
     NETWORK,
     key("matrix", Shape::Later, "Variants of the job."),
     key("services", Shape::Later, "Sidecar containers."),
-    key("cache", Shape::Later, "Folders kept between builds."),
+    key(
+        "cache",
+        Shape::Object(CACHE),
+        "Folders kept between builds; what an untrusted build writes, a trusted one never reads.",
+    ),
     key(
         "secrets",
-        Shape::Later,
-        "Names of stored secrets to expose.",
+        Shape::Texts,
+        "Names of stored secrets to expose; never to a build of a fork or a bot.",
     ),
     key("deploy", Shape::Later, "A GitHub deployment."),
 ];
@@ -218,6 +222,19 @@ pub(super) const STEP: &[Key] = &[
         "test_failure_exit",
         Shape::ExitCodes,
         "Exit statuses that say that tests failed. Default [1].",
+    ),
+];
+
+pub(super) const CACHE: &[Key] = &[
+    key(
+        "key",
+        Shape::Text,
+        "Under which the folders are found again; ${hash:FILE} stands for the content of a file.",
+    ),
+    key(
+        "paths",
+        Shape::Texts,
+        "Folders, relative to the root of the repository or ~/… below HOME.",
     ),
 ];
 

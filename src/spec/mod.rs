@@ -25,8 +25,9 @@ mod tree;
 pub use condition::Occasion;
 pub use explain::explain;
 pub use model::{
-    AnnotationPolicy, BuiltTree, Command, CommentPolicy, CoverageGates, DEFAULT_TIMEOUT_MS, Event,
-    Gates, JobSpecification, Percent, ProjectGate, Publish, Reports, Specification, Step, When,
+    AnnotationPolicy, BuiltTree, CacheSpecification, Command, CommentPolicy, CoverageGates,
+    DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Percent, ProjectGate, Publish, Reports,
+    Specification, Step, When,
 };
 pub use parse::{Parsed, parse};
 pub use plan::{Decision, Plan, PlannedJob, plan};

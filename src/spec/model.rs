@@ -61,6 +61,22 @@ pub struct JobSpecification {
     pub needs: Vec<String>,
     /// Its own `when`.
     pub when: Option<When>,
+    /// Names of stored secrets that its steps see: `[A-Z_][A-Z0-9_]*`.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Folders kept between builds.
+    #[serde(default)]
+    pub cache: Option<CacheSpecification>,
+}
+
+/// Folders kept between builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheSpecification {
+    /// Under which they are found again. `${hash:FILE}` in it stands for the content of a file of
+    /// the repository; the path is relative and without `..`.
+    pub key: String,
+    /// Their paths: relative to the workspace, or `~/…` below `HOME`; without `..`. Never empty.
+    pub paths: Vec<String>,
 }
 
 /// A step.

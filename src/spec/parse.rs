@@ -193,7 +193,6 @@ impl Parts {
         }
         JobSpecification {
             key: key.to_owned(),
-            name: None,
             image: self.image,
             environment: self.environment,
             setup: self.setup.unwrap_or_default(),
@@ -202,8 +201,7 @@ impl Parts {
             reports: self.reports,
             artifacts: self.artifacts.unwrap_or_default(),
             timeout_ms: self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
-            needs: Vec::new(),
-            when: None,
+            ..JobSpecification::default()
         }
     }
 }
@@ -283,6 +281,8 @@ fn job(
     job.when = fields
         .get("when")
         .and_then(|node| sections::when(node, problems));
+    job.secrets = sections::secrets(&fields, problems);
+    job.cache = sections::cache(&fields, problems);
     for (_, needed) in &needs {
         if !job.needs.contains(needed) {
             job.needs.push(needed.clone());
@@ -495,6 +495,11 @@ fn exit_codes(node: &Node, problems: &mut Problems) -> Option<Vec<i32>> {
 /// Names that Herald sets itself, beside those that begin with `HERALD_`.
 const OURS: [&str; 6] = ["CI", "HERALD", "HOME", "TMPDIR", "LANG", "PATH"];
 
+/// Whether Herald itself sets the variable, whatever the specification says.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("HERALD_") || OURS.contains(&name)
+}
+
 fn environment(fields: &Fields<'_>, problems: &mut Problems) -> Vec<(String, String)> {
     let Some(node) = fields.get("environment") else {
         return Vec::new();
@@ -517,7 +522,7 @@ fn environment(fields: &Fields<'_>, problems: &mut Problems) -> Vec<(String, Str
             );
             continue;
         }
-        if name.text.starts_with("HERALD_") || OURS.contains(&name.text.as_str()) {
+        if is_ours(&name.text) {
             problems.warning(
                 name.at,
                 format!("{word} is set by Herald, which overwrites this value"),

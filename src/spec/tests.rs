@@ -166,6 +166,19 @@ fn gates_and_publish_are_read() {
 }
 
 #[test]
+fn cache_and_secrets_are_read() {
+    let specification = good(
+        "jobs:\n  a:\n    execute: [x]\n    secrets: [TOKEN, _B2]\n\
+         \x20   cache: {key: 'v1-${hash:Cargo.lock}', paths: [target, ~/.cargo/registry]}\n",
+    );
+    let job = &specification.jobs[0];
+    assert_eq!(job.secrets, ["TOKEN", "_B2"]);
+    let cache = job.cache.as_ref().expect("a cache");
+    assert_eq!(cache.key, "v1-${hash:Cargo.lock}");
+    assert_eq!(cache.paths, ["target", "~/.cargo/registry"]);
+}
+
+#[test]
 fn each_mistake_has_its_place_and_words() {
     let table: &[(&str, &[&str])] = &[
         ("", &["1:1: error: the file is empty"]),
@@ -337,10 +350,41 @@ fn each_mistake_has_its_place_and_words() {
             &["2:8: error: `build: merge` is not supported by this version of Herald"],
         ),
         (
-            "jobs: {a: {execute: [x], matrix: {v: [1]}, secrets: [a]}}\n",
+            "jobs: {a: {execute: [x], deploy: {environment: a}}}\n",
+            &["1:26: error: `deploy` is not supported by this version of Herald"],
+        ),
+        (
+            "jobs: {a: {execute: [x], secrets: [TOKEN, token, 1A, HOME, HERALD_X, TOKEN]}}\n",
             &[
-                "1:26: error: `matrix` is not supported by this version of Herald",
-                "1:44: error: `secrets` is not supported by this version of Herald",
+                "1:43: error: `token` cannot be the name of a secret (capital letters, digits and _, not beginning with a digit)",
+                "1:50: error: `1A` cannot be the name of a secret (capital letters, digits and _, not beginning with a digit)",
+                "1:54: error: `HOME` is set by Herald and cannot be the name of a secret",
+                "1:60: error: `HERALD_X` is set by Herald and cannot be the name of a secret",
+                "1:70: error: `TOKEN` is there twice in `secrets`",
+            ],
+        ),
+        (
+            "execute: [x]\nsecrets: [TOKEN]\n",
+            &["2:1: error: unknown key `secrets` in the specification"],
+        ),
+        (
+            "jobs: {a: {execute: [x], cache: {key: '${hash:../x}-${hash:}-${hash:y'}}}\n",
+            &[
+                "1:33: error: `cache` without `paths`",
+                "1:39: error: `../x` leads out of the repository",
+                "1:39: error: `${hash:}` names no file (as ${hash:Cargo.lock})",
+                "1:39: error: `cache.key` has a `${hash:` without its `}`",
+            ],
+        ),
+        (
+            "jobs: {a: {execute: [x], cache: {key: k, paths: [/root, ~/../x, a/../b, '~', ., ~me/x]}}}\n",
+            &[
+                "1:50: error: `/root` is neither in the repository nor below `HOME` (as target or ~/.cache/pip)",
+                "1:57: error: `~/../x` leads out of its folder",
+                "1:65: error: `a/../b` leads out of its folder",
+                "1:73: error: `~` is all of the folder; name those in it to keep",
+                "1:78: error: `.` is all of the folder; name those in it to keep",
+                "1:81: error: `~me/x` is neither in the repository nor below `HOME` (as target or ~/.cache/pip)",
             ],
         ),
         (
