@@ -117,9 +117,9 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
     }
 }
 
-/// `herald / JOB`. The key, not the free name: rulesets refer to it.
+/// `herald / JOB`, of a member of a matrix `herald / JOB (v1, v2)`.
 pub(super) fn job_check_name(job: &Job) -> String {
-    format!("{NAME} / {}", job.key)
+    format!("{NAME} / {}", job.order.check_name())
 }
 
 fn job_annotations(view: &BuildView, job: &Job) -> (Vec<Annotation>, usize) {

@@ -7,8 +7,8 @@ use super::model::{
     AnnotationPolicy, CacheSpecification, CommentPolicy, CoverageGates, Event, Gates, ProjectGate,
     Publish, Reports, When,
 };
-use super::parse::is_ours;
 use super::problem::{Place, Problems, quoted};
+use super::step::is_ours;
 use super::tree::{Node, Value};
 
 pub(super) fn reports(node: &Node, problems: &mut Problems) -> Reports {

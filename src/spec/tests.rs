@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The problems as a person sees them, `line:column: severity: text`.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     shown(&parse(text.as_bytes()))
 }
 
@@ -19,14 +19,14 @@ fn shown(parsed: &Parsed) -> Vec<String> {
         .collect()
 }
 
-fn good(text: &str) -> Specification {
+pub(super) fn good(text: &str) -> Specification {
     let parsed = parse(text.as_bytes());
     assert_eq!(shown(&parsed), Vec::<String>::new());
     parsed.specification.expect("no problems")
 }
 
 /// Texts and all of their problems.
-fn check(text: &str, expected: &[&str]) {
+pub(super) fn check(text: &str, expected: &[&str]) {
     let parsed = parse(text.as_bytes());
     assert_eq!(shown(&parsed), expected, "{text}");
     let has_errors = expected.iter().any(|line| line.contains(": error: "));
@@ -365,7 +365,9 @@ fn each_mistake_has_its_place_and_words() {
         ),
         (
             "execute: [x]\nsecrets: [TOKEN]\n",
-            &["2:1: error: unknown key `secrets` in the specification"],
+            &[
+                "2:1: error: unknown key `secrets` in the specification (it stands in a job, below `jobs`)",
+            ],
         ),
         (
             "jobs: {a: {execute: [x], cache: {key: '${hash:../x}-${hash:}-${hash:y'}}}\n",
@@ -542,7 +544,7 @@ proptest::proptest! {
     }
 }
 
-fn push(branch: &str) -> Occasion<'_> {
+pub(super) fn push(branch: &str) -> Occasion<'_> {
     Occasion {
         event: Event::Push,
         branch: Some(branch),
@@ -553,7 +555,7 @@ fn push(branch: &str) -> Occasion<'_> {
 }
 
 /// The jobs of a plan, a skipped one with its reason.
-fn planned(text: &str, occasion: &Occasion<'_>) -> Vec<String> {
+pub(super) fn planned(text: &str, occasion: &Occasion<'_>) -> Vec<String> {
     let plan = plan(&good(text), occasion);
     let jobs = plan.jobs.into_iter();
     jobs.map(|planned| match planned.decision {
@@ -639,7 +641,7 @@ fn changed_paths_are_matched_as_globs() {
 }
 
 /// Runs a script in an empty folder: exit status and stdout.
-fn shell(script: &str) -> (Option<i32>, String) {
+pub(super) fn shell(script: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("sub dir")).expect("a folder");
     let mut child = Process::new("sh")
@@ -703,6 +705,11 @@ fn the_schema_knows_every_key_and_says_what_it_means() {
         assert!(job[key]["description"].is_string(), "{key}");
     }
     assert!(schema["properties"].get("matrix").is_none());
+    assert!(schema["properties"]["resources"]["properties"]["cpus"].is_object());
+    let service = &job["services"]["additionalProperties"];
+    assert_eq!(service["required"][0], "image");
+    assert_eq!(job["matrix"]["additionalProperties"]["type"], "array");
+    assert_eq!(job["ports"]["additionalProperties"]["maximum"], 65_535);
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["$defs"]["step"]["anyOf"][1]["required"][0], "run");
 }
