@@ -12,6 +12,7 @@ mod intake;
 mod order;
 mod prepare;
 mod publish;
+mod refusal;
 mod run;
 mod send;
 mod state;
@@ -19,7 +20,8 @@ mod work;
 
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
-pub use order::{Surroundings, environment, job_order};
+pub use order::{Surroundings, environment, job_order, network, resources, services};
+pub use refusal::{Ground, refusals};
 pub use run::carry_out;
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use work::{drain, serve, step};

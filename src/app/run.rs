@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::collect::{Declared, Reports};
-use super::order::{Surroundings, environment, job_order};
+use super::order::{Surroundings, environment, job_order, network, resources, services};
 use super::state::App;
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{Conclusion, JobResult, Occasion, StepRecord, StepState};
 use crate::ports::error::Result;
-use crate::ports::executor::{JobEnd, Network, Purpose, Resources};
+use crate::ports::executor::{JobEnd, Purpose};
 use crate::ports::source::TreeEntry;
 use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
@@ -247,10 +247,10 @@ impl App {
             scratch: place.scratch.clone(),
             image: claim.job.order.image.clone(),
             purpose: purpose(claim),
-            resources: Resources::default(),
-            network: Network::default(),
-            ports: Vec::new(),
-            services: Vec::new(),
+            resources: resources(&claim.job.order),
+            network: network(&claim.job.order),
+            ports: claim.job.order.ports.clone(),
+            services: services(&claim.job.order),
             login_images: None,
             job,
         };

@@ -452,7 +452,7 @@ fn places_of_the_surroundings_are_kept() {
 
 #[test]
 fn what_was_stored_before_these_keys_is_still_read() {
-    let mut value = serde_json::to_value(&good("execute: [x]")).expect("serialises");
+    let mut value = serde_json::to_value(good("execute: [x]")).expect("serialises");
     let job = value["jobs"][0].as_object_mut().expect("a job");
     for key in [
         "secrets",
