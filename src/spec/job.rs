@@ -23,12 +23,12 @@ pub(super) const KEY_HINT: &str =
     "lower-case letters, digits, - and _, at most 64, not beginning with - or _";
 
 /// A job as the file has it.
-struct Draft {
+struct Draft<'a> {
     job: JobSpecification,
     at: Place,
     /// What it needs, with the places where it says so.
     needs: Vec<(Place, String)>,
-    matrix: Option<Matrix>,
+    matrix: Option<Matrix<'a>>,
 }
 
 /// The jobs at `jobs`, every matrix as its members.
@@ -81,14 +81,14 @@ pub(super) fn is_job_key(key: &str) -> bool {
 }
 
 /// One job.
-fn job(
+fn job<'a>(
     name: &Name,
-    node: &Node,
+    node: &'a Node,
     top: &Fields<'_>,
     inherited: &Parts,
     places: &mut Places,
     problems: &mut Problems,
-) -> Draft {
+) -> Draft<'a> {
     let what = format!("job {}", quoted(&name.text));
     let Some(fields) = Fields::of(node, &what, keys::JOB, problems) else {
         return Draft {
@@ -146,12 +146,13 @@ fn job(
 }
 
 /// The jobs with every matrix as its members, also where other jobs need it.
-fn members(drafts: &[Draft], at: Place, problems: &mut Problems) -> Vec<JobSpecification> {
+fn members(drafts: &[Draft<'_>], at: Place, problems: &mut Problems) -> Vec<JobSpecification> {
     let mut groups: Vec<Vec<JobSpecification>> = Vec::new();
     let mut count = 0;
+    let mut room = matrix::MAX_TEXT;
     for draft in drafts {
         let group = match &draft.matrix {
-            Some(matrix) => matrix::expand(matrix, &draft.job, problems),
+            Some(matrix) => matrix::expand(matrix, &draft.job, &mut room, problems),
             None => vec![draft.job.clone()],
         };
         count += group.len();
@@ -185,7 +186,7 @@ fn members(drafts: &[Draft], at: Place, problems: &mut Problems) -> Vec<JobSpeci
 }
 
 /// Finds jobs that would have the same check run.
-fn check_names(drafts: &[Draft], groups: &[Vec<JobSpecification>], problems: &mut Problems) {
+fn check_names(drafts: &[Draft<'_>], groups: &[Vec<JobSpecification>], problems: &mut Problems) {
     let mut seen: HashSet<&str> = HashSet::new();
     for (draft, group) in drafts.iter().zip(groups) {
         for job in group {
@@ -201,7 +202,7 @@ fn check_names(drafts: &[Draft], groups: &[Vec<JobSpecification>], problems: &mu
     }
 }
 
-fn check_needs(drafts: &[Draft], problems: &mut Problems) {
+fn check_needs(drafts: &[Draft<'_>], problems: &mut Problems) {
     let jobs: Vec<JobSpecification> = drafts.iter().map(|draft| outline(&draft.job)).collect();
     let mut unknown = false;
     for draft in drafts {

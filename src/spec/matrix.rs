@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::{self, Fields};
-use super::model::JobSpecification;
+use super::model::{Command, JobSpecification};
 use super::problem::{Place, Problems, quoted};
 use super::sections::check_cache_key;
 use super::step::{is_ours, is_variable, scalar};
@@ -16,27 +16,30 @@ use crate::text::shorten;
 
 /// At most so many members of one matrix.
 const MAX_MEMBERS: usize = 256;
+/// At most so many names in one matrix.
+const MAX_NAMES: usize = 32;
 /// At most so many combinations of the lists, before some are excluded.
 const MAX_COMBINATIONS: usize = 1_024;
-/// At most so much text in all members of one matrix, in bytes.
-const MAX_TEXT: usize = 16 << 20;
+/// At most so much text in the members of all matrices together, in bytes.
+pub(super) const MAX_TEXT: usize = 8 << 20;
 /// Names of check runs are not longer than this, in characters.
 const MAX_NAME: usize = 200;
 
-/// Values by name, in the order in which they are shown.
-type Values = Vec<(String, String)>;
+/// Values by name, in the order in which they are shown. Borrowed from the file, because a
+/// combination for each of its texts would be much more than the file.
+type Values<'a> = Vec<(&'a str, &'a str)>;
 
 /// A matrix that was read.
-pub(super) struct Matrix {
+pub(super) struct Matrix<'a> {
     /// Its members, never empty.
-    members: Vec<Values>,
+    members: Vec<Values<'a>>,
     /// Every name that has a value in some member.
-    names: Vec<String>,
+    names: Vec<&'a str>,
     at: Place,
 }
 
 /// The matrix of a job; `None` when it has none, or a broken one.
-pub(super) fn matrix(job: &Fields<'_>, problems: &mut Problems) -> Option<Matrix> {
+pub(super) fn matrix<'a>(job: &Fields<'a>, problems: &mut Problems) -> Option<Matrix<'a>> {
     let node = job.get("matrix")?;
     let Value::Map(entries) = &node.value else {
         problems.hinted(
@@ -56,15 +59,15 @@ pub(super) fn matrix(job: &Fields<'_>, problems: &mut Problems) -> Option<Matrix
         match name.text.as_str() {
             "include" => include = maps(node, "`matrix.include`", problems)?,
             "exclude" => exclude = maps(node, "`matrix.exclude`", problems)?,
-            _ => lists.push((name.text.clone(), list(name, node, problems)?)),
+            _ => lists.push((name.text.as_str(), list(name, node, problems)?)),
         }
     }
-    for (name, _) in exclude.iter().flat_map(|(_, entries)| entries) {
+    for (name, _) in exclude.iter().flat_map(|(_, entries)| *entries) {
         if !lists.iter().any(|(list, _)| *list == name.text) {
             problems.hinted(
                 name.at,
                 format!("the matrix has no list {}", quoted(&name.text)),
-                fields::did_you_mean(&name.text, lists.iter().map(|(list, _)| list.as_str())),
+                fields::did_you_mean(&name.text, lists.iter().map(|(list, _)| *list)),
             );
         }
     }
@@ -79,11 +82,15 @@ pub(super) fn matrix(job: &Fields<'_>, problems: &mut Problems) -> Option<Matrix
         );
         return None;
     }
-    let mut names: Vec<String> = lists.iter().map(|(name, _)| name.clone()).collect();
-    for (name, _) in include.iter().flat_map(|(_, entries)| entries) {
-        if !names.contains(&name.text) {
-            names.push(name.text.clone());
+    let mut names: Vec<&str> = lists.iter().map(|(name, _)| *name).collect();
+    for (name, _) in include.iter().flat_map(|(values, _)| values) {
+        if !names.contains(name) {
+            names.push(name);
         }
+    }
+    if names.len() > MAX_NAMES {
+        problems.error(node.at, format!("`matrix` has more than {MAX_NAMES} names"));
+        return None;
     }
     let members = members(&lists, &include, &exclude);
     if members.is_empty() {
@@ -125,16 +132,16 @@ fn check_name(name: &Name, problems: &mut Problems) {
 }
 
 /// The values of one list.
-fn list(name: &Name, node: &Node, problems: &mut Problems) -> Option<Vec<String>> {
+fn list<'a>(name: &Name, node: &'a Node, problems: &mut Problems) -> Option<Vec<&'a str>> {
     check_name(name, problems);
     let what = quoted(&format!("matrix.{}", name.text));
     let mut values = Vec::new();
     for item in fields::items(node, &what, problems)? {
-        let value = scalar(item, &format!("an entry of {what}"), problems)?;
+        let value = value(item, &format!("an entry of {what}"), problems)?;
         if values.contains(&value) {
             problems.error(
                 item.at,
-                format!("{} is there twice in {what}", quoted(&value)),
+                format!("{} is there twice in {what}", quoted(value)),
             );
         }
         values.push(value);
@@ -142,8 +149,16 @@ fn list(name: &Name, node: &Node, problems: &mut Problems) -> Option<Vec<String>
     Some(values)
 }
 
-/// An entry of `include` or `exclude`: its values, and the names with their places.
-type Entry<'a> = (Values, Vec<(&'a Name, &'a Node)>);
+fn value<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<&'a str> {
+    scalar(node, what, problems)?;
+    match &node.value {
+        Value::Scalar { text, .. } => Some(text),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// An entry of `include` or `exclude`: its values, and as it stands in the file.
+type Entry<'a> = (Values<'a>, &'a [(Name, Node)]);
 
 fn maps<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<Vec<Entry<'a>>> {
     let mut all = Vec::new();
@@ -166,24 +181,21 @@ fn maps<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<Vec<E
         for (name, node) in entries {
             check_name(name, problems);
             values.push((
-                name.text.clone(),
-                scalar(node, &quoted(&name.text), problems)?,
+                name.text.as_str(),
+                value(node, &quoted(&name.text), problems)?,
             ));
         }
-        all.push((
-            values,
-            entries.iter().map(|(name, node)| (name, node)).collect(),
-        ));
+        all.push((values, entries.as_slice()));
     }
     Some(all)
 }
 
-fn members(
-    lists: &[(String, Vec<String>)],
-    include: &[Entry<'_>],
-    exclude: &[Entry<'_>],
-) -> Vec<Values> {
-    let mut combinations: Vec<Values> = Vec::new();
+fn members<'a>(
+    lists: &[(&'a str, Vec<&'a str>)],
+    include: &[Entry<'a>],
+    exclude: &[Entry<'a>],
+) -> Vec<Values<'a>> {
+    let mut combinations: Vec<Values<'a>> = Vec::new();
     if !lists.is_empty() {
         combinations.push(Vec::new());
     }
@@ -193,7 +205,7 @@ fn members(
             .flat_map(|combination| {
                 values.iter().map(|value| {
                     let mut longer = combination.clone();
-                    longer.push((name.clone(), value.clone()));
+                    longer.push((*name, *value));
                     longer
                 })
             })
@@ -204,10 +216,10 @@ fn members(
             .iter()
             .any(|(values, _)| values.iter().all(|pair| combination.contains(pair)))
     });
-    let mut more: Vec<Values> = Vec::new();
+    let mut more: Vec<Values<'a>> = Vec::new();
     for (values, _) in include {
         // Of the lists' own names, it must have the values of the combination.
-        let joins = |combination: &Values| {
+        let joins = |combination: &Values<'a>| {
             values
                 .iter()
                 .filter(|(name, _)| lists.iter().any(|(list, _)| list == name))
@@ -221,8 +233,8 @@ fn members(
             joined = true;
             for (name, value) in values {
                 match combination.iter_mut().find(|(known, _)| known == name) {
-                    Some(entry) => value.clone_into(&mut entry.1),
-                    None => combination.push((name.clone(), value.clone())),
+                    Some(entry) => entry.1 = *value,
+                    None => combination.push((*name, *value)),
                 }
             }
         }
@@ -236,7 +248,7 @@ fn members(
 
 /// Finds `${name}`s, where they count, that are none of the matrix.
 pub(super) fn check_names(
-    matrix: &Matrix,
+    matrix: &Matrix<'_>,
     top: &Fields<'_>,
     job: &Fields<'_>,
     problems: &mut Problems,
@@ -269,19 +281,20 @@ pub(super) fn check_names(
         let Value::Scalar { text, .. } = &node.value else {
             continue;
         };
-        for unknown in placeholders(text).filter(|name| !matrix.names.iter().any(|n| n == name)) {
+        let unknown = placeholders(text).filter(|name| !matrix.names.contains(name));
+        for unknown in unknown.take(10) {
             problems.hinted(
                 node.at,
                 format!(
                     "{} is no name of the matrix",
                     quoted(&format!("${{{unknown}}}"))
                 ),
-                fields::did_you_mean(unknown, matrix.names.iter().map(String::as_str)),
+                fields::did_you_mean(unknown, matrix.names.iter().copied()),
             );
         }
     }
     for (name, _) in own {
-        if matrix.names.contains(&name.text) {
+        if matrix.names.contains(&name.text.as_str()) {
             problems.warning(
                 name.at,
                 format!(
@@ -325,30 +338,36 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
         .filter(|name| is_variable(name))
 }
 
-/// The members of a job, in order.
+/// The members of a job, in order. `room` is how much text they may have together; it shrinks.
 pub(super) fn expand(
-    matrix: &Matrix,
+    matrix: &Matrix<'_>,
     job: &JobSpecification,
+    room: &mut usize,
     problems: &mut Problems,
 ) -> Vec<JobSpecification> {
-    let text = weight(job).saturating_mul(matrix.members.len());
-    if text > MAX_TEXT {
-        let members = matrix.members.len();
-        problems.error(
-            matrix.at,
-            format!("the job is too long for a matrix of {members} members"),
-        );
-        return Vec::new();
-    }
-    let mut members: Vec<JobSpecification> = (1_usize..)
-        .zip(&matrix.members)
-        .map(|(number, values)| member(matrix, job, number, values))
-        .collect();
-    for member in &members {
+    let weight = weight(job);
+    let mut members = Vec::new();
+    for (number, values) in (1_usize..).zip(&matrix.members) {
+        let mut filling = Filling {
+            names: &matrix.names,
+            values,
+            room: room.checked_sub(weight),
+        };
+        let member = filling.member(job, number);
+        let Some(left) = filling.room else {
+            let count = matrix.members.len();
+            problems.error(
+                matrix.at,
+                format!("the job is too long for a matrix of {count} members"),
+            );
+            return Vec::new();
+        };
+        *room = left;
         // A value may have put something into it.
         if let Some(cache) = &member.cache {
             check_cache_key(&cache.key, matrix.at, problems);
         }
+        members.push(member);
     }
     tell_apart(&mut members);
     members
@@ -356,80 +375,125 @@ pub(super) fn expand(
 
 /// The length of what every member repeats, about.
 fn weight(job: &JobSpecification) -> usize {
-    serde_json::to_string(job).map_or(usize::MAX, |text| text.len())
+    let pairs = |pairs: &[(String, String)]| -> usize {
+        pairs.iter().map(|(a, b)| a.len() + b.len() + 50).sum()
+    };
+    let texts = |texts: &[String]| -> usize { texts.iter().map(|text| text.len() + 25).sum() };
+    let steps = job.setup.iter().chain(&job.execute).chain(&job.after);
+    let steps: usize = steps
+        .map(|step| {
+            let command = match &step.command {
+                Command::Sh(script) | Command::Bash(script) => script.len(),
+                Command::Argv(words) => texts(words),
+            };
+            200 + step.name.len() + command + pairs(&step.environment)
+        })
+        .sum();
+    let services: usize = job
+        .services
+        .iter()
+        .map(|service| 200 + service.image.len() + pairs(&service.environment))
+        .sum();
+    let globs = [&job.reports.tests, &job.reports.coverage];
+    let globs: usize = globs.into_iter().flatten().map(|globs| texts(globs)).sum();
+    let lists = [&job.artifacts, &job.needs, &job.secrets];
+    let lists: usize = lists.into_iter().map(|list| texts(list)).sum();
+    1_000 + steps + services + globs + lists + pairs(&job.environment)
 }
 
-fn member(
-    matrix: &Matrix,
-    job: &JobSpecification,
-    number: usize,
-    values: &Values,
-) -> JobSpecification {
-    let filled = |text: &mut String| *text = filled(text, &matrix.names, values);
-    let mut member = job.clone();
-    member.key = format!("{}.{number}", job.key);
-    member.name = Some(match &job.name {
-        Some(name) => shown(&self::filled(name, &matrix.names, values)),
-        None => shown(&format!("{} ({})", job.key, listed(values))),
-    });
-    member.image.as_mut().map(filled);
-    for (_, value) in &mut member.environment {
-        filled(value);
-    }
-    let steps = [&mut member.setup, &mut member.execute, &mut member.after];
-    for step in steps.into_iter().flatten() {
-        for (_, value) in &mut step.environment {
-            filled(value);
-        }
-    }
-    for service in &mut member.services {
-        filled(&mut service.image);
-        for (_, value) in &mut service.environment {
-            filled(value);
-        }
-    }
-    if let Some(cache) = &mut member.cache {
-        filled(&mut cache.key);
-    }
-    for (name, value) in values {
-        match member
-            .environment
-            .iter_mut()
-            .find(|(known, _)| known == name)
-        {
-            Some(entry) => value.clone_into(&mut entry.1),
-            None => member.environment.push((name.clone(), value.clone())),
-        }
-    }
-    member.matrix.clone_from(values);
-    member
+/// The values of a member on their way into its job.
+struct Filling<'a> {
+    names: &'a [&'a str],
+    values: &'a Values<'a>,
+    /// How much text may still come; `None` once there was too much.
+    room: Option<usize>,
 }
 
-/// A text with the values in place of their `${name}`s; a name that this member has no value for
-/// is nothing.
-fn filled(text: &str, names: &[String], values: &Values) -> String {
-    let mut rest = text;
-    let mut whole = String::with_capacity(text.len());
-    while let Some((before, after)) = rest.split_once("${") {
-        whole.push_str(before);
-        match after.split_once('}') {
-            Some((name, behind)) if names.iter().any(|known| known == name) => {
-                let value = values.iter().find(|(known, _)| known == name);
-                whole.push_str(value.map_or("", |(_, value)| value));
-                rest = behind;
-            }
-            _ => {
-                whole.push_str("${");
-                rest = after;
+impl Filling<'_> {
+    fn member(&mut self, job: &JobSpecification, number: usize) -> JobSpecification {
+        if self.room.is_none() {
+            return JobSpecification::default();
+        }
+        let mut member = job.clone();
+        member.key = format!("{}.{number}", job.key);
+        for (name, value) in self.values {
+            // In `matrix`, in `environment` and, perhaps, in the name.
+            self.take(name.len() + 3 * value.len());
+            member
+                .matrix
+                .push(((*name).to_owned(), (*value).to_owned()));
+        }
+        member.name = Some(match &job.name {
+            Some(name) => shown(&self.filled(name)),
+            None => shown(&format!("{} ({})", job.key, listed(&member.matrix))),
+        });
+        if let Some(image) = &mut member.image {
+            self.fill(image);
+        }
+        self.fill_all(&mut member.environment);
+        let steps = [&mut member.setup, &mut member.execute, &mut member.after];
+        for step in steps.into_iter().flatten() {
+            self.fill_all(&mut step.environment);
+        }
+        for service in &mut member.services {
+            self.fill(&mut service.image);
+            self.fill_all(&mut service.environment);
+        }
+        if let Some(cache) = &mut member.cache {
+            self.fill(&mut cache.key);
+        }
+        for (name, value) in &member.matrix {
+            let set = &mut member.environment;
+            match set.iter_mut().find(|(known, _)| known == name) {
+                Some(entry) => value.clone_into(&mut entry.1),
+                None => set.push((name.clone(), value.clone())),
             }
         }
+        member
     }
-    whole.push_str(rest);
-    whole
+
+    fn take(&mut self, length: usize) {
+        self.room = self.room.and_then(|room| room.checked_sub(length));
+    }
+
+    fn fill(&mut self, text: &mut String) {
+        *text = self.filled(text);
+    }
+
+    fn fill_all(&mut self, environment: &mut [(String, String)]) {
+        for (_, value) in environment {
+            self.fill(value);
+        }
+    }
+
+    /// A text with the values in place of their `${name}`s; a name that this member has no value
+    /// for is nothing.
+    fn filled(&mut self, text: &str) -> String {
+        let mut parts = text.split("${");
+        let mut whole = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            match part.split_once('}') {
+                Some((name, behind)) if self.names.contains(&name) => {
+                    let value = self.values.iter().find(|(known, _)| *known == name);
+                    let value = value.map_or("", |(_, value)| *value);
+                    self.take(value.len());
+                    if self.room.is_some() {
+                        whole.push_str(value);
+                    }
+                    whole.push_str(behind);
+                }
+                _ => {
+                    whole.push_str("${");
+                    whole.push_str(part);
+                }
+            }
+        }
+        whole
+    }
 }
 
 /// `3.12, linux`.
-fn listed(values: &Values) -> String {
+fn listed(values: &[(String, String)]) -> String {
     let values: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
     values.join(", ")
 }
