@@ -126,6 +126,9 @@ pub fn job_order(
         limits: Limits::default(),
         secrets: Vec::new(),
         cache: None,
+        archives: Vec::new(),
+        confinement: None,
+        await_ports: Vec::new(),
     };
     (order, records)
 }

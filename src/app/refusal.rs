@@ -16,27 +16,45 @@ pub struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// `this server runs jobs as processes (executor `process`)`.
-    fn words(&self) -> String {
-        let place = if self.server {
+    fn place(&self) -> &'static str {
+        if self.server {
             "this server"
         } else {
             "this command"
-        };
+        }
+    }
+
+    /// `this server runs jobs as processes (executor `process`)`.
+    fn words(&self) -> String {
         let way = if self.abilities.images {
             "in containers"
         } else {
             "as processes"
         };
-        format!("{place} runs jobs {way} (executor `{}`)", self.executor)
+        format!(
+            "{} runs jobs {way} (executor `{}`)",
+            self.place(),
+            self.executor
+        )
     }
 
-    /// The way to an executor that can more.
+    /// Why a key cannot be carried out that needs this.
+    fn lacks(&self, key: &str, needs: &str) -> String {
+        if self.abilities.images {
+            let place = self.place();
+            let executor = self.executor;
+            format!("{key} cannot be carried out by the executor of {place}, `{executor}`")
+        } else {
+            format!("{key} {needs}, and {}", self.words())
+        }
+    }
+
+    /// The way to an executor that can all of it.
     fn way_out(&self) -> String {
-        match (self.server, self.abilities.images) {
-            (true, false) => "use HERALD_EXECUTOR=docker or swarm".to_owned(),
-            (false, false) => "use --executor docker".to_owned(),
-            (_, true) => "use another executor, or leave the key out".to_owned(),
+        if self.server {
+            "use HERALD_EXECUTOR=docker".to_owned()
+        } else {
+            "use --executor docker".to_owned()
         }
     }
 }
@@ -69,15 +87,14 @@ fn reasons(
     trust: Trust,
 ) -> Vec<(&'static str, String, String)> {
     let can = ground.abilities;
-    let here = ground.words();
     let mut reasons = Vec::new();
     if can.images && job.image.is_none() {
-        let why = format!("it has no `image`, and {here}");
+        let why = format!("it has no `image`, and {}", ground.words());
         let hint = "add `image`, say `image: alpine:3`";
         reasons.push(("image", why, hint.to_owned()));
     }
     if !job.services.is_empty() && !can.services {
-        let why = format!("`services` need containers, and {here}");
+        let why = ground.lacks("`services`", "need containers");
         reasons.push(("services", why, ground.way_out()));
     }
     if !job.ports.is_empty() {
@@ -86,17 +103,16 @@ fn reasons(
             let hint = "give `ports` to a job that a `when` keeps to pushes";
             reasons.push(("ports", why, hint.to_owned()));
         } else if !can.ports {
-            let why = format!("`ports` need containers, and {here}");
+            let why = ground.lacks("`ports`", "need containers");
             reasons.push(("ports", why, ground.way_out()));
         }
     }
     if job.network == Network::None && !can.network_none {
-        let why = format!("`network: none` needs a sandbox or containers, and {here}");
-        let hint = match (ground.server, can.images) {
-            (true, false) => {
-                "use HERALD_PROCESS_SANDBOX=required, or HERALD_EXECUTOR=docker or swarm".to_owned()
-            }
-            _ => ground.way_out(),
+        let why = ground.lacks("`network: none`", "needs a sandbox or containers");
+        let hint = if ground.server && !can.images {
+            "use HERALD_PROCESS_SANDBOX=required, or HERALD_EXECUTOR=docker".to_owned()
+        } else {
+            ground.way_out()
         };
         reasons.push(("network", why, hint));
     }
@@ -146,9 +162,9 @@ mod tests {
         assert_eq!(
             said(DEMANDING, "process", NOTHING, Trust::Trusted),
             [
-                "6: error: job `db`: `services` need containers, and this server runs jobs as processes (executor `process`) (use HERALD_EXECUTOR=docker or swarm)",
-                "7: error: job `db`: `ports` need containers, and this server runs jobs as processes (executor `process`) (use HERALD_EXECUTOR=docker or swarm)",
-                "8: error: job `db`: `network: none` needs a sandbox or containers, and this server runs jobs as processes (executor `process`) (use HERALD_PROCESS_SANDBOX=required, or HERALD_EXECUTOR=docker or swarm)",
+                "6: error: job `db`: `services` need containers, and this server runs jobs as processes (executor `process`) (use HERALD_EXECUTOR=docker)",
+                "7: error: job `db`: `ports` need containers, and this server runs jobs as processes (executor `process`) (use HERALD_EXECUTOR=docker)",
+                "8: error: job `db`: `network: none` needs a sandbox or containers, and this server runs jobs as processes (executor `process`) (use HERALD_PROCESS_SANDBOX=required, or HERALD_EXECUTOR=docker)",
             ]
         );
         let sandbox = Abilities {
@@ -183,6 +199,26 @@ mod tests {
             said(DEMANDING, "docker", ALL, Trust::Trusted),
             [
                 "9: error: job `plain`: it has no `image`, and this server runs jobs in containers (executor `docker`) (add `image`, say `image: alpine:3`)"
+            ]
+        );
+    }
+
+    #[test]
+    fn not_all_containers_are_the_same() {
+        let swarm = Abilities {
+            images: true,
+            ..NOTHING
+        };
+        assert_eq!(
+            said(
+                "image: x\nports: {web: 80}\nnetwork: none\nexecute: [x]",
+                "swarm",
+                swarm,
+                Trust::Trusted
+            ),
+            [
+                "2: error: job `build`: `ports` cannot be carried out by the executor of this server, `swarm` (use HERALD_EXECUTOR=docker)",
+                "3: error: job `build`: `network: none` cannot be carried out by the executor of this server, `swarm` (use HERALD_EXECUTOR=docker)",
             ]
         );
     }

@@ -11,9 +11,9 @@ use super::collect::{Declared, Reports};
 use super::order::{Surroundings, environment, job_order, network, resources, services};
 use super::state::App;
 use crate::domain::verdict::{Ending, Facts, verdict};
-use crate::domain::{Conclusion, JobResult, Occasion, StepRecord, StepState};
+use crate::domain::{Conclusion, JobFailure, JobResult, Occasion, StepRecord, StepState};
 use crate::ports::error::Result;
-use crate::ports::executor::{JobEnd, Purpose};
+use crate::ports::executor::{JobEnd, Progress, Purpose};
 use crate::ports::source::TreeEntry;
 use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
@@ -69,6 +69,17 @@ enum Outcome {
     Lost,
     /// Herald's own trouble.
     Trouble(Interruption),
+    /// Herald ends, and the job runs on.
+    Left,
+}
+
+/// Whether a job is begun, or met again after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// From its beginning.
+    Anew,
+    /// It runs since before Herald was started.
+    Again,
 }
 
 /// The runner or its machine went away.
@@ -124,8 +135,39 @@ impl App {
         Ok(())
     }
 
+    /// The jobs that this worker held when it ended, to be gone on with.
+    pub(super) async fn held_jobs(&self) -> Result<Vec<Claim>> {
+        let store = &self.parts.store;
+        let worker = self.settings.worker.as_str();
+        let mut claims = Vec::new();
+        for (job, held_by) in store.lost_jobs(worker, self.now_ms()).await? {
+            if held_by == worker {
+                let lease_ms = self.now_ms() + LEASE_MS;
+                claims.extend(store.held_job(&job, worker, lease_ms).await?);
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Removes what jobs left behind where they ran.
+    pub(super) async fn sweep(&self) -> Result<()> {
+        let worker = self.settings.worker.as_str();
+        let held = self.parts.store.lost_jobs(worker, self.now_ms()).await?;
+        let keep: Vec<String> = held
+            .into_iter()
+            .filter(|(_, held_by)| held_by == worker)
+            .map(|(job, _)| job.as_str().to_owned())
+            .collect();
+        self.parts.executor.sweep(&keep).await
+    }
+
     /// Carries out a claimed job to its end.
-    pub(super) async fn run_job(&self, claim: Claim, stop: &CancellationToken) -> Result<()> {
+    pub(super) async fn run_job(
+        &self,
+        claim: Claim,
+        begin: Begin,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let job = &claim.job.id;
         let worker = self.settings.worker.as_str();
         let store = &self.parts.store;
@@ -142,13 +184,8 @@ impl App {
         let outcome = tokio::select! {
             biased;
             // Dropping the attempt ends what it started.
-            () = stop.cancelled() => Outcome::Trouble(Interruption {
-                what: "Herald was shut down".to_owned(),
-                attempts: None,
-                not_before_ms: 0,
-            }),
             () = self.keep_lease(&claim, &cancel) => Outcome::Lost,
-            outcome = self.attempt(&claim, cancelled) => {
+            outcome = self.attempt(&claim, begin, cancelled, stop) => {
                 outcome.unwrap_or_else(|error| trouble(&error))
             }
         };
@@ -166,6 +203,7 @@ impl App {
                     .finish_job(job, worker, &steps, *result, self.now_ms())
                     .await?;
             }
+            Outcome::Left => info!(job = job.as_str(), "job {job} goes on without Herald"),
             Outcome::Lost => info!(job = job.as_str(), "job {job} belongs to another worker"),
             Outcome::Trouble(why) => {
                 let what = &why.what;
@@ -213,13 +251,42 @@ impl App {
     async fn attempt(
         &self,
         claim: &Claim,
+        begin: Begin,
         mut cancelled: watch::Receiver<Option<String>>,
+        stop: &CancellationToken,
     ) -> Result<Outcome> {
         let place = Place::new(&self.settings.work_dir, claim.job.id.as_str())?;
-        let (tree, diff, commit_count) = tokio::select! {
-            found = self.check_out(claim, &place) => found?,
-            reason = wish(&mut cancelled) => return Ok(unbegun(claim, &reason)),
+        let (attempt, diff) = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(shut_down()),
+            reason = wish(&mut cancelled), if begin == Begin::Anew => {
+                return Ok(unbegun(claim, Conclusion::Cancelled, format!("cancelled: {reason}")));
+            }
+            begun = self.begin(claim, begin, &place) => match begun {
+                Ok(begun) => begun,
+                // Who wrote the specification named something that cannot be had.
+                Err(error) if error.kind == Kind::Denied || error.kind == Kind::Gone => {
+                    let title = format!("failed to {}", error.message);
+                    return Ok(unbegun(claim, Conclusion::Failure, title));
+                }
+                Err(error) => return Err(error),
+            },
         };
+        match attempt {
+            Some(mut attempt) => attempt.drive(cancelled, diff, stop).await,
+            None => Ok(Outcome::Trouble(gone("Herald was restarted"))),
+        }
+    }
+
+    /// Starts a job, or meets it again; with the diff to its base. `None` when it cannot be met any
+    /// more.
+    async fn begin<'a>(
+        &'a self,
+        claim: &'a Claim,
+        begin: Begin,
+        place: &Place,
+    ) -> Result<(Option<Attempt<'a>>, Option<String>)> {
+        let (tree, diff, commit_count) = self.check_out(claim, place, begin).await.map_err(ours)?;
         let build_url = self.settings.links.build(&claim.repository, &claim.build);
         let fixed = environment(&Surroundings {
             owner: &claim.repository.owner,
@@ -240,7 +307,6 @@ impl App {
             job: claim.job.key.clone(),
             attempt: claim.job.attempt,
         };
-        let log = self.parts.logs.create(&key).await?;
         let order = JobOrder {
             id: claim.job.id.as_str().to_owned(),
             workspace: place.workspace.clone(),
@@ -252,10 +318,34 @@ impl App {
             ports: claim.job.order.ports.clone(),
             services: services(&claim.job.order),
             login_images: None,
+            cache: None,
             job,
         };
-        let running = self.parts.executor.start(order).await?;
-        let mut attempt = Attempt {
+        let logs = &self.parts.logs;
+        let executor = &self.parts.executor;
+        let (running, log, steps) = match begin {
+            Begin::Anew => {
+                let log = logs.create(&key).await.map_err(ours)?;
+                (executor.start(order).await?, log, steps)
+            }
+            Begin::Again => {
+                let (log, position) = match logs.reopen(&key).await {
+                    Ok(found) => found,
+                    Err(error) if error.kind == Kind::Gone => (logs.create(&key).await?, 0),
+                    Err(error) => return Err(error),
+                };
+                let steps = match claim.job.steps.as_slice() {
+                    [] => steps,
+                    known => known.to_vec(),
+                };
+                let progress = progress(position, &steps);
+                match executor.attach(order, &progress).await? {
+                    Some(running) => (running, log, steps),
+                    None => return Ok((None, diff)),
+                }
+            }
+        };
+        let attempt = Attempt {
             app: self,
             claim,
             running,
@@ -264,9 +354,12 @@ impl App {
             reports: Some(Reports::new(&tree, Declared::by(&claim.job.order.reports))),
             notes: Vec::new(),
             cancelled: None,
-            started_ms: self.now_ms(),
+            started_ms: match begin {
+                Begin::Anew => self.now_ms(),
+                Begin::Again => claim.job.started_ms.unwrap_or_else(|| self.now_ms()),
+            },
         };
-        attempt.drive(cancelled, diff).await
+        Ok((Some(attempt), diff))
     }
 
     /// Fetches the commit and writes it into the attempt's folder; says its files, the diff to
@@ -275,6 +368,7 @@ impl App {
         &self,
         claim: &Claim,
         place: &Place,
+        begin: Begin,
     ) -> Result<(Vec<TreeEntry>, Option<String>, Option<u64>)> {
         let source = &self.parts.source;
         let remote = self.parts.forge.remote(&claim.repository).await?;
@@ -282,9 +376,12 @@ impl App {
         source
             .fetch(&remote, commit, &fetch_refs(&claim.build.occasion))
             .await?;
-        source
-            .checkout(&remote.id, commit, &place.workspace)
-            .await?;
+        // A job that runs has its checkout where it runs.
+        if begin == Begin::Anew {
+            source
+                .checkout(&remote.id, commit, &place.workspace)
+                .await?;
+        }
         let tree = source.tree(&remote.id, commit).await?;
         let count = source.commit_count(&remote.id, commit).await.ok();
         let diff = match claim.build.occasion.base() {
@@ -355,10 +452,14 @@ impl Attempt<'_> {
         &mut self,
         mut cancelled: watch::Receiver<Option<String>>,
         diff: Option<String>,
+        stop: &CancellationToken,
     ) -> Result<Outcome> {
         let end = loop {
             tokio::select! {
                 biased;
+                () = stop.cancelled() => {
+                    return Ok(if self.running.leave() { Outcome::Left } else { shut_down() });
+                }
                 reason = wish(&mut cancelled), if self.cancelled.is_none() => {
                     self.running.cancel(&reason).await;
                     self.cancelled = Some(reason);
@@ -383,13 +484,15 @@ impl Attempt<'_> {
 
     /// Takes note of something that happened.
     async fn note(&mut self, event: JobEvent) -> Result<()> {
+        let position = self.running.position();
         match event {
-            JobEvent::Image(_) | JobEvent::Started | JobEvent::Finished(_) => Ok(()),
+            JobEvent::Image(_) | JobEvent::Finished(_) => Ok(()),
+            JobEvent::Started => self.log.mark(position),
             JobEvent::Note(text) => {
                 let now_ms = u64::try_from(self.app.now_ms()).unwrap_or(0);
                 let line = format!("[herald] {text}\n");
                 self.log
-                    .append(u32::MAX, Stream::Stderr, now_ms, line.as_bytes())?;
+                    .append(u32::MAX, Stream::Stderr, now_ms, position, line.as_bytes())?;
                 self.notes.push(text);
                 Ok(())
             }
@@ -398,13 +501,14 @@ impl Attempt<'_> {
                 stream,
                 unix_ms,
                 bytes,
-            } => self.log.append(step, stream, unix_ms, &bytes),
+            } => self.log.append(step, stream, unix_ms, position, &bytes),
             JobEvent::StepStarted { step, unix_ms } => {
                 if let Some(record) = self.steps.iter_mut().find(|record| record.index == step) {
                     record.state = StepState::Running;
                     record.started_ms = i64::try_from(unix_ms).ok();
                 }
-                self.save().await
+                self.save().await?;
+                self.log.mark(position)
             }
             JobEvent::StepFinished {
                 step,
@@ -414,7 +518,8 @@ impl Attempt<'_> {
                 if let Some(record) = self.steps.iter_mut().find(|record| record.index == step) {
                     close_step(record, &exit, duration_ms);
                 }
-                self.save().await
+                self.save().await?;
+                self.log.mark(position)
             }
             JobEvent::File {
                 kind, path, stored, ..
@@ -503,12 +608,17 @@ async fn wish(cancelled: &mut watch::Receiver<Option<String>>) -> String {
     }
 }
 
-/// A job that was cancelled before its first step.
-fn unbegun(claim: &Claim, reason: &str) -> Outcome {
+/// A job that ended before its first step.
+fn unbegun(claim: &Claim, conclusion: Conclusion, title: String) -> Outcome {
     let result = JobResult {
-        conclusion: Conclusion::Cancelled,
-        title: format!("cancelled: {reason}"),
-        failures: Vec::new(),
+        conclusion,
+        failures: match conclusion {
+            Conclusion::Failure => vec![JobFailure::Step {
+                text: title.clone(),
+            }],
+            _ => Vec::new(),
+        },
+        title,
         notes: Vec::new(),
         duration_ms: 0,
         report: Report::default(),
@@ -516,6 +626,36 @@ fn unbegun(claim: &Claim, reason: &str) -> Outcome {
         in_diff: Vec::new(),
     };
     Outcome::Ended(Box::new(result), claim.job.steps.clone())
+}
+
+/// Herald ends, and what ran here ends with it.
+fn shut_down() -> Outcome {
+    Outcome::Trouble(Interruption {
+        what: "Herald was shut down".to_owned(),
+        attempts: None,
+        not_before_ms: 0,
+    })
+}
+
+/// An error that is none of whoever wrote the specification.
+fn ours(error: PortError) -> PortError {
+    match error.kind {
+        Kind::Gone | Kind::Denied => PortError::transient(error.message),
+        _ => error,
+    }
+}
+
+/// How far a job was by what is kept of it.
+fn progress(position: u64, steps: &[StepRecord]) -> Progress {
+    let of = |states: &dyn Fn(StepState) -> bool| {
+        let those = steps.iter().filter(|step| states(step.state));
+        those.map(|step| step.index).collect()
+    };
+    Progress {
+        position,
+        begun: of(&|state| state == StepState::Running),
+        over: of(&|state| !matches!(state, StepState::Running | StepState::Waiting)),
+    }
 }
 
 /// Waits for a pulse; for ever once nobody can send one.
@@ -537,6 +677,14 @@ pub(super) fn close_step(record: &mut StepRecord, exit: &Exit, duration_ms: u64)
         Exit::Signal(signal) => (StepState::Failed, Some(signal_words(*signal))),
         Exit::TimedOut => (StepState::TimedOut, Some("timed out".to_owned())),
         Exit::Cancelled => (StepState::Cancelled, Some("cancelled".to_owned())),
+        Exit::OutOfMemory => (
+            StepState::Failed,
+            Some("out of memory: it needed more than the job may have".to_owned()),
+        ),
+        Exit::OutOfDisk => (
+            StepState::Failed,
+            Some("out of disk: it filled more than the job may".to_owned()),
+        ),
         Exit::NotStarted(why) => (StepState::Failed, Some(format!("not started: {why}"))),
         Exit::Skipped => (StepState::Skipped, None),
     };

@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::run::Begin;
 use super::state::App;
 use crate::ports::error::Result;
+use crate::ports::store::Claim;
 
 /// How long a loop sleeps without a pulse.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -24,6 +26,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const SENDERS: usize = 4;
 /// How often jobs whose workers are gone are looked for.
 const LOST: Duration = Duration::from_secs(5);
+/// How often what no job owns is removed from where jobs run.
+const SWEEP: Duration = Duration::from_mins(5);
 /// How many triggers are prepared at once.
 const PREPARERS: usize = 2;
 
@@ -50,17 +54,17 @@ async fn once(app: &App, work: Work) -> Result<bool> {
 pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     // A crash leaves checkouts behind; nobody else uses this folder.
     let _ = std::fs::remove_dir_all(&app.settings.work_dir);
-    let worker = app.settings.worker.clone();
-    if let Err(error) = app.recover("Herald was restarted", &worker).await {
-        error!("failed to recover lost jobs: {error}");
-    }
+    let held = app.held_jobs().await.unwrap_or_else(|error| {
+        error!("failed to find the jobs that ran before: {error}");
+        Vec::new()
+    });
     let mut tasks = JoinSet::new();
     let last = CancellationToken::new();
     tasks.spawn(repeat(Arc::clone(&app), Work::Deliveries, stop.clone()));
     for _ in 0..PREPARERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Triggers, stop.clone()));
     }
-    let jobs = tokio::spawn(run_jobs(Arc::clone(&app), stop.clone()));
+    let jobs = tokio::spawn(run_jobs(Arc::clone(&app), held, stop.clone()));
     tasks.spawn(repeat(Arc::clone(&app), Work::Render, last.clone()));
     for _ in 0..SENDERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Send, last.clone()));
@@ -98,21 +102,32 @@ async fn repeat(app: Arc<App>, work: Work, stop: CancellationToken) {
     }
 }
 
-/// Starts jobs as room and queue allow, and waits for those that run when it stops.
-async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
+/// Goes on with the jobs that ran before, starts others as room and queue allow, and waits for those
+/// that run when it stops.
+async fn run_jobs(app: Arc<App>, held: Vec<Claim>, stop: CancellationToken) {
     let mut jobs = JoinSet::new();
+    let carry_out = {
+        let (app, stop) = (Arc::clone(&app), stop.clone());
+        move |jobs: &mut JoinSet<()>, claim, begin| {
+            let (app, stop) = (Arc::clone(&app), stop.clone());
+            jobs.spawn(async move {
+                if let Err(error) = app.run_job(claim, begin, &stop).await {
+                    error!("failed to {error}");
+                }
+            });
+        }
+    };
+    for claim in held {
+        carry_out(&mut jobs, claim, Begin::Again);
+    }
     let mut pulse = app.pulse();
     let mut patrol = tokio::time::interval(LOST);
+    let mut broom = tokio::time::interval(SWEEP);
     while !stop.is_cancelled() {
         pulse.mark_unchanged();
         match app.claim_job().await {
             Ok(Some(claim)) => {
-                let (app, stop) = (Arc::clone(&app), stop.clone());
-                jobs.spawn(async move {
-                    if let Err(error) = app.run_job(claim, &stop).await {
-                        error!("failed to {error}");
-                    }
-                });
+                carry_out(&mut jobs, claim, Begin::Anew);
                 continue;
             }
             Ok(None) => {}
@@ -123,6 +138,14 @@ async fn run_jobs(app: Arc<App>, stop: CancellationToken) {
             _ = jobs.join_next(), if !jobs.is_empty() => {}
             _ = pulse.changed() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
+            _ = broom.tick() => {
+                let app = Arc::clone(&app);
+                jobs.spawn(async move {
+                    if let Err(error) = app.sweep().await {
+                        error!("failed to {error}");
+                    }
+                });
+            }
             _ = patrol.tick() => {
                 // Leases that ended: their workers are gone.
                 if let Err(error) = app.recover("its worker went away", "").await {
@@ -149,7 +172,8 @@ pub async fn step(app: &App) -> Result<bool> {
         return Ok(false);
     };
     while app.render_builds().await? || app.send_publication().await? {}
-    app.run_job(claim, &CancellationToken::new()).await?;
+    app.run_job(claim, Begin::Anew, &CancellationToken::new())
+        .await?;
     Ok(true)
 }
 

@@ -126,7 +126,7 @@ async fn build(
         webhook_secrets: vec![github.webhook_secret().clone()],
     };
     let store = wire::open_store(&config).await?;
-    let executor = Arc::new(wire::executor(false)?);
+    let executor = Arc::new(wire::process_executor(false)?);
     let clock = Arc::new(SystemClock);
     let app = Arc::new(wire::app(
         &config,

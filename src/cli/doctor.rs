@@ -7,11 +7,11 @@ use serde_json::json;
 use super::arguments::ServeFlags;
 use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, runtime, serve};
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, ExecutorKind};
 use crate::domain::Secret;
 use crate::github::{AppKey, Client, ClientOptions, GitHub};
 use crate::store::SqlStore;
-use crate::wire::{SystemClock, executor, install_crypto};
+use crate::wire::{SystemClock, install_crypto, place};
 
 /// The manifest that the App is registered from.
 const MANIFEST: &str = include_str!("../../app-manifest.yml");
@@ -49,22 +49,34 @@ pub(super) fn run(flags: ServeFlags, screen: &Screen) -> anyhow::Result<End> {
     }
     findings.good("configuration");
     git(&mut findings);
-    match executor(config.sandbox) {
-        Ok(_) if config.sandbox => findings.good("executor: process, in a sandbox"),
-        Ok(_) => findings
-            .odd("executor: process without a sandbox; a step can read what Herald can read"),
-        Err(error) => findings.bad(
-            &format!("executor: {error:#}"),
-            "apt-get install bubblewrap, or HERALD_PROCESS_SANDBOX=off on a machine of its own",
-        ),
-    }
     install_crypto();
     runtime()?.block_on(async {
+        executor(&config, &mut findings).await;
         data(&config, &mut findings).await;
         github(&config, &mut findings).await;
     });
     ruleset(&config, screen);
     Ok(if findings.bad { End::Wrong } else { End::Good })
+}
+
+async fn executor(config: &Config, findings: &mut Findings<'_>) {
+    match (place(config, "doctor").await, config.executor) {
+        (Ok(_), ExecutorKind::Docker) => findings.good("executor: docker, the Engine answers"),
+        (Ok(_), ExecutorKind::Swarm) => findings.good("executor: swarm, the manager answers"),
+        (Ok(_), ExecutorKind::Process) if config.sandbox => {
+            findings.good("executor: process, in a sandbox");
+        }
+        (Ok(_), ExecutorKind::Process) => findings
+            .odd("executor: process without a sandbox; a step can read what Herald can read"),
+        (Err(error), ExecutorKind::Process) => findings.bad(
+            &format!("executor: {error:#}"),
+            "apt-get install bubblewrap, or HERALD_PROCESS_SANDBOX=off on a machine of its own",
+        ),
+        (Err(error), _) => findings.bad(
+            &format!("executor: {error:#}"),
+            "the README's page for operators says how Docker and a Swarm are set up",
+        ),
+    }
 }
 
 fn git(findings: &mut Findings<'_>) {

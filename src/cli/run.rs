@@ -28,7 +28,7 @@ use crate::report::Share;
 use crate::report::json::{Document, Extras};
 use crate::spec::{self, Decision, JobSpecification, PlannedJob};
 use crate::text;
-use crate::wire::{SystemClock, executor};
+use crate::wire::{SystemClock, local_docker, process_executor};
 
 /// What git says of the folder; empty where it is no repository.
 struct Checkout {
@@ -41,9 +41,6 @@ struct Checkout {
 }
 
 pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
-    if flags.executor == RunExecutor::Docker {
-        return Err(wrong("--executor docker is not supported by this version"));
-    }
     let (file, parsed) = check::specification(&flags.dir, screen)?;
     let Some(specification) = parsed.specification else {
         return Ok(End::Wrong);
@@ -61,8 +58,12 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
     };
     let plan = spec::plan(&specification, &occasion);
     let wanted = select(plan.jobs, flags.job.as_deref())?;
-    let executor = executor(false)?;
-    let refused = refused(&executor, &wanted, &parsed.places);
+    let runtime = runtime()?;
+    let executor: Box<dyn Executor> = match flags.executor {
+        RunExecutor::Process => Box::new(process_executor(false)?),
+        RunExecutor::Docker => Box::new(runtime.block_on(local_docker())?),
+    };
+    let refused = refused(executor.as_ref(), &wanted, &parsed.places);
     if !refused.is_empty() {
         screen.say(check::text(&file, &refused).trim_end());
         return Ok(End::Wrong);
@@ -88,9 +89,9 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
         scratch: scratch.path(),
         screen,
         preparation: &preparation,
-        executor: &executor,
+        executor: executor.as_ref(),
     };
-    let jobs = runtime()?.block_on(local.run_all(wanted))?;
+    let jobs = runtime.block_on(local.run_all(wanted))?;
     let view = local_view(jobs, preparation);
     print(&view, flags, screen);
     Ok(match view.build.conclusion {
@@ -355,10 +356,11 @@ impl Local<'_> {
                 ports: job.ports.clone(),
                 services: services(job),
                 login_images: None,
+                cache: None,
                 job: order,
             })
             .await?;
-        if job.image.is_some() {
+        if job.image.is_some() && !self.executor.abilities().images {
             self.screen.say(&format!(
                 "{DIM}image is ignored: steps run on this machine{PLAIN}"
             ));

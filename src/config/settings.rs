@@ -29,6 +29,26 @@ pub struct Credentials {
     pub webhook_secrets: Vec<Secret>,
 }
 
+/// Where jobs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// In processes of this machine.
+    Process,
+    /// In containers of one Docker Engine.
+    Docker,
+    /// In services of a Docker Swarm.
+    Swarm,
+}
+
+/// The listener that serves only `/runner/v1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerListener {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The host and port that the nodes of the Swarm reach it by.
+    pub host: String,
+}
+
 /// The settings of `herald serve`.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -48,8 +68,20 @@ pub struct Config {
     pub github_api_url: String,
     /// Missing until the App is registered.
     pub credentials: Option<Credentials>,
+    /// Where jobs run.
+    pub executor: ExecutorKind,
     /// Whether steps of the `process` executor run in a sandbox.
     pub sandbox: bool,
+    /// The Docker Engine.
+    pub docker_host: String,
+    /// The program `herald-runner`, where it is not beside this one.
+    pub runner_path: Option<PathBuf>,
+    /// Logins of registries, as `docker login` writes them.
+    pub registry_auth_file: Option<PathBuf>,
+    /// The listener for runners of the Swarm, and the address that they reach it by.
+    pub runner: Option<RunnerListener>,
+    /// Placement constraints of every service.
+    pub swarm_constraints: Vec<String>,
     /// How much runs at once.
     pub room: Room,
     /// Ceiling of a job's time-out.
@@ -89,6 +121,16 @@ impl Config {
         let database = database(&mut reader);
         let credentials = credentials(&mut reader);
         not_yet(&mut reader);
+        let executor = reader.word(
+            "HERALD_EXECUTOR",
+            &[
+                ("process", ExecutorKind::Process),
+                ("docker", ExecutorKind::Docker),
+                ("swarm", ExecutorKind::Swarm),
+            ],
+            ExecutorKind::Process,
+        );
+        let runner = runner_listener(&mut reader, executor);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cores = i64::try_from(cores).unwrap_or(1);
         let total = at_least_one(&mut reader, "HERALD_MAX_CONCURRENT_JOBS").unwrap_or(cores);
@@ -104,6 +146,15 @@ impl Config {
             github_url,
             github_api_url,
             credentials,
+            executor,
+            docker_host: docker_host(&mut reader),
+            runner_path: reader.text("HERALD_RUNNER_PATH").map(PathBuf::from),
+            registry_auth_file: reader.text("HERALD_REGISTRY_AUTH_FILE").map(PathBuf::from),
+            runner,
+            swarm_constraints: reader
+                .text("HERALD_SWARM_CONSTRAINTS")
+                .map(|text| words(&text))
+                .unwrap_or_default(),
             sandbox: reader.word("HERALD_PROCESS_SANDBOX", &sandbox, true),
             room: Room {
                 total,
@@ -158,6 +209,71 @@ fn url(reader: &mut Reader, name: &str, default: &str) -> String {
             },
         )
         .unwrap_or_else(|| default.to_owned())
+}
+
+/// The local socket, where nothing else is said.
+fn docker_host(reader: &mut Reader) -> String {
+    reader
+        .parsed(
+            "HERALD_DOCKER_HOST",
+            "unix:///path/to/socket, or http://ADDRESS:PORT of an Engine that nobody else reaches",
+            |text| {
+                let known = ["unix:///", "http://"];
+                let known = known.iter().any(|start| text.starts_with(start));
+                known.then(|| text.to_owned())
+            },
+        )
+        .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
+}
+
+/// Both or neither; `swarm` needs them.
+fn runner_listener(reader: &mut Reader, executor: ExecutorKind) -> Option<RunnerListener> {
+    let listen = reader.parsed(
+        "HERALD_RUNNER_LISTEN",
+        "an address and port that the nodes of the Swarm reach, as in 10.0.0.1:8082",
+        |text| text.parse::<SocketAddr>().ok(),
+    );
+    let host = reader.parsed(
+        "HERALD_RUNNER_URL",
+        "http://HOST:PORT, where the nodes of the Swarm reach the runner listener",
+        |text| {
+            let rest = text.strip_prefix("http://")?.trim_end_matches('/');
+            let (host, port) = rest.rsplit_once(':')?;
+            let plain = !host.is_empty() && !rest.contains(['/', '@', '?', '#', ' ']);
+            (plain && port.parse::<u16>().is_ok()).then(|| rest.to_owned())
+        },
+    );
+    match (listen, host) {
+        (Some(listen), Some(host)) => Some(RunnerListener { listen, host }),
+        (Some(listen), None) if !listen.ip().is_unspecified() && listen.port() != 0 => {
+            let host = listen.to_string();
+            Some(RunnerListener { listen, host })
+        }
+        (listen, host) => {
+            let wanted = executor == ExecutorKind::Swarm || listen.is_some() || host.is_some();
+            if wanted
+                && reader
+                    .problems
+                    .iter()
+                    .all(|text| !text.contains("HERALD_RUNNER_"))
+            {
+                reader.problems.push(
+                    "HERALD_EXECUTOR=swarm needs HERALD_RUNNER_LISTEN (where Herald listens for \
+                     runners) and HERALD_RUNNER_URL (how the nodes reach that, http://HOST:PORT)"
+                        .to_owned(),
+                );
+            }
+            None
+        }
+    }
+}
+
+/// Words between commas or white space.
+fn words(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\n'])
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn at_least_one(reader: &mut Reader, name: &str) -> Option<i64> {
@@ -228,12 +344,6 @@ fn credentials(reader: &mut Reader) -> Option<Credentials> {
 
 /// What the variables can ask for and this version does not do, said instead of ignored.
 fn not_yet(reader: &mut Reader) {
-    let executor = reader.text_or("HERALD_EXECUTOR", "process");
-    if executor != "process" {
-        reader.problems.push(format!(
-            "HERALD_EXECUTOR: `{executor}` is not supported by this version; use `process`"
-        ));
-    }
     let role = reader.text_or("HERALD_ROLE", "all");
     if role != "all" {
         reader.problems.push(format!(
@@ -246,12 +356,6 @@ fn not_yet(reader: &mut Reader) {
             .push("HERALD_CA_FILE is used for git only in this version".to_owned());
     }
     for name in [
-        "HERALD_RUNNER_LISTEN",
-        "HERALD_RUNNER_URL",
-        "HERALD_RUNNER_PATH",
-        "HERALD_DOCKER_HOST",
-        "HERALD_REGISTRY_AUTH_FILE",
-        "HERALD_SWARM_CONSTRAINTS",
         "HERALD_GITHUB_CLIENT_ID",
         "HERALD_GITHUB_CLIENT_SECRET",
         "HERALD_SECRET_KEY",
@@ -305,7 +409,7 @@ mod tests {
             ("HERALD_GITHUB_APP_ID", "12"),
             ("HERALD_GITHUB_WEBHOOK_SECRET", "a"),
             ("HERALD_GITHUB_WEBHOOK_SECRET_FILE", "/b"),
-            ("HERALD_EXECUTOR", "swarm"),
+            ("HERALD_EXECUTOR", "cloud"),
         ])
         .unwrap_err();
         for name in [

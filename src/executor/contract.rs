@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::trial::{Place, argv, execute, fail, finish, job, marker, run, sh, survivors};
+use super::trial::{Place, argv, begin, execute, finish, job, marker, run, sh, survivors};
 use crate::ports::executor::{Executor, JobEnd, JobEvent};
 use crate::protocol::{Collect, CollectKind, Exit, Limits, Phase, StepOrder};
 
@@ -240,17 +240,14 @@ async fn output_is_bytes_on_two_streams(executor: &dyn Executor) {
 
 async fn a_prompt_is_shown_before_its_line_ends(executor: &dyn Executor) {
     let place = Place::new();
-    let step = execute("printf 'ready? '; while [ ! -e go ]; do sleep 0.05; done; echo yes");
-    let started = executor.start(place.order(job(vec![step]))).await;
-    let mut running = started.unwrap_or_else(|error| fail(&error.to_string()));
+    let step = execute("printf 'ready? '; sleep 1; echo yes");
+    let mut running = begin(executor, &place, job(vec![step])).await;
     while let Some(event) = running.next().await {
         if let JobEvent::Output { bytes, .. } = event {
             assert_eq!(bytes, b"ready? ");
             break;
         }
     }
-    let written = fs::write(place.workspace().join("go"), "");
-    assert!(written.is_ok(), "{written:?}");
     let ran = finish(running.as_mut()).await;
     assert_eq!(ran.stdout(0), "yes\n");
 }
@@ -286,6 +283,10 @@ async fn the_environment_is_what_was_ordered(executor: &dyn Executor) {
         .collect();
     assert!(seen.remove("HOME").is_some_and(|home| home != "/forged"));
     assert!(seen.remove("TMPDIR").is_some());
+    assert_eq!(
+        seen.remove("FROM_IMAGE").is_some(),
+        executor.abilities().images
+    );
     let expected = [
         ("CI", "true"),
         ("HERALD_SHA", "abc"),
@@ -320,8 +321,7 @@ async fn a_cancelled_job_ends_at_once_and_runs_after(executor: &dyn Executor) {
         sh(Phase::After, "echo after"),
     ];
     let place = Place::new();
-    let started = executor.start(place.order(job(steps))).await;
-    let mut running = started.unwrap_or_else(|error| fail(&error.to_string()));
+    let mut running = begin(executor, &place, job(steps)).await;
     while let Some(event) = running.next().await {
         if matches!(event, JobEvent::Output { .. }) {
             break;
@@ -342,8 +342,7 @@ async fn a_dropped_job_leaves_nothing(executor: &dyn Executor) {
     let step = execute(&format!(
         "setsid sh -c 'trap \"\" TERM; sleep {marker}' & echo begun; sleep {marker}"
     ));
-    let started = executor.start(place.order(job(vec![step]))).await;
-    let mut running = started.unwrap_or_else(|error| fail(&error.to_string()));
+    let mut running = begin(executor, &place, job(vec![step])).await;
     while let Some(event) = running.next().await {
         if matches!(event, JobEvent::Output { .. }) {
             break;

@@ -4,6 +4,7 @@
 //! within the order: steps that exist, each begun and ended once; files within the limits, with
 //! paths that stay in the workspace.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use tokio::fs::File;
@@ -29,8 +30,18 @@ enum Progress {
 struct Receiving {
     info: FileInfo,
     stored: PathBuf,
-    file: File,
+    /// `None` when it was received before.
+    file: Option<File>,
     received: u64,
+}
+
+/// How far a job is whose runner is met again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// Steps that have begun.
+    pub(super) begun: HashSet<u32>,
+    /// Steps that have ended.
+    pub(super) over: HashSet<u32>,
 }
 
 /// Reads the runner's messages of one job.
@@ -43,19 +54,51 @@ pub(super) struct Intake {
     files: u32,
     bytes: u64,
     receiving: Option<Receiving>,
+    /// What was received whole.
+    complete: HashSet<(CollectKind, String)>,
+    /// Whether the next message may tell of a step what is known already: it was taken note of,
+    /// and then the server ended before it could say so.
+    repeats: bool,
 }
 
 impl Intake {
     pub(super) fn new(job: &Job, folder: &Path) -> Self {
+        let cache = job.cache.as_ref().filter(|cache| cache.save);
         Self {
             steps: vec![Progress::Waiting; job.steps.len()],
-            kinds: job.collect.iter().map(|collect| collect.kind).collect(),
+            kinds: job
+                .collect
+                .iter()
+                .map(|collect| collect.kind)
+                .chain(cache.map(|_| CollectKind::Cache))
+                .collect(),
+            complete: HashSet::new(),
+            repeats: false,
             limits: job.limits,
             folder: folder.to_owned(),
             files: 0,
             bytes: 0,
             receiving: None,
         }
+    }
+
+    /// The same for a job that has begun before.
+    pub(super) fn again(job: &Job, folder: &Path, known: &Known) -> Self {
+        let mut intake = Self::new(job, folder);
+        for (index, progress) in (0..).zip(&mut intake.steps) {
+            if known.over.contains(&index) {
+                *progress = Progress::Over;
+            } else if known.begun.contains(&index) {
+                *progress = Progress::Running;
+            }
+        }
+        intake.repeats = true;
+        intake
+    }
+
+    /// The stream was replaced: a file that was on its way comes again.
+    pub(super) fn restart(&mut self) {
+        self.receiving = None;
     }
 
     /// The event that a message is; `None` when it is only a part of one.
@@ -65,6 +108,7 @@ impl Intake {
     pub(super) async fn take(&mut self, message: FromRunner) -> Result<Option<JobEvent>, String> {
         match message {
             FromRunner::Hello(_) => Err(broken("it introduced itself twice")),
+            FromRunner::Collecting => Ok(None),
             FromRunner::Started => Ok(Some(JobEvent::Started)),
             FromRunner::StepStarted { step, unix_ms } => {
                 self.move_step(step, &[Progress::Waiting], Progress::Running)?;
@@ -104,6 +148,7 @@ impl Intake {
                     duration_ms,
                 }))
             }
+            FromRunner::Trouble { text } => Err(words(&text)),
             FromRunner::Note { text } => Ok(Some(JobEvent::Note(words(&text)))),
             FromRunner::FileStart(info) => self.begin(info).await.map(|()| None),
             FromRunner::FileChunk { bytes } => self.chunk(&bytes).await.map(|()| None),
@@ -125,8 +170,9 @@ impl Intake {
         let place = usize::try_from(step)
             .ok()
             .and_then(|step| self.steps.get_mut(step));
+        let repeats = std::mem::replace(&mut self.repeats, false);
         match place {
-            Some(progress) if from.contains(progress) => {
+            Some(progress) if from.contains(progress) || (repeats && *progress == to) => {
                 *progress = to;
                 Ok(())
             }
@@ -135,9 +181,20 @@ impl Intake {
     }
 
     async fn begin(&mut self, info: FileInfo) -> Result<(), String> {
-        let allowed = self.receiving.is_none()
+        let known = self.complete.contains(&(info.kind, info.path.clone()));
+        let plain = self.receiving.is_none()
             && self.kinds.contains(&info.kind)
-            && is_inner_path(&info.path)
+            && is_inner_path(&info.path);
+        if known && plain {
+            self.receiving = Some(Receiving {
+                info,
+                stored: PathBuf::new(),
+                file: None,
+                received: 0,
+            });
+            return Ok(());
+        }
+        let allowed = plain
             && self.files < self.limits.files
             && info.size <= self.limits.file_bytes
             && self.bytes.saturating_add(info.size) <= self.limits.total_bytes;
@@ -151,7 +208,7 @@ impl Intake {
         self.receiving = Some(Receiving {
             info,
             stored,
-            file,
+            file: Some(file),
             received: 0,
         });
         Ok(())
@@ -165,23 +222,26 @@ impl Intake {
         if receiving.received > receiving.info.size {
             return Err(broken("it sent more of a file than it said"));
         }
-        receiving
-            .file
-            .write_all(bytes)
-            .await
-            .map_err(|error| disk(&error))
+        match &mut receiving.file {
+            Some(file) => file.write_all(bytes).await.map_err(|error| disk(&error)),
+            None => Ok(()),
+        }
     }
 
     async fn end(&mut self, complete: bool) -> Result<Option<JobEvent>, String> {
         let Some(mut receiving) = self.receiving.take() else {
             return Err(broken("it ended a file that had not begun"));
         };
-        receiving.file.flush().await.map_err(|error| disk(&error))?;
+        let Some(file) = &mut receiving.file else {
+            return Ok(None);
+        };
+        file.flush().await.map_err(|error| disk(&error))?;
         let path = receiving.info.path;
         if !complete || receiving.received != receiving.info.size {
             let text = format!("{path} is not collected: it could not be read to its end");
             return Ok(Some(JobEvent::Note(words(&text))));
         }
+        self.complete.insert((receiving.info.kind, path.clone()));
         Ok(Some(JobEvent::File {
             kind: receiving.info.kind,
             path,

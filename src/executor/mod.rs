@@ -10,6 +10,13 @@
 
 #[cfg(any(test, feature = "scripted"))]
 pub mod contract;
+mod conversation;
+mod docker;
+#[cfg(test)]
+mod docker_tests;
+mod engine;
+mod gate;
+mod image;
 mod intake;
 mod keeper;
 mod network;
@@ -17,12 +24,18 @@ mod process;
 mod sandbox;
 #[cfg(any(test, feature = "scripted"))]
 mod scripted;
+mod sidecar;
+mod swarm;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "scripted"))]
 pub mod trial;
 
+pub use docker::{DockerExecutor, DockerOptions};
+pub use gate::Gate;
+pub use image::Logins;
 pub use process::{ProcessExecutor, RunnerProgram};
 pub use sandbox::{Sandbox, WORKSPACE};
 #[cfg(any(test, feature = "scripted"))]
 pub use scripted::{Act, Scripted};
+pub use swarm::{SwarmExecutor, SwarmOptions};

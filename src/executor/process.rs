@@ -5,26 +5,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
-use super::intake::Intake;
-use super::keeper::{Keeper, Streams};
+use super::conversation::{Contents, Conversation, Receiver, Streams, Terms};
+use super::keeper::Keeper;
 use super::network;
 use super::sandbox::{self, Sandbox};
 use crate::ports::error::{PortError, Result};
-use crate::ports::executor::{Abilities, Executor, JobEnd, JobEvent, JobOrder, Running};
-use crate::protocol::{Decoder, Encoder, FromRunner, Job, ToRunner, check_hello};
+use crate::ports::executor::{Abilities, Executor, JobEvent, JobOrder, Network, Running};
+use crate::protocol::{ArchiveKind, Job};
 
-/// How long the runner may take to say its first words.
-const HELLO: Duration = Duration::from_secs(30);
-/// How much longer than all its time-outs a job may take, for starting and collecting.
-const MARGIN: Duration = Duration::from_mins(10);
-/// How many events may wait to be read; more of them hold the job up.
-const WAITING: usize = 32;
 /// How much of what the process says on stderr is kept, in bytes.
 const COMPLAINT: usize = 4000;
 
@@ -130,7 +122,8 @@ impl Executor for ProcessExecutor {
         let slirp4netns = self
             .sandbox
             .as_ref()
-            .and_then(|sandbox| sandbox.slirp4netns.as_deref());
+            .and_then(|sandbox| sandbox.slirp4netns.as_deref())
+            .filter(|_| order.network != Network::None);
         let prepare = |error: std::io::Error| {
             PortError::transient(format!("prepare the folders of a job: {error}"))
         };
@@ -142,22 +135,15 @@ impl Executor for ProcessExecutor {
         let (keeper, streams) = Keeper::start(command, self.sandbox.is_some(), to_delete)
             .await
             .map_err(|error| PortError::transient(format!("start the runner: {error}")))?;
-        let mut link = Link::new(streams)?;
-
+        let (streams, obituary) = speak(streams)?;
+        let mut receiver = Receiver::new(streams.0);
         // Nothing has been done yet, so a sandbox that cannot be made is a refusal.
-        let hello = match timeout(HELLO, link.receive()).await {
-            Ok(Ok(Some(FromRunner::Hello(hello)))) => hello,
-            Ok(Ok(Some(_))) => {
-                return Err(PortError::refused("start the runner: it did not say hello"));
-            }
-            Ok(Ok(None) | Err(_)) => {
-                let said = link.complaint().await;
-                return Err(self.no_hello(&said));
-            }
-            Err(_) => return Err(PortError::transient("start the runner: it says nothing")),
-        };
-        check_hello(&hello)
-            .map_err(|error| PortError::refused(format!("start the runner: {error}")))?;
+        if let Err(error) = receiver.greet().await {
+            return Err(match error {
+                Some(error) => error,
+                None => self.no_hello(&obituary.await),
+            });
+        }
 
         let mut notes = Vec::new();
         if order.image.is_some() {
@@ -172,33 +158,27 @@ impl Executor for ProcessExecutor {
             }
             _ => None,
         };
-        if self.sandbox.is_some() && connection.is_none() {
+        if self.sandbox.is_some() && connection.is_none() && order.network != Network::None {
             notes.push(network::NO_NETWORK.to_owned());
         }
-        let job = self.placed(order.job, &folders);
-        let intake = Intake::new(&job, &folders.received());
-        let deadline = deadline(&job);
-        let mut voice = Voice {
-            encoder: Encoder::default(),
-            stdin: link.stdin.take(),
+        let mut job = self.placed(order.job, &folders);
+        let cache = order
+            .cache
+            .map(|file| (ArchiveKind::Cache, Contents::File(file)));
+        job.archives = cache.iter().map(|(kind, _)| *kind).collect();
+        let terms = Terms {
+            job,
+            folder: folders.received(),
+            archives: cache.into_iter().map(|(_, contents)| contents).collect(),
+            before: notes.into_iter().map(JobEvent::Note).collect(),
+            obituary: Box::pin(
+                async move { format!("the runner ended early: {}", obituary.await) },
+            ),
+            connections: None,
+            confirms: false,
         };
-        voice
-            .say(&ToRunner::Job(job))
-            .await
-            .map_err(PortError::refused)?;
-        let (sender, events) = mpsc::channel(WAITING);
-        let reader = tokio::spawn(async move {
-            for note in notes {
-                let _ = sender.send(JobEvent::Note(note)).await;
-            }
-            let end = read(link, intake, &sender, deadline).await;
-            let _ = sender.send(JobEvent::Finished(end)).await;
-        });
         Ok(Box::new(ProcessJob {
-            events,
-            voice,
-            reader,
-            over: false,
+            conversation: Conversation::begin(receiver, streams.1, terms),
             _connection: connection,
             _keeper: keeper,
         }))
@@ -229,160 +209,44 @@ impl ProcessExecutor {
     }
 }
 
-fn deadline(job: &Job) -> Instant {
-    let milliseconds = job
-        .timeout_ms
-        .saturating_add(job.after_timeout_ms)
-        .saturating_add(job.grace_ms.saturating_mul(2));
-    let year = Duration::from_hours(365 * 24);
-    Instant::now() + Duration::from_millis(milliseconds).min(year) + MARGIN
-}
-
-/// A job that runs as a process. Its fields are dropped in this order: the voice, whose end tells
-/// the runner to end, before the keeper, who sees to it.
+/// A job that runs as a process. Its fields are dropped in this order: the conversation, whose end
+/// tells the runner to end, before the keeper, who sees to it.
 struct ProcessJob {
-    voice: Voice,
-    events: mpsc::Receiver<JobEvent>,
-    reader: JoinHandle<()>,
-    /// Whether `Finished` was given out.
-    over: bool,
+    conversation: Conversation,
     _connection: Option<Child>,
     _keeper: Keeper,
-}
-
-impl Drop for ProcessJob {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
 }
 
 #[async_trait]
 impl Running for ProcessJob {
     async fn next(&mut self) -> Option<JobEvent> {
-        if self.over {
-            return None;
-        }
-        let event = self.events.recv().await.unwrap_or_else(|| {
-            JobEvent::Finished(JobEnd::Lost("the job's reader ended".to_owned()))
-        });
-        self.over = matches!(event, JobEvent::Finished(_));
-        Some(event)
+        self.conversation.next().await
     }
 
     async fn cancel(&mut self, reason: &str) {
-        let cancel = ToRunner::Cancel {
-            reason: reason.chars().take(500).collect(),
-        };
-        // A runner that is gone or deaf is noticed by the reader.
-        let _ = timeout(Duration::from_secs(5), self.voice.say(&cancel)).await;
+        self.conversation.cancel(reason).await;
     }
 }
 
-/// The way to the runner.
-struct Voice {
-    encoder: Encoder,
-    stdin: Option<ChildStdin>,
+/// The process's streams for the conversation, and what it said on stderr before it ended.
+fn speak(
+    streams: super::keeper::Streams,
+) -> Result<(Streams, impl Future<Output = String> + Send + use<>)> {
+    let wrap = |error: std::io::Error| PortError::transient(format!("start the runner: {error}"));
+    let stdin = ChildStdin::from_std(streams.stdin).map_err(wrap)?;
+    let stdout = ChildStdout::from_std(streams.stdout).map_err(wrap)?;
+    let stderr = ChildStderr::from_std(streams.stderr).map_err(wrap)?;
+    Ok(((Box::pin(stdout), Box::pin(stdin)), complaint(stderr)))
 }
 
-impl Voice {
-    async fn say(&mut self, message: &ToRunner) -> std::result::Result<(), String> {
-        let frame = self
-            .encoder
-            .frame(message)
-            .map_err(|error| format!("send the job to the runner: {error}"))?;
-        let Some(stdin) = &mut self.stdin else {
-            return Ok(());
-        };
-        // A broken pipe is a runner that ended, which the reader tells better.
-        let _ = stdin.write_all(&frame).await;
-        let _ = stdin.flush().await;
-        Ok(())
-    }
-}
-
-/// The way from the runner.
-struct Link {
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    stderr: Option<ChildStderr>,
-    decoder: Decoder,
-    block: Vec<u8>,
-}
-
-impl Link {
-    fn new(streams: Streams) -> Result<Self> {
-        let failed =
-            |error: std::io::Error| PortError::transient(format!("talk to the runner: {error}"));
-        Ok(Self {
-            stdin: Some(ChildStdin::from_std(streams.stdin).map_err(failed)?),
-            stdout: ChildStdout::from_std(streams.stdout).map_err(failed)?,
-            stderr: Some(ChildStderr::from_std(streams.stderr).map_err(failed)?),
-            decoder: Decoder::default(),
-            block: vec![0; 64 * 1024],
-        })
-    }
-
-    /// The next message; `None` at the end of the stream.
-    async fn receive(&mut self) -> std::result::Result<Option<FromRunner>, String> {
-        loop {
-            match self.decoder.next() {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) => {}
-                Err(error) => return Err(format!("the runner broke the protocol: {error}")),
-            }
-            match self.stdout.read(&mut self.block).await {
-                Ok(0) => return Ok(None),
-                Ok(length) => self
-                    .decoder
-                    .push(self.block.get(..length).unwrap_or_default()),
-                Err(error) => return Err(format!("the runner cannot be read: {error}")),
-            }
-        }
-    }
-
-    /// What the process said on stderr before it ended.
-    async fn complaint(&mut self) -> String {
-        let mut said = Vec::new();
-        if let Some(stderr) = self.stderr.take() {
-            let mut stderr = stderr.take(COMPLAINT as u64);
-            let _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut said)).await;
-        }
-        let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
-        if said.is_empty() {
-            "it ended without a word".to_owned()
-        } else {
-            said
-        }
-    }
-}
-
-/// Reads what the runner says until the job is over.
-async fn read(
-    mut link: Link,
-    mut intake: Intake,
-    events: &mpsc::Sender<JobEvent>,
-    deadline: Instant,
-) -> JobEnd {
-    loop {
-        let message = match timeout_at(deadline, link.receive()).await {
-            Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => {
-                let said = link.complaint().await;
-                return JobEnd::Lost(format!("the runner ended early: {said}"));
-            }
-            Ok(Err(reason)) => return JobEnd::Lost(reason),
-            Err(_) => return JobEnd::Lost("the runner did not end in time".to_owned()),
-        };
-        match intake.take(message).await {
-            Ok(Some(JobEvent::Finished(end))) => return end,
-            // Nobody reads any more when the job was dropped.
-            Ok(Some(event)) => {
-                if events.send(event).await.is_err() {
-                    return JobEnd::Cancelled;
-                }
-            }
-            Ok(None) => {}
-            Err(reason) => return JobEnd::Lost(reason),
-        }
+async fn complaint(stderr: ChildStderr) -> String {
+    let mut said = Vec::new();
+    let mut stderr = stderr.take(COMPLAINT as u64);
+    let _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut said)).await;
+    let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
+    if said.is_empty() {
+        "it ended without a word".to_owned()
+    } else {
+        said
     }
 }

@@ -57,6 +57,9 @@ pub fn job(steps: Vec<StepOrder>) -> Job {
         limits: Limits::default(),
         secrets: Vec::new(),
         cache: None,
+        archives: Vec::new(),
+        confinement: None,
+        await_ports: Vec::new(),
     }
 }
 
@@ -87,7 +90,7 @@ impl Place {
     /// The order of a job in them.
     pub fn order(&self, job: Job) -> JobOrder {
         JobOrder {
-            id: "contract".to_owned(),
+            id: format!("contract-{}", marker().replace('.', "-")),
             workspace: self.workspace(),
             scratch: self.folder.path().join("scratch"),
             image: None,
@@ -101,6 +104,7 @@ impl Place {
             ports: Vec::new(),
             services: Vec::new(),
             login_images: None,
+            cache: None,
             job,
         }
     }
@@ -144,9 +148,28 @@ impl Ran {
 /// # Panics
 /// When it cannot be started, or does what no job may do.
 pub async fn run(executor: &dyn Executor, place: &Place, job: Job) -> Ran {
-    let started = executor.start(place.order(job)).await;
-    let mut running = started.unwrap_or_else(|error| fail(&error.to_string()));
+    let mut running = begin(executor, place, job).await;
     finish(running.as_mut()).await
+}
+
+/// Starts a job, in an image where the executor needs one.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn begin(executor: &dyn Executor, place: &Place, job: Job) -> Box<dyn Running> {
+    let mut order = place.order(job);
+    if executor.abilities().images {
+        order.image = Some(image("busybox:1"));
+    }
+    let started = executor.start(order).await;
+    started.unwrap_or_else(|error| fail(&error.to_string()))
+}
+
+/// The image with `sh` and the usual small programs that executors with images are tested with: of
+/// the registry of the tests. It has `FROM_IMAGE=yes` in its environment.
+pub fn image(name: &str) -> String {
+    let registry = std::env::var("HERALD_TEST_REGISTRY").unwrap_or_default();
+    format!("{registry}/{name}")
 }
 
 /// Reads a running job to its end.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::index::{Hole, Record, SIZE};
-use super::writer::{Ceiling, FileWriter};
+use super::writer::{Ceiling, FileWriter, Found};
 use crate::ports::error::{PortError, Result};
 use crate::ports::logs::{LogKey, LogSlice, LogStore, LogWriter};
 
@@ -37,7 +37,9 @@ impl FileLogs {
         self.blocking(key, |log| {
             let mut records = Vec::new();
             log.each_record(|record| {
-                if let Some(offset) = log.to_shown(record.offset) {
+                if record.length > 0
+                    && let Some(offset) = log.to_shown(record.offset)
+                {
                     records.push(Record { offset, ..record });
                 }
                 true
@@ -119,6 +121,32 @@ impl LogStore for FileLogs {
         Ok(Box::new(writer))
     }
 
+    async fn reopen(&self, key: &LogKey) -> Result<(Box<dyn LogWriter>, u64)> {
+        let (data, index) = self.paths(key)?;
+        let ceiling = self.ceiling;
+        let found = self
+            .blocking(key, |log| {
+                let mut found = Found {
+                    hole: log.kept_hole,
+                    ..Found::default()
+                };
+                log.each_record(|record| {
+                    found.records += 1;
+                    found.last = Some(record);
+                    true
+                })?;
+                Ok(found)
+            })
+            .await?;
+        let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
+        let reopen = || FileWriter::again(open(&data)?, open(&index)?, ceiling, found);
+        let writer = reopen().map_err(|error| {
+            PortError::transient(format!("go on with a log in {}: {error}", data.display()))
+        })?;
+        let position = found.last.map_or(0, |last| last.position);
+        Ok((Box::new(writer), position))
+    }
+
     async fn read(&self, key: &LogKey, start: u64, limit: usize) -> Result<LogSlice> {
         self.blocking(key, move |log| {
             let total = log.total();
@@ -170,6 +198,8 @@ struct Log {
     index: File,
     length: u64,
     hole: Hole,
+    /// The hole as it is kept.
+    kept_hole: Hole,
     /// What is shown in place of the hole.
     notice: Vec<u8>,
 }
@@ -184,6 +214,7 @@ impl Log {
             Ok(()) => Hole::read(&head).unwrap_or_default(),
             Err(_) => Hole::default(),
         };
+        let kept_hole = hole;
         let mut hole = hole;
         hole.start = hole.start.min(length);
         hole.end = hole.end.clamp(hole.start, length);
@@ -203,6 +234,7 @@ impl Log {
             index,
             length,
             hole,
+            kept_hole,
             notice,
         })
     }

@@ -1,15 +1,15 @@
-//! The index of a log: a head, then records of 32 bytes, all little endian.
+//! The index of a log: a head, then records of 40 bytes, all little endian.
 //!
 //! ```text
-//! head:   "HERALDL1" | u64 hole start | u64 hole end | u64 dropped      (32 bytes)
-//! record: u64 offset | u64 unix ms | u32 length | u32 step | u8 stream | 3 × 0 | u32 check
+//! head:   "HERALDL2" | u64 hole start | u64 hole end | u64 dropped | 8 × 0
+//! record: u64 offset | u64 unix ms | u64 position | u32 length | u32 step | u8 stream | 3 × 0 | u32 check
 //! ```
 
 use crate::protocol::Stream;
 
 /// The size of the head and of each record, in bytes.
-pub(super) const SIZE: usize = 32;
-const MAGIC: &[u8; 8] = b"HERALDL1";
+pub(super) const SIZE: usize = 40;
+const MAGIC: &[u8; 8] = b"HERALDL2";
 
 /// A piece of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Record {
     pub length: u32,
     /// When it was read from the step, in unix milliseconds.
     pub unix_ms: u64,
+    /// Where the last of it stood in the job: what the writer was told.
+    pub position: u64,
     /// The step's index.
     pub step: u32,
     /// Which of its streams.
@@ -39,6 +41,7 @@ impl Record {
             .to_le_bytes()
             .into_iter()
             .chain(self.unix_ms.to_le_bytes())
+            .chain(self.position.to_le_bytes())
             .chain(self.length.to_le_bytes())
             .chain(self.step.to_le_bytes())
             .chain([self.stream.code(), 0, 0, 0]);
@@ -56,6 +59,7 @@ impl Record {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (offset, rest) = bytes.split_first_chunk::<8>()?;
         let (unix_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (position, rest) = rest.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (step, rest) = rest.split_first_chunk::<4>()?;
         let (stream, rest) = rest.split_first()?;
@@ -66,6 +70,7 @@ impl Record {
         Some(Self {
             offset: u64::from_le_bytes(*offset),
             unix_ms: u64::from_le_bytes(*unix_ms),
+            position: u64::from_le_bytes(*position),
             length: u32::from_le_bytes(*length),
             step: u32::from_le_bytes(*step),
             stream: Stream::from_code(*stream)?,

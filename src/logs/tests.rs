@@ -51,7 +51,7 @@ impl Bench {
 
 fn out(writer: &mut dyn LogWriter, step: u32, unix_ms: u64, text: &str) {
     writer
-        .append(step, Stream::Stdout, unix_ms, text.as_bytes())
+        .append(step, Stream::Stdout, unix_ms, 0, text.as_bytes())
         .expect("written");
 }
 
@@ -63,7 +63,7 @@ async fn what_was_written_is_read_while_it_is_written() {
     assert_eq!(bench.text(0, 100).await, "one\n");
     out(writer.as_mut(), 1, 6, "two\n");
     writer
-        .append(0, Stream::Stderr, 6, b"\xff three\n")
+        .append(0, Stream::Stderr, 6, 0, b"\xff three\n")
         .expect("written");
     writer.finish().expect("finished");
     let slice = bench.logs.read(&key(), 2, 5).await.expect("read");
@@ -204,4 +204,57 @@ async fn a_log_that_is_not_there_is_gone_and_a_bad_name_is_refused() {
         assert_eq!(error.kind, Kind::Refused, "{name}");
         assert!(bench.logs.create(&bad).await.is_err(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_log_whose_writer_was_killed_goes_on_where_it_was_safe() {
+    let bench = bench(1000);
+    let mut log = bench.create().await;
+    log.append(0, Stream::Stdout, 1, 3, b"one\n")
+        .expect("written");
+    log.append(0, Stream::Stdout, 2, 4, b"two\n")
+        .expect("written");
+    log.mark(5).expect("written");
+    drop(log);
+    // The bytes of a piece whose record was not written any more, and half a record.
+    let append = |ending: &str, bytes: &[u8]| {
+        let path = bench.file(ending);
+        let mut file = OpenOptions::new().append(true).open(path).expect("a file");
+        file.write_all(bytes).expect("written");
+    };
+    append("log", b"thr");
+    append("index", &[7; 9]);
+    let (mut log, position) = bench.logs.reopen(&key()).await.expect("a log");
+    assert_eq!(position, 5);
+    log.append(1, Stream::Stdout, 3, 6, b"three\n")
+        .expect("written");
+    assert_eq!(bench.text(0, 100).await, "one\ntwo\nthree\n");
+    assert_eq!(bench.step(1).await, "three\n");
+    drop(log);
+    let (_, position) = bench.logs.reopen(&key()).await.expect("a log");
+    assert_eq!(position, 6);
+    let missing = LogKey {
+        attempt: 9,
+        ..key()
+    };
+    let error = bench.logs.reopen(&missing).await.err().expect("none");
+    assert_eq!(error.kind, Kind::Gone);
+}
+
+#[tokio::test]
+async fn a_log_with_its_middle_left_out_goes_on_too() {
+    let bench = bench(1000);
+    let mut log = bench.create().await;
+    for number in 0..100u64 {
+        let line = format!("line {number:>20}\n");
+        log.append(0, Stream::Stdout, number, number, line.as_bytes())
+            .expect("written");
+    }
+    let before = bench.text(0, 5000).await;
+    drop(log);
+    let (mut log, position) = bench.logs.reopen(&key()).await.expect("a log");
+    assert_eq!(position, 99);
+    log.append(0, Stream::Stdout, 100, 100, b"last\n")
+        .expect("written");
+    assert_eq!(bench.text(0, 5000).await, before + "last\n");
 }

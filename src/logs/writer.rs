@@ -37,6 +37,17 @@ const RECORDS: u64 = 4_000_000;
 /// How far the border of a line is looked for.
 const LINE: u64 = 64 * 1024;
 
+/// What is left of a log whose writer ended without a word.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    /// How many records are whole.
+    pub(super) records: u64,
+    /// The last of them.
+    pub(super) last: Option<Record>,
+    /// What is left out.
+    pub(super) hole: Hole,
+}
+
 /// Writes one log.
 pub(super) struct FileWriter {
     data: File,
@@ -64,6 +75,27 @@ impl FileWriter {
         Ok(writer)
     }
 
+    /// Goes on with a log whose last records are these.
+    pub(super) fn again(
+        data: File,
+        index: File,
+        ceiling: Ceiling,
+        found: Found,
+    ) -> io::Result<Self> {
+        // What was written without its record was not confirmed, and comes again.
+        data.set_len(found.last.map_or(0, |last| last.end()))?;
+        index.set_len((found.records + 1).saturating_mul(SIZE as u64))?;
+        Ok(Self {
+            data,
+            index,
+            ceiling,
+            length: found.last.map_or(0, |last| last.end()),
+            records: found.records,
+            last: found.last,
+            hole: found.hole,
+        })
+    }
+
     fn write_head(&self) -> io::Result<()> {
         self.index.write_all_at(&self.hole.bytes(), 0)
     }
@@ -71,13 +103,15 @@ impl FileWriter {
     fn write(&mut self, record: Record, bytes: &[u8]) -> io::Result<()> {
         if self.hole.dropped > 0 {
             self.hole.dropped = self.hole.dropped.saturating_add(bytes.len() as u64);
-            return self.write_head();
+            self.write_head()?;
+            return self.write_position(record.position);
         }
         // The bytes first: a record without bytes is ignored, bytes without a record are lost.
         self.data.write_all_at(bytes, self.length)?;
         let record = match self.last {
             Some(last) if self.joins(&last, &record) => Record {
                 length: last.length + record.length,
+                position: record.position,
                 ..last
             },
             _ => {
@@ -94,6 +128,28 @@ impl FileWriter {
         if self.length > self.ceiling.whole && tail > self.ceiling.ends.saturating_add(slack) {
             self.leave_out(self.length - self.ceiling.ends)?;
         }
+        Ok(())
+    }
+
+    /// Notes how far the job is, without any output.
+    fn write_position(&mut self, position: u64) -> io::Result<()> {
+        let record = match self.last {
+            Some(last) => Record { position, ..last },
+            None => {
+                self.records += 1;
+                Record {
+                    offset: self.length,
+                    length: 0,
+                    unix_ms: 0,
+                    position,
+                    step: u32::MAX,
+                    stream: Stream::Stderr,
+                }
+            }
+        };
+        let place = self.records.saturating_mul(SIZE as u64);
+        self.index.write_all_at(&record.bytes(), place)?;
+        self.last = Some(record);
         Ok(())
     }
 
@@ -167,13 +223,21 @@ impl FileWriter {
 }
 
 impl LogWriter for FileWriter {
-    fn append(&mut self, step: u32, stream: Stream, unix_ms: u64, bytes: &[u8]) -> Result<()> {
+    fn append(
+        &mut self,
+        step: u32,
+        stream: Stream,
+        unix_ms: u64,
+        position: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
         // A record can tell of 4 GiB; pieces are 64 KiB.
         for bytes in bytes.chunks(1 << 30) {
             let record = Record {
                 offset: self.length,
                 length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
                 unix_ms,
+                position,
                 step,
                 stream,
             };
@@ -181,6 +245,11 @@ impl LogWriter for FileWriter {
                 .map_err(|error| PortError::transient(format!("write a log: {error}")))?;
         }
         Ok(())
+    }
+
+    fn mark(&mut self, position: u64) -> Result<()> {
+        self.write_position(position)
+            .map_err(|error| PortError::transient(format!("write a log: {error}")))
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -38,6 +38,8 @@ pub struct JobOrder {
     /// The images that may be fetched with the operator's registry login; `None` is any. Others
     /// are fetched without one.
     pub login_images: Option<Vec<String>>,
+    /// The archive of its cache, to begin with.
+    pub cache: Option<PathBuf>,
     /// What the runner is told. Its `workspace` is replaced by the path that the steps see.
     pub job: Job,
 }
@@ -207,12 +209,33 @@ pub enum JobEnd {
     Lost(String),
 }
 
+/// How far a job was when the server that watched it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The position of the last event that is safe: see [`Running::position`].
+    pub position: u64,
+    /// Steps that have begun.
+    pub begun: Vec<u32>,
+    /// Steps that have ended.
+    pub over: Vec<u32>,
+}
+
 /// A job that runs.
 #[async_trait]
 pub trait Running: Send {
     /// The next event; `None` after [`JobEvent::Finished`]. Cancel-safe: a dropped call loses
-    /// nothing.
+    /// nothing. Who asks for the next event says that the one before is safe.
     async fn next(&mut self) -> Option<JobEvent>;
+    /// Where the last event stands in the job, growing; for [`Executor::attach`]. Always 0 where
+    /// that is not possible.
+    fn position(&self) -> u64 {
+        0
+    }
+    /// Lets the job run on without a server, to be attached to later; `false` where that is not
+    /// possible, and dropping it will end it.
+    fn leave(&mut self) -> bool {
+        false
+    }
     /// Asks the job to end now. `after` steps still run; `Finished` still follows.
     async fn cancel(&mut self, reason: &str);
 }
@@ -230,6 +253,27 @@ pub trait Executor: Send + Sync {
     ///
     /// # Errors
     /// `Refused` when the order cannot be carried out here (say, no bubblewrap), with the way
-    /// out; `Transient` when it may work later.
+    /// out; `Transient` when it may work later; `Gone` and `Denied` when who wrote the order named
+    /// something that is not there, or not given (an image).
     async fn start(&self, order: JobOrder) -> Result<Box<dyn Running>>;
+    /// Goes on with a job that runs since before the server was started; `None` when it does not
+    /// run any more, or cannot be met again.
+    ///
+    /// # Errors
+    /// `Transient` when that cannot be told now.
+    async fn attach(
+        &self,
+        _order: JobOrder,
+        _progress: &Progress,
+    ) -> Result<Option<Box<dyn Running>>> {
+        Ok(None)
+    }
+    /// Removes what was left behind by jobs other than those that run and those with the ids
+    /// `keep`.
+    ///
+    /// # Errors
+    /// `Transient` when not all of it could be removed now.
+    async fn sweep(&self, _keep: &[String]) -> Result<()> {
+        Ok(())
+    }
 }

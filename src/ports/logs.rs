@@ -29,11 +29,24 @@ pub struct LogSlice {
 
 /// Appends to one log. Blocking and quick; a caller on an async thread may use it directly.
 pub trait LogWriter: Send {
-    /// Appends a piece of output.
+    /// Appends a piece of output. `position` is where it stands in the job (see
+    /// [`Running::position`](super::Running::position)): it is kept with the piece, both or neither.
     ///
     /// # Errors
     /// `Transient` when the disk refuses.
-    fn append(&mut self, step: u32, stream: Stream, unix_ms: u64, bytes: &[u8]) -> Result<()>;
+    fn append(
+        &mut self,
+        step: u32,
+        stream: Stream,
+        unix_ms: u64,
+        position: u64,
+        bytes: &[u8],
+    ) -> Result<()>;
+    /// Keeps that the job is so far, without any output.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    fn mark(&mut self, position: u64) -> Result<()>;
     /// Makes what was written visible to readers and ends the log.
     ///
     /// # Errors
@@ -49,6 +62,12 @@ pub trait LogStore: Send + Sync {
     /// # Errors
     /// `Transient` when the disk refuses.
     async fn create(&self, key: &LogKey) -> Result<Box<dyn LogWriter>>;
+    /// Goes on with a log whose writer ended without a word; says also the position of the last
+    /// piece.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such log, `Transient` when the disk refuses.
+    async fn reopen(&self, key: &LogKey) -> Result<(Box<dyn LogWriter>, u64)>;
     /// Reads from `start`, at most `limit` bytes.
     ///
     /// # Errors

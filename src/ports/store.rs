@@ -230,6 +230,9 @@ pub trait Store: Send + Sync {
         lease_ms: i64,
         room: Room,
     ) -> Result<Option<Claim>>;
+    /// A running job that `worker` holds since before it was started, with a new lease; `None` when
+    /// it does not hold it any more.
+    async fn held_job(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Option<Claim>>;
     /// Renews the lease.
     async fn heartbeat(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Heartbeat>;
     /// Keeps how the steps stand.

@@ -72,6 +72,16 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// How many messages have been numbered.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Numbers the next message `sent + 1` again; for messages that are said anew.
+    pub fn rewind(&mut self, sent: u64) {
+        self.sent = sent;
+    }
+
     /// The frame of the next message.
     ///
     /// # Errors
@@ -122,9 +132,32 @@ pub struct Decoder {
     /// How much of the buffer has been read.
     start: usize,
     received: u64,
+    /// Whether message number 1 begins a new count.
+    restarts: bool,
 }
 
 impl Decoder {
+    /// A decoder whose other side may be replaced, and then numbers from 1 again.
+    pub fn restarting() -> Self {
+        Self {
+            restarts: true,
+            ..Self::default()
+        }
+    }
+
+    /// A decoder for what follows message number `received`.
+    pub fn after(received: u64) -> Self {
+        Self {
+            received,
+            ..Self::default()
+        }
+    }
+
+    /// The number of the last message.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Takes bytes in. Take all messages out before giving more.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
@@ -161,7 +194,7 @@ impl Decoder {
             return Err(ProtocolError::Length(length));
         };
         let found = u64::from_le_bytes(*number);
-        if found != expected {
+        if found != expected && !(self.restarts && found == 1) {
             return Err(ProtocolError::Number { expected, found });
         }
         let message = M::read(*kind, payload)?;
@@ -210,15 +243,23 @@ const TO_RUNNER: u8 = 1;
 const FROM_RUNNER: u8 = 2;
 const OUTPUT: u8 = 3;
 const FILE_CHUNK: u8 = 4;
+const ARCHIVE_CHUNK: u8 = 5;
 
 impl Message for ToRunner {
     fn write(&self, payload: &mut Vec<u8>) -> Result<u8, ProtocolError> {
+        if let Self::Chunk { bytes } = self {
+            payload.extend_from_slice(bytes);
+            return Ok(ARCHIVE_CHUNK);
+        }
         json(payload, self).map(|()| TO_RUNNER)
     }
 
     fn read(kind: u8, payload: &[u8]) -> Result<Self, ProtocolError> {
         match kind {
             TO_RUNNER => from_json(payload),
+            ARCHIVE_CHUNK => Ok(Self::Chunk {
+                bytes: payload.to_vec(),
+            }),
             other => Err(ProtocolError::Kind(other)),
         }
     }

@@ -1,15 +1,18 @@
 //! What the two sides say to one another.
 //!
-//! The runner says [`FromRunner::Hello`]; the server answers with one [`ToRunner::Job`] and, if
-//! need be, [`ToRunner::Cancel`]. The runner reports each step in order, then the collected files,
-//! then [`FromRunner::Finished`], after which nothing follows.
+//! The runner says [`FromRunner::Hello`]; the server answers with one [`ToRunner::Job`], the
+//! archives that it announces and, if need be, [`ToRunner::Cancel`]. The runner reports each step
+//! in order, then the collected files, then [`FromRunner::Finished`], after which nothing follows.
+//!
+//! Where the connection may break, the runner keeps what it said until [`ToRunner::Ack`], and says
+//! it again after [`ToRunner::Resume`]. Files are not kept: after a break they are collected again.
 
 use serde::{Deserialize, Serialize};
 
 use super::frame::ProtocolError;
 
 /// The version of the protocol. Both sides must speak the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The runner's first words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +49,53 @@ pub fn check_hello(hello: &Hello) -> Result<(), ProtocolError> {
 pub enum ToRunner {
     /// Carry this out.
     Job(Job),
+    /// A tar archive begins: the job's `archives`, in their order, before it is started.
+    Archive(ArchiveKind),
+    /// Bytes of the archive; as its own kind of frame, without JSON.
+    #[serde(skip)]
+    Chunk {
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// The archive ends.
+    ArchiveEnd,
     /// End the job now; `after` steps still run.
     Cancel {
         /// Why, for the log.
         reason: String,
     },
+    /// Everything up to this message is safe; it need not be kept any more.
+    Ack {
+        /// The message's number.
+        number: u64,
+    },
+    /// The first word on a new connection to a runner that has been at work before. It answers with
+    /// the bytes of `mark`, then goes on with the messages after `received`.
+    Resume {
+        /// [`MARK`] bytes that nobody can foresee, so that they cannot be in what was said before.
+        mark: Vec<u8>,
+        /// The number of the last message that is safe.
+        received: u64,
+    },
 }
+
+/// The length of the mark at which a resumed stream begins, in bytes.
+pub const MARK: usize = 16;
+
+/// What a tar archive holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveKind {
+    /// The checkout: paths from the workspace.
+    Checkout,
+    /// The folders kept between builds: paths below [`CACHE_WORKSPACE`] and [`CACHE_HOME`].
+    Cache,
+}
+
+/// The folder of a cache's archive with what belongs in the workspace.
+pub const CACHE_WORKSPACE: &str = "workspace";
+/// The folder of a cache's archive with what belongs in `HOME`.
+pub const CACHE_HOME: &str = "home";
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +125,34 @@ pub struct Job {
     pub secrets: Vec<(String, String)>,
     /// Folders kept between builds.
     pub cache: Option<CacheOrder>,
+    /// The archives that follow, before the job begins.
+    pub archives: Vec<ArchiveKind>,
+    /// How the runner shuts its steps in; `None` where that is done around it.
+    pub confinement: Option<Confinement>,
+    /// What must accept connections before the first step.
+    pub await_ports: Vec<AwaitPort>,
+}
+
+/// A port that must accept connections before the first step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitPort {
+    /// Whose it is, for words.
+    pub name: String,
+    /// The address and port, in numbers.
+    pub address: String,
+    /// How long that may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// How a runner that is the first process of a container shuts its steps in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// The user that the image names, as in `USER`: `name`, `1000`, `1000:1000`; empty is root.
+    pub user: String,
+    /// Networks that must not be reached, as `address/prefix`.
+    pub blocked: Vec<String>,
+    /// How much of the disk the job may fill, in bytes.
+    pub disk_bytes: u64,
 }
 
 /// Folders kept between builds.
@@ -198,6 +270,10 @@ pub enum Exit {
     NotStarted(String),
     /// It was left out, because a step before it failed or the job ended.
     Skipped,
+    /// The system ended it, because the job needed more memory than it may have.
+    OutOfMemory,
+    /// It was ended, because the job filled more of the disk than it may.
+    OutOfDisk,
 }
 
 impl Exit {
@@ -294,6 +370,14 @@ pub enum FromRunner {
         /// One or more lines.
         text: String,
     },
+    /// The job cannot be carried out here; nothing follows.
+    Trouble {
+        /// Why, in words that read after "failed to …".
+        text: String,
+    },
+    /// All steps are over, and files are collected. What follows is not kept by the runner: after a
+    /// break it is said again from here, with the same numbers.
+    Collecting,
     /// A collected file begins.
     FileStart(FileInfo),
     /// Bytes of the collected file; as its own kind of frame, without JSON.

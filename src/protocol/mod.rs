@@ -15,6 +15,7 @@ mod tests;
 
 pub use frame::{Decoder, Encoder, MAX_FRAME, ProtocolError};
 pub use message::{
-    CacheOrder, Collect, CollectKind, Exit, FileInfo, FromRunner, Hello, Job, Limits, Outcome,
-    PROTOCOL, Phase, StepCommand, StepOrder, Stream, ToRunner, check_hello,
+    ArchiveKind, AwaitPort, CACHE_HOME, CACHE_WORKSPACE, CacheOrder, Collect, CollectKind,
+    Confinement, Exit, FileInfo, FromRunner, Hello, Job, Limits, MARK, Outcome, PROTOCOL, Phase,
+    StepCommand, StepOrder, Stream, ToRunner, check_hello,
 };

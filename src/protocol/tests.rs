@@ -133,6 +133,9 @@ fn a_job_survives_the_way() {
         limits: Limits::default(),
         secrets: Vec::new(),
         cache: None,
+        archives: Vec::new(),
+        confinement: None,
+        await_ports: Vec::new(),
     });
     let frame = Encoder::default().frame(&job).expect("fits");
     let received = Decoder::default().receive::<ToRunner>(&mut frame.as_slice());

@@ -13,8 +13,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use nix::fcntl::OFlag;
 use walkdir::WalkDir;
 
-use super::control::Reports;
-use crate::protocol::{Collect, CollectKind, FileInfo, FromRunner, Job};
+use super::reports::{Again, Reports, Round};
+use crate::protocol::{Collect, CollectKind, FileInfo, FromRunner, Job, Limits};
 
 /// How many bytes of a file are in one message.
 const CHUNK: usize = 256 * 1024;
@@ -47,46 +47,75 @@ struct Wanted {
 }
 
 /// A file to send.
-struct Found {
+pub(super) struct Found {
     info: FileInfo,
     path: PathBuf,
 }
 
-/// Finds and sends what the job asks for. `since` is the moment when it began.
-pub(super) fn collect(job: &Job, workspace: &Path, since: SystemTime, reports: &Reports) {
+impl Found {
+    /// The archive of the cache, of this size in bytes.
+    pub(super) fn cache(path: PathBuf, size: u64) -> Self {
+        Self {
+            info: FileInfo {
+                kind: CollectKind::Cache,
+                path: "cache.tar".to_owned(),
+                size,
+                modified_ms: 0,
+            },
+            path,
+        }
+    }
+}
+
+/// Finds what the job asks for. `since` is the moment when it began.
+pub(super) fn find(
+    job: &Job,
+    workspace: &Path,
+    since: SystemTime,
+    reports: &Reports,
+) -> Vec<Found> {
     let wanted: Vec<Wanted> = job.collect.iter().map(compile).collect();
     if wanted.iter().all(|wanted| wanted.globs.is_empty()) {
-        return;
+        return Vec::new();
     }
-    let mut found = find(&wanted, workspace, since, reports);
+    let mut found = walk(&wanted, workspace, since, reports);
     found.sort_by(|a, b| {
         let key = |found: &Found| (found.info.kind as u8, found.info.path.clone());
         key(a).cmp(&key(b))
     });
+    found
+}
+
+/// Sends files, within the limits.
+pub(super) fn send(
+    found: &[Found],
+    limits: Limits,
+    round: Round,
+    reports: &Reports,
+) -> Result<(), Again> {
+    let say = |text: String| reports.send_in(round, &FromRunner::Note { text });
     let mut total = 0u64;
     let mut sent = 0u32;
     for (index, file) in found.iter().enumerate() {
         let path = &file.info.path;
         let size = file.info.size;
-        if sent >= job.limits.files {
+        if sent >= limits.files {
             let rest = found.len() - index;
-            note(
-                reports,
-                format!("{rest} more files match; only {sent} are collected"),
-            );
-            return;
+            return say(format!(
+                "{rest} more files match; only {sent} are collected"
+            ));
         }
-        if size > job.limits.file_bytes || total.saturating_add(size) > job.limits.total_bytes {
-            note(
-                reports,
-                format!("{path} is not collected: {size} bytes are over the limit"),
-            );
+        if size > limits.file_bytes || total.saturating_add(size) > limits.total_bytes {
+            say(format!(
+                "{path} is not collected: {size} bytes are over the limit"
+            ))?;
             continue;
         }
         total += size;
         sent += 1;
-        send(file, reports);
+        send_file(file, round, reports)?;
     }
+    Ok(())
 }
 
 fn compile(collect: &Collect) -> Wanted {
@@ -116,7 +145,7 @@ fn compile(collect: &Collect) -> Wanted {
     }
 }
 
-fn find(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Reports) -> Vec<Found> {
+fn walk(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Reports) -> Vec<Found> {
     let mut found = Vec::new();
     let walk = WalkDir::new(workspace).follow_links(false).max_depth(64);
     let entries = walk.into_iter().filter_entry(|entry| {
@@ -183,16 +212,16 @@ fn find(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Report
     found
 }
 
-fn send(found: &Found, reports: &Reports) {
+fn send_file(found: &Found, round: Round, reports: &Reports) -> Result<(), Again> {
     let path = &found.info.path;
     let file = match open(&found.path) {
         Ok(file) => file,
         Err(error) => {
-            note(reports, format!("{path} is not collected: {error}"));
-            return;
+            let text = format!("{path} is not collected: {error}");
+            return reports.send_in(round, &FromRunner::Note { text });
         }
     };
-    reports.send(&FromRunner::FileStart(found.info.clone()));
+    reports.send_in(round, &FromRunner::FileStart(found.info.clone()))?;
     let mut rest = found.info.size;
     let mut file = file.take(rest);
     let mut block = vec![0; CHUNK];
@@ -202,15 +231,14 @@ fn send(found: &Found, reports: &Reports) {
             Ok(length) => {
                 rest = rest.saturating_sub(length as u64);
                 let bytes = block.get(..length).unwrap_or_default().to_vec();
-                reports.send(&FromRunner::FileChunk { bytes });
+                reports.send_in(round, &FromRunner::FileChunk { bytes })?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
-    reports.send(&FromRunner::FileEnd {
-        complete: rest == 0,
-    });
+    let complete = rest == 0;
+    reports.send_in(round, &FromRunner::FileEnd { complete })
 }
 
 /// Opens a file that was a regular one a moment ago, and must still be.

@@ -1,72 +1,132 @@
-//! The two streams to the server: reports out, orders in.
+//! Orders from the server, and what else the thread that carries out the job waits for.
 
-use std::io::{Read, Write};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
 use std::time::Instant;
 
-use crate::protocol::{Decoder, Encoder, FromRunner, Job, ToRunner};
+use super::reports::Reports;
+use crate::protocol::{ArchiveKind, Decoder, Job, ProtocolError, ToRunner};
+
+/// How many pieces of an archive may wait to be unpacked.
+const PIECES: usize = 4;
 
 /// What the thread that carries out the job waits for.
 #[derive(Debug)]
 pub(super) enum Signal {
     /// The job arrived.
     Job(Box<Job>),
+    /// An archive begins.
+    Archive(ArchiveKind, Pieces),
     /// The server wants the job to end.
     Cancel(String),
     /// The server is gone, or speaks nonsense.
     Gone,
     /// The process of this step ended; it is not reaped yet.
     Exited(u32),
+    /// The job fills more of the disk than it may.
+    DiskFull,
 }
 
-/// Reports to the server, from any thread.
-pub(super) struct Reports {
-    stream: Mutex<(Encoder, Box<dyn Write + Send>)>,
-    signals: Mutex<Sender<Signal>>,
+/// The bytes of an archive as they arrive; cut off when they end before the archive does.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pieces: Receiver<Option<Vec<u8>>>,
+    piece: Vec<u8>,
+    read: usize,
+    ended: bool,
 }
 
-impl Reports {
-    pub(super) fn new(output: Box<dyn Write + Send>, signals: Sender<Signal>) -> Self {
-        Self {
-            stream: Mutex::new((Encoder::default(), output)),
-            signals: Mutex::new(signals),
-        }
-    }
-
-    /// Sends a message. Waits while the server is slow; that holds up the step that writes, and is
-    /// how memory stays bounded. A failure is told to the job's thread.
-    pub(super) fn send(&self, message: &FromRunner) {
-        let sent = match self.stream.lock() {
-            Ok(mut stream) => {
-                let (encoder, output) = &mut *stream;
-                encoder.send(output, message).is_ok()
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.read >= self.piece.len() && !self.ended {
+            match self.pieces.recv() {
+                Ok(Some(piece)) => {
+                    self.piece = piece;
+                    self.read = 0;
+                }
+                Ok(None) => self.ended = true,
+                Err(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
-            Err(_) => false,
-        };
-        if !sent && let Ok(signals) = self.signals.lock() {
-            let _ = signals.send(Signal::Gone);
         }
+        let mut rest = self.piece.get(self.read..).unwrap_or_default();
+        let read = rest.read(buffer)?;
+        self.read += read;
+        Ok(read)
     }
 }
 
-/// Reads orders until the stream ends.
-pub(super) fn listen(mut input: impl Read + Send + 'static, signals: Sender<Signal>) {
-    thread::spawn(move || {
-        let mut decoder = Decoder::default();
-        loop {
-            let signal = match decoder.receive(&mut input) {
-                Ok(Some(ToRunner::Job(job))) => Signal::Job(Box::new(job)),
-                Ok(Some(ToRunner::Cancel { reason })) => Signal::Cancel(reason),
-                Ok(None) | Err(_) => Signal::Gone,
-            };
-            let last = matches!(signal, Signal::Gone);
-            if signals.send(signal).is_err() || last {
+/// Takes orders from streams, one after another.
+pub(super) struct Listener {
+    signals: Sender<Signal>,
+    reports: Arc<Reports>,
+    archive: Option<SyncSender<Option<Vec<u8>>>>,
+}
+
+impl Listener {
+    pub(super) fn new(signals: Sender<Signal>, reports: Arc<Reports>) -> Self {
+        Self {
+            signals,
+            reports,
+            archive: None,
+        }
+    }
+
+    /// Reads orders until the stream ends.
+    ///
+    /// # Errors
+    /// What broke it.
+    pub(super) fn listen(
+        &mut self,
+        input: &mut impl Read,
+        mut decoder: Decoder,
+    ) -> Result<(), ProtocolError> {
+        while let Some(order) = decoder.receive(input)? {
+            self.take(order);
+        }
+        Ok(())
+    }
+
+    /// The stream has ended; an archive that was on its way ends with it.
+    pub(super) fn break_off(&mut self) {
+        self.archive = None;
+    }
+
+    fn take(&mut self, order: ToRunner) {
+        let signal = match order {
+            ToRunner::Job(job) => Signal::Job(Box::new(job)),
+            ToRunner::Cancel { reason } => Signal::Cancel(reason),
+            ToRunner::Archive(kind) => {
+                let (sender, pieces) = sync_channel(PIECES);
+                self.archive = Some(sender);
+                Signal::Archive(
+                    kind,
+                    Pieces {
+                        pieces,
+                        piece: Vec::new(),
+                        read: 0,
+                        ended: false,
+                    },
+                )
+            }
+            ToRunner::Chunk { bytes } => {
+                // Nobody unpacks any more when that failed, which is told elsewhere.
+                if let Some(archive) = &self.archive {
+                    let _ = archive.send(Some(bytes));
+                }
                 return;
             }
-        }
-    });
+            ToRunner::ArchiveEnd => {
+                if let Some(archive) = self.archive.take() {
+                    let _ = archive.send(None);
+                }
+                return;
+            }
+            ToRunner::Ack { number } => return self.reports.acknowledge(number),
+            ToRunner::Resume { mark, received } => return self.reports.resume(&mark, received),
+        };
+        let _ = self.signals.send(signal);
+    }
 }
 
 /// Why waiting for a step ended.
@@ -80,6 +140,8 @@ pub(super) enum Wake {
     Cancelled,
     /// The server is gone.
     Gone,
+    /// The disk is full.
+    DiskFull,
 }
 
 /// The job's view of the signals.
@@ -89,6 +151,8 @@ pub(super) struct Control {
     pub(super) cancelled: Option<String>,
     /// Whether the server is gone.
     pub(super) gone: bool,
+    /// Whether the job fills more of the disk than it may.
+    pub(super) disk_full: bool,
 }
 
 impl Control {
@@ -97,6 +161,7 @@ impl Control {
             receiver,
             cancelled: None,
             gone: false,
+            disk_full: false,
         }
     }
 
@@ -105,9 +170,22 @@ impl Control {
         loop {
             match self.receiver.recv() {
                 Ok(Signal::Job(job)) => return Some(job),
-                Ok(Signal::Cancel(reason)) => self.cancelled = Some(reason),
-                Ok(Signal::Exited(_)) => {}
                 Ok(Signal::Gone) | Err(_) => return None,
+                Ok(signal) => self.note(signal),
+            }
+        }
+    }
+
+    /// Waits for the next archive; `None` when the server goes first.
+    pub(super) fn archive(&mut self) -> Option<(ArchiveKind, Pieces)> {
+        loop {
+            match self.receiver.recv() {
+                Ok(Signal::Archive(kind, pieces)) => return Some((kind, pieces)),
+                Ok(Signal::Gone) | Err(_) => {
+                    self.gone = true;
+                    return None;
+                }
+                Ok(signal) => self.note(signal),
             }
         }
     }
@@ -119,11 +197,15 @@ impl Control {
         }
     }
 
-    /// Waits for the end of a step's process. With `cancellable`, a cancel ends the wait too.
+    /// Waits for the end of a step's process. With `cancellable`, other reasons to end the step end
+    /// the wait too.
     pub(super) fn wait(&mut self, step: u32, until: Instant, cancellable: bool) -> Wake {
         loop {
             if self.gone {
                 return Wake::Gone;
+            }
+            if cancellable && self.disk_full {
+                return Wake::DiskFull;
             }
             if cancellable && self.cancelled.is_some() {
                 return Wake::Cancelled;
@@ -144,8 +226,9 @@ impl Control {
                 self.cancelled.get_or_insert(reason);
             }
             Signal::Gone => self.gone = true,
-            // A second job is none of ours.
-            Signal::Job(_) | Signal::Exited(_) => {}
+            Signal::DiskFull => self.disk_full = true,
+            // A second job, or an archive that nobody asked for, is none of ours.
+            Signal::Job(_) | Signal::Archive(..) | Signal::Exited(_) => {}
         }
     }
 }

@@ -8,16 +8,27 @@
 //! outlives it (`tree`); output is bytes in bounded pieces, never lines (`pump`); only regular
 //! files of the workspace, changed since the job began, are collected (`collect`).
 //!
+//! In a container it is the first process, and shuts its steps in (`confine`). Where the connection
+//! to the server may break, it keeps what is not safe yet and says it again (`reports`).
+//!
 //! It fails by telling: a step that cannot be started is a step that ended so. When the server is
-//! gone (its stream closed), everything is killed and the process ends.
+//! gone for good, everything is killed and the process ends.
 
 mod collect;
+mod confine;
+mod connect;
 mod control;
+mod install;
+mod pressure;
 mod pump;
+mod reports;
 mod session;
 mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
+mod unpack;
 
-pub use session::{Options, run};
+pub use connect::Server;
+pub use install::{install, rest};
+pub use session::{Options, run, run_connected};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::control::Reports;
+use super::reports::Reports;
 use crate::protocol::{FromRunner, Stream};
 
 /// The largest piece.

@@ -5,26 +5,39 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::collect::{collect, file_clock};
-use super::control::{Control, Reports, Signal, listen};
+use super::collect::{Found, file_clock, find, send};
+use super::confine::{confine, hand_over};
+use super::connect::{self, Server};
+use super::control::{Control, Listener, Signal};
+use super::pressure;
 use super::pump::now_ms;
+use super::reports::Reports;
 use super::step::{Place, carry_out};
 use super::tree;
-use crate::protocol::{Exit, FromRunner, Hello, Job, Outcome, PROTOCOL, Phase, StepOrder};
+use super::unpack::{pack, unpack};
+use crate::protocol::{Decoder, Exit, FromRunner, Hello, Job, Outcome, PROTOCOL, Phase, StepOrder};
 
 /// How the runner is set up, apart from the job.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The version of Herald that it was built from.
     pub version: String,
+    /// Whether the connection may break and be resumed, so that what was said is kept until the
+    /// server confirms it.
+    pub resumable: bool,
+    /// Secrets that came another way than with the job.
+    pub secrets: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            resumable: false,
+            secrets: Vec::new(),
         }
     }
 }
@@ -37,31 +50,62 @@ impl Default for Options {
 /// out (whatever its steps did), 1 when the server went away or sent no job, 2 when the place
 /// for the job is unusable.
 pub fn run(
-    input: impl Read + Send + 'static,
+    mut input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
     options: &Options,
 ) -> i32 {
+    let resumable = options.resumable;
+    begin(
+        Some(Box::new(output)),
+        options,
+        resumable,
+        move |mut listener, reports| {
+            let decoder = if resumable {
+                Decoder::restarting()
+            } else {
+                Decoder::default()
+            };
+            let _ = listener.listen(&mut input, decoder);
+            listener.break_off();
+            reports.give_up();
+        },
+    )
+}
+
+/// The same, with a server over the network.
+pub fn run_connected(server: Server, options: &Options) -> i32 {
+    begin(None, options, true, move |listener, reports| {
+        connect::keep(&server, listener, reports);
+    })
+}
+
+fn begin(
+    output: Option<Box<dyn Write + Send>>,
+    options: &Options,
+    resumable: bool,
+    listen: impl FnOnce(Listener, &Arc<Reports>) + Send + 'static,
+) -> i32 {
     tree::adopt();
     let (signals, receiver) = mpsc::channel();
-    let reports = Arc::new(Reports::new(Box::new(output), signals.clone()));
+    let reports = Arc::new(Reports::new(output, signals.clone(), resumable));
     reports.send(&FromRunner::Hello(Hello {
         protocol: PROTOCOL,
         version: options.version.clone(),
     }));
-    listen(input, signals.clone());
+    let listener = Listener::new(signals.clone(), Arc::clone(&reports));
+    let to_listen = Arc::clone(&reports);
+    thread::spawn(move || listen(listener, &to_listen));
     let mut control = Control::new(receiver);
-    let Some(job) = control.job() else {
+    let Some(mut job) = control.job() else {
         return 1;
     };
+    job.secrets.extend(options.secrets.iter().cloned());
     match carry_out_job(&job, &reports, signals, &mut control) {
-        Ok(outcome) if !control.gone => {
-            reports.send(&FromRunner::Finished { outcome });
-            control.look();
-            i32::from(control.gone)
-        }
-        Ok(_) => 1,
+        Ok(()) => i32::from(control.gone),
         Err(reason) => {
-            reports.send(&FromRunner::Note { text: reason });
+            reports.send(&FromRunner::Trouble { text: reason });
+            let round = reports.collecting();
+            let _ = reports.settled(round);
             2
         }
     }
@@ -72,43 +116,103 @@ fn carry_out_job(
     reports: &Arc<Reports>,
     signals: mpsc::Sender<Signal>,
     control: &mut Control,
-) -> Result<Outcome, String> {
-    let workspace = Path::new(&job.workspace)
-        .canonicalize()
-        .map_err(|error| format!("failed to enter the workspace: {error}"))?;
+) -> Result<(), String> {
+    let user = job.confinement.as_ref().map(confine).transpose()?;
+    let workspace = Path::new(&job.workspace);
     let scratch = Path::new(&job.scratch);
     let home = scratch.join("home");
     let temporary = scratch.join("tmp");
-    for folder in [&home, &temporary] {
+    for folder in [workspace, &home, &temporary] {
         fs::create_dir_all(folder)
-            .map_err(|error| format!("failed to make {}: {error}", folder.display()))?;
+            .map_err(|error| format!("make {}: {error}", folder.display()))?;
     }
-    let since = file_clock(scratch);
+    let workspace = workspace
+        .canonicalize()
+        .map_err(|error| format!("enter the workspace: {error}"))?;
+    for _ in &job.archives {
+        let Some((kind, pieces)) = control.archive() else {
+            return Ok(());
+        };
+        unpack(kind, pieces, &workspace, &home)?;
+    }
+    if let Some(user) = user {
+        hand_over(&workspace, user)?;
+        hand_over(scratch, user)?;
+    }
+    for port in &job.await_ports {
+        connect::await_port(port)?;
+    }
+    let unpacked = file_clock(scratch);
+    let mut since = unpacked;
+    while !job.archives.is_empty() && since <= unpacked {
+        // What was unpacked in this tick of the clock is older than the job.
+        thread::sleep(Duration::from_millis(1));
+        since = file_clock(scratch);
+    }
     reports.send(&FromRunner::Started);
     let place = Place {
         job,
         workspace,
         home,
         temporary,
+        user,
         reports: Arc::clone(reports),
         signals,
     };
-    let mut outcome = proof(&place, control);
+    if let Some(confinement) = &job.confinement {
+        pressure::watch_disk(&place, confinement.disk_bytes, since);
+    }
+    let (mut outcome, passed) = proof(&place, control);
     if !control.gone {
         after(&place, control);
-    }
-    if !control.gone && outcome != Outcome::Cancelled {
-        collect(job, &place.workspace, since, reports);
     }
     control.look();
     if control.cancelled.is_some() && outcome == Outcome::Done {
         outcome = Outcome::Cancelled;
     }
-    Ok(outcome)
+    let files = if outcome == Outcome::Cancelled {
+        Vec::new()
+    } else {
+        collected(&place, since, passed)
+    };
+    reports.send(&FromRunner::Collecting);
+    // Once more from the beginning when the connection was replaced meanwhile.
+    while !control.gone {
+        let round = reports.collecting();
+        let told = send(&files, job.limits, round, reports)
+            .and_then(|()| reports.send_in(round, &FromRunner::Finished { outcome }))
+            .and_then(|()| reports.settled(round));
+        control.look();
+        if told.is_ok() {
+            break;
+        }
+    }
+    Ok(())
 }
 
-/// `setup` and `execute`: the first failing step ends them.
-fn proof(place: &Place<'_>, control: &mut Control) -> Outcome {
+/// The files that the server asks for, and the cache where it is to be kept.
+fn collected(place: &Place<'_>, since: SystemTime, passed: bool) -> Vec<Found> {
+    let mut files = find(place.job, &place.workspace, since, &place.reports);
+    let cache = place
+        .job
+        .cache
+        .as_ref()
+        .filter(|cache| cache.save && passed);
+    if let Some(cache) = cache {
+        let archive = Path::new(&place.job.scratch).join("cache.tar");
+        match pack(&cache.paths, &place.workspace, &place.home, &archive) {
+            Ok(Some(size)) => files.push(Found::cache(archive, size)),
+            Ok(None) => {}
+            Err(reason) => place.reports.send(&FromRunner::Note {
+                text: format!("failed to {reason}"),
+            }),
+        }
+    }
+    files
+}
+
+/// `setup` and `execute`: the first failing step ends them. Says also whether all have passed.
+fn proof(place: &Place<'_>, control: &mut Control) -> (Outcome, bool) {
     let deadline = from_now(place.job.timeout_ms);
     let mut failed = false;
     let mut outcome = Outcome::Done;
@@ -133,7 +237,7 @@ fn proof(place: &Place<'_>, control: &mut Control) -> Outcome {
             exit => failed = !exit.success() && !step.continue_on_error,
         }
     }
-    outcome
+    (outcome, !failed && outcome == Outcome::Done)
 }
 
 /// `after`: every step gets its turn, as long as there is time.

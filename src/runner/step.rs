@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::control::{Control, Reports, Signal, Wake};
+use super::confine::User;
+use super::control::{Control, Signal, Wake};
+use super::pressure::out_of_memory_kills;
 use super::pump;
+use super::reports::Reports;
 use super::tree::Tree;
 use crate::protocol::{Exit, Job, StepCommand, StepOrder, Stream};
 
@@ -31,6 +34,8 @@ pub(super) struct Place<'a> {
     pub(super) workspace: PathBuf,
     pub(super) home: PathBuf,
     pub(super) temporary: PathBuf,
+    /// Who the steps run as, where the runner decides that.
+    pub(super) user: Option<User>,
     pub(super) reports: Arc<Reports>,
     pub(super) signals: Sender<Signal>,
 }
@@ -43,6 +48,7 @@ pub(super) fn carry_out(
     deadline: Instant,
     cancellable: bool,
 ) -> Exit {
+    let killed_before = out_of_memory_kills();
     let mut child = match spawn(place, step) {
         Ok(child) => child,
         Err(reason) => return Exit::NotStarted(reason),
@@ -63,13 +69,17 @@ pub(super) fn carry_out(
         pumps.push(pump::start(pipe, step.index, Stream::Stderr, reports, over));
     }
     watch(main, step.index, place.signals.clone());
+    if place.user.is_some() {
+        // When memory runs out, a step's process is to go before the runner. See proc(5).
+        let _ = std::fs::write(format!("/proc/{main}/oom_score_adj"), "500");
+    }
 
     let own = step
         .timeout_ms
         .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
     let deadline = own.map_or(deadline, |own| own.min(deadline));
     let wake = control.wait(step.index, deadline, cancellable);
-    if matches!(wake, Wake::Deadline | Wake::Cancelled) {
+    if matches!(wake, Wake::Deadline | Wake::Cancelled | Wake::DiskFull) {
         tree.terminate();
         let grace = Duration::from_millis(place.job.grace_ms);
         let until = Instant::now().checked_add(grace).unwrap_or(deadline);
@@ -86,8 +96,16 @@ pub(super) fn carry_out(
     }
     match wake {
         Wake::Deadline => Exit::TimedOut,
+        Wake::DiskFull => Exit::OutOfDisk,
         Wake::Cancelled | Wake::Gone => Exit::Cancelled,
         Wake::Exited => match status {
+            // A shell says 128 + 9 of a program that was killed.
+            Ok(status)
+                if (status.signal() == Some(9) || status.code() == Some(137))
+                    && out_of_memory_kills() > killed_before =>
+            {
+                Exit::OutOfMemory
+            }
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => Exit::Code(code),
                 (None, Some(signal)) => Exit::Signal(signal),
@@ -146,6 +164,12 @@ fn spawn(place: &Place<'_>, step: &StepOrder) -> Result<Child, String> {
         if !StepOrder::fixed(name) {
             set(&mut command, name, value);
         }
+    }
+    for (name, value) in &place.job.secrets {
+        set(&mut command, name, value);
+    }
+    if let Some(user) = place.user.filter(|user| !user.is_root()) {
+        command.uid(user.user).gid(user.group);
     }
     command
         .env("HOME", &place.home)

@@ -156,6 +156,11 @@ pub(super) async fn claim(
     .bind(now_ms)
     .execute(&mut *on)
     .await?;
+    whole(on, job, &row).await.map(Some)
+}
+
+/// A job with its build and repository.
+async fn whole(on: &mut AnyConnection, job: Job, row: &sqlx::any::AnyRow) -> Result<Claim> {
     let build = rows::load_build(on, job.build.as_str())
         .await?
         .ok_or_else(|| StoreError::Stored(format!("no build {}", job.build)))?;
@@ -163,11 +168,35 @@ pub(super) async fn claim(
     let repository = rows::load_repository(on, &id)
         .await?
         .ok_or_else(|| StoreError::Stored(format!("no repository {id}")))?;
-    Ok(Some(Claim {
+    Ok(Claim {
         job,
         build,
         repository,
-    }))
+    })
+}
+
+pub(super) async fn held(
+    on: &mut AnyConnection,
+    job: &JobId,
+    worker: &str,
+    lease_ms: i64,
+) -> Result<Option<Claim>> {
+    let row = sqlx::query(
+        "UPDATE jobs SET lease_ms = $3 WHERE id = $1 AND worker = $2 AND state = 'running' \
+         RETURNING *",
+    )
+    .bind(job.as_str())
+    .bind(worker)
+    .bind(lease_ms)
+    .fetch_optional(&mut *on)
+    .await?;
+    match row {
+        Some(row) => {
+            let job = rows::job(&row)?;
+            whole(on, job, &row).await.map(Some)
+        }
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn heartbeat(

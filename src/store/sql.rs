@@ -144,6 +144,10 @@ impl Store for SqlStore {
             jobs::claim(tx.on(), worker, now_ms, lease_ms, room).await)
     }
 
+    async fn held_job(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Option<Claim>> {
+        transact!(self.database, tx => jobs::held(tx.on(), job, worker, lease_ms).await)
+    }
+
     async fn heartbeat(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Heartbeat> {
         transact!(self.database, tx => jobs::heartbeat(tx.on(), job, worker, lease_ms).await)
     }

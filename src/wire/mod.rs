@@ -1,7 +1,10 @@
 //! Builds the adapters from the settings and puts the program together.
 
 mod clock;
+mod place;
+pub(crate) mod runners;
 mod server;
 
 pub use clock::SystemClock;
-pub use server::{Server, app, executor, git_source, install_crypto, open_store};
+pub use place::{Place, local_docker, place, process_executor};
+pub use server::{Server, app, git_source, install_crypto, open_store};

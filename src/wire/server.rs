@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::SystemClock;
+use super::place::{Place, place};
+use super::runners;
 use crate::app::{self, App, Parts, Settings};
-use crate::config::{Config, Credentials, Database};
-use crate::executor::{ProcessExecutor, RunnerProgram, Sandbox};
+use crate::config::{Config, Credentials, Database, ExecutorKind};
+use crate::executor::Gate;
 use crate::feedback::Links;
 use crate::github::{AppKey, Client, ClientOptions, GitHub, verify};
 use crate::logs::{Ceiling, FileLogs};
@@ -73,25 +75,6 @@ pub fn git_source(folder: PathBuf) -> GitSource {
     })
 }
 
-/// The `process` executor, which runs this very program again.
-///
-/// # Errors
-/// When bubblewrap is wanted and missing, with the way out.
-pub fn executor(sandbox: bool) -> anyhow::Result<ProcessExecutor> {
-    let path = std::env::current_exe().context("find this program's own file")?;
-    let program = RunnerProgram {
-        path,
-        arguments: vec!["runner".to_owned()],
-    };
-    let sandbox = if sandbox {
-        let path = std::env::var("PATH").unwrap_or_default();
-        Some(Sandbox::find(&path).map_err(anyhow::Error::msg)?)
-    } else {
-        None
-    };
-    Ok(ProcessExecutor::new(program, sandbox))
-}
-
 /// Puts the use cases together.
 ///
 /// # Errors
@@ -146,6 +129,7 @@ pub struct Server {
     web: Web,
     public: TcpListener,
     metrics: TcpListener,
+    runners: Option<(TcpListener, Arc<Gate>)>,
     configured: bool,
     /// Held for the life of the server: nobody else uses the data directory.
     _lock: File,
@@ -160,17 +144,15 @@ impl Server {
         install_crypto();
         let lock = claim(&config.data_dir)?;
         let store = open_store(config).await?;
-        let worker = store
-            .setting_or("instance", &uuid::Uuid::now_v7().simple().to_string())
-            .await?;
+        let new = uuid::Uuid::now_v7().simple().to_string();
         let worker = match config.database {
-            Database::Sqlite => worker,
-            // Several processes may share a PostgreSQL.
-            Database::Postgres(_) => uuid::Uuid::now_v7().simple().to_string(),
+            Database::Sqlite => store.setting_or("instance", &new).await?,
+            // Several processes may share a PostgreSQL, each with a data directory of its own.
+            Database::Postgres(_) => instance(&config.data_dir, &new)?,
         };
         let credentials = config.credentials.as_ref();
-        let executor = Arc::new(executor(config.sandbox)?);
-        if !config.sandbox {
+        let Place { executor, gate } = place(config, &worker).await?;
+        if config.executor == ExecutorKind::Process && !config.sandbox {
             warn!("HERALD_PROCESS_SANDBOX=off: a step can read what Herald can read");
         }
         let clock = Arc::new(SystemClock);
@@ -190,9 +172,14 @@ impl Server {
                 .await
                 .with_context(|| format!("listen on {address}"))
         };
+        let runners = match (gate, &config.runner) {
+            (Some(gate), Some(listener)) => Some((listen(listener.listen).await?, gate)),
+            _ => None,
+        };
         Ok(Self {
             app,
             web,
+            runners,
             public: listen(config.listen).await?,
             metrics: listen(config.metrics_listen).await?,
             configured: credentials.is_some(),
@@ -235,6 +222,11 @@ impl Server {
                 .with_graceful_shutdown(async move { public_stop.cancelled().await })
                 .await
         });
+        if let Some((listener, gate)) = self.runners {
+            info!("runners connect to http://{}", listener.local_addr()?);
+            // Its connections end with the process: runners come back to the next one.
+            tokio::spawn(async move { axum::serve(listener, runners::router(gate)).await });
+        }
         let worker = self
             .configured
             .then(|| tokio::spawn(app::serve(Arc::clone(&self.app), stop.clone())));
@@ -250,6 +242,18 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// The name of the server with this data directory.
+fn instance(data_dir: &Path, new: &str) -> anyhow::Result<String> {
+    let path = data_dir.join("instance");
+    match std::fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        _ => {
+            std::fs::write(&path, new).with_context(|| format!("write {}", path.display()))?;
+            Ok(new.to_owned())
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
 use herald::github::{AppKey, Client, ClientOptions, GitHub as Forge, verify};
 use herald::logs::{Ceiling, FileLogs};
-use herald::ports::executor::Abilities;
+use herald::ports::executor::{Abilities, Progress};
 use herald::ports::store::{Room, Waiting};
 use herald::ports::{Clock, Executor, JobOrder, Running, Store};
 use herald::protocol::{CollectKind, Exit, StepCommand};
@@ -57,6 +57,18 @@ impl Executor for Able {
 
     async fn start(&self, order: JobOrder) -> herald::ports::error::Result<Box<dyn Running>> {
         self.scripted.start(order).await
+    }
+
+    async fn attach(
+        &self,
+        order: JobOrder,
+        progress: &Progress,
+    ) -> herald::ports::error::Result<Option<Box<dyn Running>>> {
+        self.scripted.attach(order, progress).await
+    }
+
+    async fn sweep(&self, keep: &[String]) -> herald::ports::error::Result<()> {
+        self.scripted.sweep(keep).await
     }
 }
 
