@@ -13,6 +13,7 @@ mod intake;
 mod order;
 mod prepare;
 mod publish;
+mod refusal;
 mod run;
 mod send;
 mod state;
@@ -23,7 +24,8 @@ mod work;
 
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
-pub use order::{Surroundings, environment, job_order};
+pub use order::{Surroundings, environment, job_order, network, resources, services};
+pub use refusal::{Ground, refusals};
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use steps::carry_out;
 pub use work::{drain, serve, step};

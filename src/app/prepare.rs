@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
+use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, retry_at};
 use crate::domain::{Conclusion, Occasion, Preparation, Repository, Sha, Trigger, Trust};
 use crate::ports::error::Result;
@@ -123,6 +124,7 @@ impl App {
             // A branch that nobody asked to build says nothing.
             return Ok(by_default.then(|| bad_specification(trigger, &head, preparation)));
         };
+        let places = parsed.places;
         let changed = match &base {
             Some(base) => self.changed(&remote.id, base, &trigger.commit).await,
             None => None,
@@ -148,6 +150,12 @@ impl App {
                 plan = spec::plan(&ungated, &occasion);
             }
         }
+        let refused = self.refused(trigger, &plan, &places);
+        if !refused.is_empty() {
+            let mut preparation = preparation;
+            preparation.problems.extend(refused);
+            return Ok(Some(bad_specification(trigger, &head, preparation)));
+        }
         Ok(Some(draft(
             trigger,
             &head,
@@ -155,6 +163,27 @@ impl App {
             &specification,
             plan,
         )))
+    }
+
+    /// Why jobs that would run cannot.
+    fn refused(
+        &self,
+        trigger: &Trigger,
+        plan: &spec::Plan,
+        places: &spec::Places,
+    ) -> Vec<spec::Problem> {
+        let executor = &self.parts.executor;
+        let ground = Ground {
+            executor: executor.name(),
+            abilities: executor.abilities(),
+            server: true,
+        };
+        let due = plan
+            .jobs
+            .iter()
+            .filter(|planned| planned.decision == Decision::Run)
+            .map(|planned| &planned.job);
+        refusals(due, &ground, trigger.trust, places)
     }
 
     /// Code of a fork runs only in a container, and only after approval.
@@ -330,9 +359,11 @@ fn bad_specification(trigger: &Trigger, found: &Found, mut preparation: Preparat
     }
     preparation.specification_failed = true;
     preparation.verdict = Some((title.clone(), summary));
+    // What is wrong may be this server's executor, and another one later.
+    let said: Vec<String> = errors.iter().map(|error| error.message.clone()).collect();
     BuildDraft {
         tested: trigger.commit.clone(),
-        specification: hash(&[b"bad", &found.bytes]),
+        specification: hash(&[b"bad", &found.bytes, said.join("\n").as_bytes()]),
         plan: preparation,
         jobs: Vec::new(),
         ended: Some((Conclusion::Failure, title)),

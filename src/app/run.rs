@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::checkout::Place;
 use super::collect::{Declared, Reports};
-use super::order::{Surroundings, environment, job_order};
+use super::order::{Surroundings, environment, job_order, network, resources, services};
 use super::state::App;
 use super::steps::close_step;
 use super::supply::{Cache, Supplies};
@@ -17,7 +17,7 @@ use super::veil::Veil;
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{Artifact, Conclusion, JobFailure, JobResult, Occasion, StepRecord, StepState};
 use crate::ports::error::Result;
-use crate::ports::executor::{JobEnd, Network, Progress, Purpose, Resources};
+use crate::ports::executor::{JobEnd, Progress, Purpose};
 use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError, Running};
 use crate::protocol::{CollectKind, Stream};
@@ -291,10 +291,10 @@ impl App {
             scratch: place.scratch.clone(),
             image: claim.job.order.image.clone(),
             purpose: purpose(claim),
-            resources: Resources::default(),
-            network: Network::default(),
-            ports: Vec::new(),
-            services: Vec::new(),
+            resources: resources(&claim.job.order),
+            network: network(&claim.job.order),
+            ports: claim.job.order.ports.clone(),
+            services: services(&claim.job.order),
             login_images: None,
             cache: supplies.archive(),
             job,

@@ -244,7 +244,7 @@ pub(super) struct RunFlags {
     /// The repository.
     #[arg(default_value = ".")]
     pub(super) dir: PathBuf,
-    /// Only this job and those that it needs.
+    /// Only this job (NAME, or NAME.N for one member of its matrix) and those that it needs.
     #[arg(long)]
     pub(super) job: Option<String>,
     /// What to build for.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::arguments::CheckFormat;
 use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, wrong};
-use crate::spec::{self, Parsed, Severity, Specification};
+use crate::spec::{self, Parsed, Problem, Severity};
 
 /// Reads a specification file; without a path the one of the current folder.
 fn read(path: Option<&Path>) -> anyhow::Result<(String, Vec<u8>)> {
@@ -47,20 +47,19 @@ pub(super) fn find(dir: &Path) -> anyhow::Result<PathBuf> {
         })
 }
 
-/// Reads and parses the specification of a folder; prints its problems.
-pub(super) fn specification(dir: &Path, screen: &Screen) -> anyhow::Result<Option<Specification>> {
+/// Reads and parses the specification of a folder, and says the file's name; prints its problems.
+pub(super) fn specification(dir: &Path, screen: &Screen) -> anyhow::Result<(String, Parsed)> {
     let (name, bytes) = read(Some(&find(dir)?))?;
     let parsed = spec::parse(&bytes);
     if !parsed.problems.is_empty() {
-        screen.say(text(&name, &parsed).trim_end());
+        screen.say(text(&name, &parsed.problems).trim_end());
     }
-    Ok(parsed.specification)
+    Ok((name, parsed))
 }
 
 /// `file:line:column: error: text (did you mean …?)`, a line each.
-fn text(name: &str, parsed: &Parsed) -> String {
-    parsed
-        .problems
+pub(super) fn text(name: &str, problems: &[Problem]) -> String {
+    problems
         .iter()
         .map(|problem| {
             let color = match problem.severity {
@@ -86,7 +85,7 @@ pub(super) fn check(
     let parsed = spec::parse(&bytes);
     match format {
         CheckFormat::Text => {
-            screen.result(&text(&name, &parsed));
+            screen.result(&text(&name, &parsed.problems));
             if parsed.specification.is_some() {
                 screen.say(&format!("{GREEN}{name} is good{PLAIN}"));
             }
@@ -125,7 +124,7 @@ pub(super) fn check(
 }
 
 pub(super) fn explain(dir: &Path, screen: &Screen) -> anyhow::Result<End> {
-    match specification(dir, screen)? {
+    match specification(dir, screen)?.1.specification {
         Some(specification) => {
             screen.result(&spec::explain(&specification));
             Ok(End::Good)

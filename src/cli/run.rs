@@ -1,6 +1,6 @@
 //! `herald run`: builds a repository on this machine as Herald would.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,14 +10,17 @@ use anyhow::Context;
 use super::arguments::{ReportFormat, RunEvent, RunExecutor, RunFlags};
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, check, runtime, view, wrong};
-use crate::app::{Declared, Reports, Surroundings, carry_out, environment, job_order};
+use crate::app::{
+    Declared, Ground, Reports, Surroundings, carry_out, environment, job_order, network, refusals,
+    resources, services,
+};
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
     BuildId, BuildView, Conclusion, Job, JobFailure, JobId, JobResult, Preparation, State,
-    StepRecord, StepState,
+    StepRecord, StepState, Trust,
 };
 use crate::feedback::{annotations, check_markdown, local_view};
-use crate::ports::executor::{JobEnd, Network, Purpose, Resources};
+use crate::ports::executor::{JobEnd, Purpose};
 use crate::ports::source::TreeEntry;
 use crate::ports::{Clock, Executor, JobEvent, JobOrder};
 use crate::protocol::CollectKind;
@@ -38,7 +41,8 @@ struct Checkout {
 }
 
 pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
-    let Some(specification) = check::specification(&flags.dir, screen)? else {
+    let (file, parsed) = check::specification(&flags.dir, screen)?;
+    let Some(specification) = parsed.specification else {
         return Ok(End::Wrong);
     };
     let checkout = Checkout::read(&flags.dir, flags.base.as_deref())?;
@@ -54,6 +58,16 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
     };
     let plan = spec::plan(&specification, &occasion);
     let wanted = select(plan.jobs, flags.job.as_deref())?;
+    let runtime = runtime()?;
+    let executor: Box<dyn Executor> = match flags.executor {
+        RunExecutor::Process => Box::new(process_executor(false)?),
+        RunExecutor::Docker => Box::new(runtime.block_on(local_docker())?),
+    };
+    let refused = refused(executor.as_ref(), &wanted, &parsed.places);
+    if !refused.is_empty() {
+        screen.say(check::text(&file, &refused).trim_end());
+        return Ok(End::Wrong);
+    }
     let scratch = tempfile::tempdir().context("make a temporary folder")?;
     let workspace = if flags.in_place {
         std::path::absolute(&flags.dir)?
@@ -75,8 +89,9 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
         scratch: scratch.path(),
         screen,
         preparation: &preparation,
+        executor: executor.as_ref(),
     };
-    let jobs = runtime()?.block_on(local.run_all(wanted))?;
+    let jobs = runtime.block_on(local.run_all(wanted))?;
     let view = local_view(jobs, preparation);
     print(&view, flags, screen);
     Ok(match view.build.conclusion {
@@ -85,22 +100,25 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
     })
 }
 
-/// The jobs to run: all, or one and those that it needs.
+/// The jobs to run: all, or one with all members of its matrix, and those that it needs.
 fn select(jobs: Vec<PlannedJob>, only: Option<&str>) -> anyhow::Result<Vec<PlannedJob>> {
     let Some(only) = only else {
         return Ok(jobs);
     };
-    if !jobs.iter().any(|planned| planned.job.key == only) {
-        let keys: Vec<&str> = jobs
-            .iter()
-            .map(|planned| planned.job.key.as_str())
-            .collect();
+    let mut wanted: HashSet<String> = jobs
+        .iter()
+        .map(|planned| &planned.job)
+        .filter(|job| job.key == only || job.file_key() == only)
+        .map(|job| job.key.clone())
+        .collect();
+    if wanted.is_empty() {
+        let mut keys: Vec<&str> = jobs.iter().map(|planned| planned.job.file_key()).collect();
+        keys.dedup();
         return Err(wrong(format!(
             "--job: there is no job `{only}`; there are {}",
             keys.join(", ")
         )));
     }
-    let mut wanted = vec![only.to_owned()];
     // Needs stand before dependents in the plan.
     for planned in jobs.iter().rev() {
         if wanted.contains(&planned.job.key) {
@@ -111,6 +129,24 @@ fn select(jobs: Vec<PlannedJob>, only: Option<&str>) -> anyhow::Result<Vec<Plann
         .into_iter()
         .filter(|planned| wanted.contains(&planned.job.key))
         .collect())
+}
+
+/// Why jobs that are wanted cannot run on this machine.
+fn refused(
+    executor: &dyn Executor,
+    wanted: &[PlannedJob],
+    places: &spec::Places,
+) -> Vec<spec::Problem> {
+    let ground = Ground {
+        executor: executor.name(),
+        abilities: executor.abilities(),
+        server: false,
+    };
+    let due = wanted
+        .iter()
+        .filter(|planned| planned.decision == Decision::Run)
+        .map(|planned| &planned.job);
+    refusals(due, &ground, Trust::Trusted, places)
 }
 
 impl Checkout {
@@ -234,14 +270,11 @@ struct Local<'a> {
     scratch: &'a Path,
     screen: &'a Screen,
     preparation: &'a Preparation,
+    executor: &'a dyn Executor,
 }
 
 impl Local<'_> {
     async fn run_all(&self, planned: Vec<PlannedJob>) -> anyhow::Result<Vec<Job>> {
-        let executor: Box<dyn Executor> = match self.flags.executor {
-            RunExecutor::Process => Box::new(process_executor(false)?),
-            RunExecutor::Docker => Box::new(local_docker().await?),
-        };
         let several = planned.len() > 1;
         let mut done: Vec<Job> = Vec::new();
         for (position, planned) in planned.into_iter().enumerate() {
@@ -257,7 +290,12 @@ impl Local<'_> {
                 _ => None,
             };
             if several {
-                self.screen.say(&format!("{BOLD}job {}{PLAIN}", job.key));
+                let values = match &job.name {
+                    Some(name) if !job.matrix.is_empty() => format!(": {name}"),
+                    _ => String::new(),
+                };
+                self.screen
+                    .say(&format!("{BOLD}job {}{PLAIN}{values}", job.key));
             }
             let finished = match skipped {
                 Some(why) => {
@@ -266,19 +304,14 @@ impl Local<'_> {
                     result.title = format!("skipped: {why}");
                     record(&job, position, Vec::new(), result, (0, 0))
                 }
-                None => self.run_one(executor.as_ref(), &job, position).await?,
+                None => self.run_one(&job, position).await?,
             };
             done.push(finished);
         }
         Ok(done)
     }
 
-    async fn run_one(
-        &self,
-        executor: &dyn Executor,
-        job: &JobSpecification,
-        position: usize,
-    ) -> anyhow::Result<Job> {
+    async fn run_one(&self, job: &JobSpecification, position: usize) -> anyhow::Result<Job> {
         let path = std::env::var("PATH").unwrap_or_default();
         let event = match self.flags.event {
             RunEvent::PullRequest => "pull_request",
@@ -306,7 +339,8 @@ impl Local<'_> {
         std::fs::create_dir_all(&scratch)?;
         let clock = SystemClock;
         let start = clock.now_ms();
-        let running = executor
+        let running = self
+            .executor
             .start(JobOrder {
                 id: format!("local-{position}"),
                 workspace: self.workspace.clone(),
@@ -317,16 +351,16 @@ impl Local<'_> {
                     commit: self.checkout.commit.clone(),
                     ..Purpose::default()
                 },
-                resources: Resources::default(),
-                network: Network::default(),
-                ports: Vec::new(),
-                services: Vec::new(),
+                resources: resources(job),
+                network: network(job),
+                ports: job.ports.clone(),
+                services: services(job),
                 login_images: None,
                 cache: None,
                 job: order,
             })
             .await?;
-        if job.image.is_some() && !executor.abilities().images {
+        if job.image.is_some() && !self.executor.abilities().images {
             self.screen.say(&format!(
                 "{DIM}image is ignored: steps run on this machine{PLAIN}"
             ));
@@ -496,7 +530,7 @@ fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) {
                 let Some(result) = &job.result else { continue };
                 for failure in &result.failures {
                     if let JobFailure::Step { text } | JobFailure::Report { text } = failure {
-                        out.push_str(&format!("{RED}✗{PLAIN} {}: {text}\n", job.key));
+                        out.push_str(&format!("{RED}✗{PLAIN} {}: {text}\n", job.check_name()));
                     }
                 }
             }

@@ -216,6 +216,17 @@ pub struct Job {
     pub result: Option<JobResult>,
 }
 
+impl Job {
+    /// By which it is told apart on GitHub: its key, of a member of a matrix its name.
+    pub fn check_name(&self) -> &str {
+        if self.order.matrix.is_empty() {
+            &self.key
+        } else {
+            self.order.check_name()
+        }
+    }
+}
+
 /// How a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,7 @@
 //! Which jobs of a build may start, and which never will.
 
+use std::collections::{HashMap, HashSet};
+
 use super::build::{Conclusion, State};
 
 /// What scheduling has to know of a job.
@@ -31,7 +33,13 @@ pub enum Step {
 /// A job skipped by `when` satisfies; one that was left out because of another one does not,
 /// and neither does one that failed or was cancelled. Returns positions in `slots`.
 pub fn advance(slots: &[Slot<'_>]) -> Vec<(usize, Step)> {
+    let known: HashMap<&str, (usize, &Slot<'_>)> = slots
+        .iter()
+        .enumerate()
+        .map(|(position, slot)| (slot.key, (position, slot)))
+        .collect();
     let mut steps: Vec<(usize, Step)> = Vec::new();
+    let mut left_out: HashSet<usize> = HashSet::new();
     for (position, slot) in slots.iter().enumerate() {
         if slot.state != State::Blocked {
             continue;
@@ -39,28 +47,24 @@ pub fn advance(slots: &[Slot<'_>]) -> Vec<(usize, Step)> {
         let mut ready = true;
         let mut broken = None;
         for need in slot.needs {
-            let Some((index, needed)) = slots
-                .iter()
-                .enumerate()
-                .find(|(_, other)| other.key == need)
-            else {
+            let Some((index, needed)) = known.get(need.as_str()) else {
                 continue;
             };
-            let left_out = steps
-                .iter()
-                .any(|(at, step)| *at == index && matches!(step, Step::Skip { .. }));
             let good = matches!(
                 needed.conclusion,
                 Some(Conclusion::Success | Conclusion::Skipped | Conclusion::Neutral)
             );
-            if left_out || (needed.state == State::Finished && !good) {
+            if left_out.contains(index) || (needed.state == State::Finished && !good) {
                 broken = Some(need.clone());
                 break;
             }
             ready &= needed.state == State::Finished;
         }
         match broken {
-            Some(because) => steps.push((position, Step::Skip { because })),
+            Some(because) => {
+                left_out.insert(position);
+                steps.push((position, Step::Skip { because }));
+            }
             None if ready => steps.push((position, Step::Queue)),
             None => {}
         }

@@ -117,9 +117,9 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
     }
 }
 
-/// `herald / JOB`. The key, not the free name: rulesets refer to it.
+/// `herald / JOB`, of a member of a matrix `herald / JOB (v1, v2)`.
 pub(super) fn job_check_name(job: &Job) -> String {
-    format!("{NAME} / {}", job.key)
+    format!("{NAME} / {}", job.check_name())
 }
 
 fn job_annotations(view: &BuildView, job: &Job) -> (Vec<Annotation>, usize) {
@@ -211,7 +211,7 @@ fn several_jobs_title(view: &BuildView) -> String {
     let other = results.iter().find_map(|(job, result)| {
         result.failures.iter().find_map(|failure| match failure {
             JobFailure::Step { text } | JobFailure::Report { text } => {
-                Some(format!("{}: {text}", job.key))
+                Some(format!("{}: {text}", job.check_name()))
             }
             JobFailure::Tests => None,
         })

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::model::{Command, JobSpecification, Specification, Step, When};
+use super::model::{Command, JobSpecification, Network, Probe, Specification, Step, When};
 use super::plan::in_order;
 use crate::text;
 
@@ -56,6 +56,7 @@ fn write_job(script: &mut String, index: usize, job: &JobSpecification, needs: &
     if let Some(when) = &job.when {
         comment(script, "", &format!("It runs {}.", words(when)));
     }
+    write_surroundings(script, job);
     let condition: Vec<String> = needs
         .iter()
         .map(|needed| format!("[ \"$job_{}\" = 0 ]", needed + 1))
@@ -104,6 +105,69 @@ fn write_job(script: &mut String, index: usize, job: &JobSpecification, needs: &
     }
 }
 
+/// What Herald puts around a job and a script cannot.
+fn write_surroundings(script: &mut String, job: &JobSpecification) {
+    let standard = JobSpecification::default();
+    if job.resources != standard.resources {
+        let of = &job.resources;
+        let cpus = f64::from(of.cpus_milli) / 1000.0;
+        let memory = of.memory_bytes >> 20;
+        let said = format!(
+            "It may use {cpus} cores, {memory} MiB of memory and {} processes.",
+            of.pids
+        );
+        comment(script, "", &said);
+    }
+    if job.network == Network::None {
+        comment(script, "", "It has no network, except for its services.");
+    }
+    for (name, port) in &job.ports {
+        let said = format!(
+            "Its port {port} is reachable; HERALD_PORT_{} says where.",
+            name.to_ascii_uppercase()
+        );
+        comment(script, "", &said);
+    }
+    for service in &job.services {
+        let said = format!(
+            "Beside it runs {}, reachable by this name: the container image {}.",
+            service.name, service.image
+        );
+        comment(script, "", &said);
+        for (name, value) in &service.environment {
+            comment(script, "", &format!("  with {name}={}", quote(value)));
+        }
+        if let Some(ready) = &service.ready {
+            let probe = match &ready.probe {
+                Probe::Port(port) => format!("its port {port} accepts connections"),
+                Probe::Command(words) => format!("in it ends well: {}", line(words)),
+            };
+            let timeout = text::duration(std::time::Duration::from_millis(ready.timeout_ms));
+            comment(
+                script,
+                "",
+                &format!("  ready, within {timeout}, when {probe}"),
+            );
+        }
+    }
+    if !job.secrets.is_empty() {
+        let names = job.secrets.join(" ");
+        comment(
+            script,
+            "",
+            &format!("Herald sets from its stored secrets: {names}"),
+        );
+    }
+    if let Some(cache) = &job.cache {
+        let said = format!(
+            "Herald keeps between builds, as {}: {}",
+            cache.key,
+            cache.paths.join(" ")
+        );
+        comment(script, "", &said);
+    }
+}
+
 fn write_step(script: &mut String, step: &Step, phase: &str, otherwise: &str) {
     let said = quote(&format!("== {phase}: {}", step.name));
     let _ = writeln!(script, "    printf '%s\\n' {said} >&2");
@@ -121,11 +185,7 @@ fn write_step(script: &mut String, step: &Step, phase: &str, otherwise: &str) {
     let command = match &step.command {
         Command::Sh(text) => format!("sh -e -c {}", quote(text)),
         Command::Bash(text) => format!("bash -eo pipefail -c {}", quote(text)),
-        Command::Argv(words) => words
-            .iter()
-            .map(|word| quote(word))
-            .collect::<Vec<_>>()
-            .join(" "),
+        Command::Argv(words) => line(words),
     };
     let _ = writeln!(script, "      {command}");
     let otherwise = if step.continue_on_error {
@@ -134,6 +194,12 @@ fn write_step(script: &mut String, step: &Step, phase: &str, otherwise: &str) {
         otherwise
     };
     let _ = writeln!(script, "    ) {otherwise}");
+}
+
+/// Words as a line of the shell.
+fn line(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    words.join(" ")
 }
 
 /// A text as one word of the shell.

@@ -1,9 +1,10 @@
 //! Reading single values out of the tree, each with its own words when it is not what it must be.
 
+use std::ops::RangeInclusive;
+
 use globset::GlobBuilder;
 
-use super::keys::Key;
-use super::keys::Shape;
+use super::keys::{self, Key, Shape};
 use super::model::Percent;
 use super::problem::{Place, Problems, quoted};
 use super::tree::{Name, Node, Value};
@@ -82,6 +83,10 @@ fn unknown_key_hint(word: &str, table: &[Key]) -> Option<String> {
     if word == "<<" {
         return Some("merge keys are not used here".to_owned());
     }
+    let is_top = table.iter().any(|key| key.name == "jobs");
+    if is_top && keys::JOB.iter().any(|key| key.name == word) {
+        return Some("it stands in a job, below `jobs`".to_owned());
+    }
     did_you_mean(word, table.iter().map(|key| key.name))
 }
 
@@ -149,7 +154,7 @@ pub(super) fn items<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> 
     }
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     if text.chars().count() > 40 {
         text.chars().take(40).chain(['…']).collect()
     } else {
@@ -245,6 +250,34 @@ pub(super) fn count(node: &Node, what: &str, problems: &mut Problems) -> Option<
     None
 }
 
+/// A whole number within bounds.
+pub(super) fn whole(
+    node: &Node,
+    what: &str,
+    bounds: RangeInclusive<u64>,
+    problems: &mut Problems,
+) -> Option<u64> {
+    let number = match &node.value {
+        Value::Scalar { text, .. } if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text.parse().ok()
+        }
+        _ => None,
+    };
+    let number = number.filter(|number| bounds.contains(number));
+    if number.is_none() {
+        problems.error(
+            node.at,
+            format!(
+                "{what} must be a whole number from {} to {}, not {}",
+                bounds.start(),
+                bounds.end(),
+                shown(node)
+            ),
+        );
+    }
+    number
+}
+
 /// One of some words.
 pub(super) fn choice<'a>(
     node: &Node,
@@ -334,7 +367,7 @@ fn parse_percent(text: &str) -> Option<Percent> {
 }
 
 /// A node as a message shows it.
-fn shown(node: &Node) -> String {
+pub(super) fn shown(node: &Node) -> String {
     match &node.value {
         Value::Scalar { text, .. } if !node.is_null() => quoted(text),
         _ => node.kind().to_owned(),

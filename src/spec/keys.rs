@@ -3,6 +3,8 @@
 //! The keys are those of section 5 of the contract, with those that this version does not carry
 //! out marked as such, so that nobody relies on them in vain.
 
+use super::container::MAX_PIDS;
+
 /// What may stand at a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
@@ -32,8 +34,18 @@ pub(super) enum Shape {
     Choices(&'static [&'static str]),
     /// A map with these keys.
     Object(&'static [Key]),
-    /// A map of names to maps with these keys.
-    Objects(&'static [Key]),
+    /// A map of names to maps with these keys, one of which must be there.
+    Objects(&'static [Key], &'static str),
+    /// A whole number within these bounds.
+    Whole(u64, u64),
+    /// A number of cores.
+    Cores,
+    /// A size of memory.
+    Size,
+    /// A map of names to ports.
+    Ports,
+    /// Lists by name, `include` and `exclude`.
+    Matrix,
     /// Not carried out by this version.
     Later,
 }
@@ -50,6 +62,8 @@ pub(super) struct Key {
 const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key { name, shape, about }
 }
+
+pub(super) const NETWORKS: &[&str] = &["none", "egress"];
 
 pub(super) const EVENTS: &[&str] = &["pull_request", "push", "tag", "merge_group"];
 
@@ -98,13 +112,21 @@ const WHEN_KEY: Key = key(
     Shape::Object(WHEN),
     "When to build. Lists are or, keys are and.",
 );
-const PORTS: Key = key("ports", Shape::Later, "Container ports by name.");
-const RESOURCES: Key = key(
-    "resources",
-    Shape::Later,
-    "Limits of CPU, memory and processes.",
+const PORTS: Key = key(
+    "ports",
+    Shape::Ports,
+    "Ports of the job's container by name, reachable while it runs; HERALD_PORT_<NAME> tells the address.",
 );
-const NETWORK: Key = key("network", Shape::Later, "none or egress.");
+const RESOURCES_KEY: Key = key(
+    "resources",
+    Shape::Object(RESOURCES),
+    "What the job may use of the machine.",
+);
+const NETWORK: Key = key(
+    "network",
+    Shape::Choice(NETWORKS),
+    "The job's way to the network: none, or out (egress, the default).",
+);
 
 /// The file itself.
 pub(super) const TOP: &[Key] = &[
@@ -119,7 +141,7 @@ pub(super) const TOP: &[Key] = &[
     TIMEOUT,
     key(
         "jobs",
-        Shape::Objects(JOB),
+        Shape::Objects(JOB, "execute"),
         "Jobs by key ([a-z0-9][a-z0-9_-]*). Without it there is one job, build.",
     ),
     WHEN_KEY,
@@ -139,7 +161,7 @@ pub(super) const TOP: &[Key] = &[
         "What must hold for a green result.",
     ),
     PORTS,
-    RESOURCES,
+    RESOURCES_KEY,
     NETWORK,
     key(
         "badges",
@@ -172,15 +194,27 @@ pub(super) const JOB: &[Key] = &[
     ),
     WHEN_KEY,
     PORTS,
-    RESOURCES,
+    RESOURCES_KEY,
     NETWORK,
-    key("matrix", Shape::Later, "Variants of the job."),
-    key("services", Shape::Later, "Sidecar containers."),
-    key("cache", Shape::Later, "Folders kept between builds."),
+    key(
+        "matrix",
+        Shape::Matrix,
+        "Variants of the job: every combination of the lists. Values are environment variables, and ${name} in image, name and environment.",
+    ),
+    key(
+        "services",
+        Shape::Objects(SERVICE, "image"),
+        "Containers beside the job's own, reachable by their names.",
+    ),
+    key(
+        "cache",
+        Shape::Object(CACHE),
+        "Folders kept between builds; what an untrusted build writes, a trusted one never reads.",
+    ),
     key(
         "secrets",
-        Shape::Later,
-        "Names of stored secrets to expose.",
+        Shape::Texts,
+        "Names of stored secrets to expose; never to a build of a fork or a bot.",
     ),
     key("deploy", Shape::Later, "A GitHub deployment."),
 ];
@@ -218,6 +252,69 @@ pub(super) const STEP: &[Key] = &[
         "test_failure_exit",
         Shape::ExitCodes,
         "Exit statuses that say that tests failed. Default [1].",
+    ),
+];
+
+pub(super) const RESOURCES: &[Key] = &[
+    key(
+        "cpus",
+        Shape::Cores,
+        "Processor cores, as 2 or 0.5. Default 2.",
+    ),
+    key(
+        "memory",
+        Shape::Size,
+        "Memory, as 512MiB or 4GiB. Default 4GiB.",
+    ),
+    key(
+        "pids",
+        Shape::Whole(1, MAX_PIDS),
+        "Processes and threads. Default 1024.",
+    ),
+];
+
+pub(super) const SERVICE: &[Key] = &[
+    key("image", Shape::Text, "Container image of the service."),
+    key(
+        "environment",
+        Shape::TextMap,
+        "Environment variables of the service.",
+    ),
+    key(
+        "ready",
+        Shape::Object(READY),
+        "How it is known to be ready; the steps wait for it. Without: as soon as it runs.",
+    ),
+];
+
+pub(super) const READY: &[Key] = &[
+    key(
+        "port",
+        Shape::Whole(1, 65_535),
+        "It is ready when this port accepts connections.",
+    ),
+    key(
+        "run",
+        Shape::Run,
+        "It is ready when this command, run in its container, ends with 0.",
+    ),
+    key(
+        "timeout",
+        Shape::Duration,
+        "How long that may take, at most 10m. Default 60s.",
+    ),
+];
+
+pub(super) const CACHE: &[Key] = &[
+    key(
+        "key",
+        Shape::Text,
+        "Under which the folders are found again; ${hash:FILE} stands for the content of a file.",
+    ),
+    key(
+        "paths",
+        Shape::Texts,
+        "Folders, relative to the root of the repository or ~/… below HOME.",
     ),
 ];
 

@@ -9,15 +9,21 @@
 //! Adding a key means a line in `keys`, a field in `model` and its reading in `parse`.
 
 mod condition;
+mod container;
 mod explain;
 mod fields;
+mod job;
 mod keys;
+mod matrix;
 mod model;
 mod parse;
 mod plan;
 mod problem;
 mod schema;
 mod sections;
+mod step;
+#[cfg(test)]
+mod surround_tests;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -26,12 +32,12 @@ pub use condition::Occasion;
 pub use explain::explain;
 pub use model::{
     AnnotationPolicy, BuiltTree, CacheSpecification, Command, CommentPolicy, CoverageGates,
-    DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Percent, ProjectGate, Publish, Reports,
-    Specification, Step, When,
+    DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Network, Percent, Probe, ProjectGate,
+    Publish, Ready, Reports, Resources, Service, Specification, Step, When,
 };
 pub use parse::{Parsed, parse};
 pub use plan::{Decision, Plan, PlannedJob, plan};
-pub use problem::{Problem, Severity};
+pub use problem::{Places, Problem, Severity};
 pub use schema::schema;
 
 /// Where the specification is looked for in a repository, in this order.

@@ -37,9 +37,11 @@ impl Specification {
 /// A job, with what it inherits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpecification {
-    /// Its key: `[a-z0-9][a-z0-9_-]*`, at most 64 long.
+    /// Its key: `[a-z0-9][a-z0-9_-]*`, at most 64 long; of a member of a matrix with `.N` after
+    /// it, `N` from 1.
     pub key: String,
-    /// How it is shown, if not by its key. Untrusted text.
+    /// How it is shown, if not by its key; a member of a matrix always has one, and no other job
+    /// is shown by the same. Untrusted text.
     pub name: Option<String>,
     /// The container image.
     pub image: Option<String>,
@@ -57,24 +59,124 @@ pub struct JobSpecification {
     pub artifacts: Vec<String>,
     /// How long it may run, in milliseconds.
     pub timeout_ms: u64,
-    /// Keys of jobs that must have succeeded before.
+    /// Keys of jobs that must have succeeded before, each member of a matrix by its own.
     pub needs: Vec<String>,
     /// Its own `when`.
     pub when: Option<When>,
-    /// Names of stored secrets to expose.
+    /// Names of stored secrets that its steps see: `[A-Z_][A-Z0-9_]*`.
     #[serde(default)]
     pub secrets: Vec<String>,
     /// Folders kept between builds.
     #[serde(default)]
     pub cache: Option<CacheSpecification>,
+    /// The values of a member of a matrix, which are in `environment` as well; empty for a job
+    /// without one.
+    #[serde(default)]
+    pub matrix: Vec<(String, String)>,
+    /// What it may use of the machine.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Its way to the network.
+    #[serde(default)]
+    pub network: Network,
+    /// Ports that are reachable while it runs, by name (`[a-z][a-z0-9_]*`).
+    #[serde(default)]
+    pub ports: Vec<(String, u16)>,
+    /// Containers beside its own.
+    #[serde(default)]
+    pub services: Vec<Service>,
+}
+
+impl JobSpecification {
+    /// Its key in the file, which all members of a matrix share.
+    pub fn file_key(&self) -> &str {
+        self.key
+            .split_once('.')
+            .map_or(self.key.as_str(), |(key, _)| key)
+    }
+
+    /// By which it is told apart on GitHub: its key, which rulesets refer to and a free name is
+    /// not to change; of a member of a matrix its name.
+    pub fn check_name(&self) -> &str {
+        match &self.name {
+            Some(name) if !self.matrix.is_empty() => name,
+            _ => &self.key,
+        }
+    }
+}
+
+/// What a job may use of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processor time, in thousandths of a core.
+    pub cpus_milli: u32,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+impl Default for Resources {
+    /// Section 5 of the contract: 2 cores, 4 GiB, 1024 processes.
+    fn default() -> Self {
+        Self {
+            cpus_milli: 2000,
+            memory_bytes: 4 << 30,
+            pids: 1024,
+        }
+    }
+}
+
+/// A job's way to the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// None at all; its services are reachable.
+    None,
+    /// Out, but not in.
+    #[default]
+    Egress,
+}
+
+/// A container beside the job's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name, by which it is reachable: `[a-z0-9][a-z0-9_-]*`, at most 64 long.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// Its environment, in the order of the file; names are unique.
+    pub environment: Vec<(String, String)>,
+    /// How it is known to be ready; without, as soon as it runs.
+    pub ready: Option<Ready>,
+}
+
+/// How a service is known to be ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// What is asked for.
+    pub probe: Probe,
+    /// How long it may take, in milliseconds: at most 10 minutes.
+    pub timeout_ms: u64,
+}
+
+/// What tells that a service is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// This port accepts connections.
+    Port(u16),
+    /// This program with its arguments, run in the service's container, ends with 0; never empty.
+    Command(Vec<String>),
 }
 
 /// Folders kept between builds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheSpecification {
-    /// What they are kept under; `${hash:FILE}` stands for the hash of a file.
+    /// Under which they are found again. `${hash:FILE}` in it stands for the content of a file of
+    /// the repository; the path is relative and without `..`.
     pub key: String,
-    /// The folders.
+    /// Their paths: relative to the workspace, or `~/…` below `HOME`; without `..`. Never empty.
     pub paths: Vec<String>,
 }
 

@@ -1,16 +1,16 @@
 //! The tree to the specification.
 
+use super::container::{self, PartialResources};
 use super::fields::{self, Fields};
+use super::job::jobs;
 use super::keys;
 use super::model::{
-    BuiltTree, Command, DEFAULT_TIMEOUT_MS, JobSpecification, Reports, Specification, Step,
+    BuiltTree, DEFAULT_TIMEOUT_MS, JobSpecification, Network, Reports, Specification, Step,
 };
-use super::problem::{Place, Problem, Problems, quoted};
+use super::problem::{Place, Places, Problem, Problems, quoted};
 use super::sections;
-use super::tree::{self, Name, Node, Value};
-
-/// At most so many jobs.
-const MAX_JOBS: usize = 100;
+use super::step::{environment, steps};
+use super::tree::{self, Node};
 
 /// What came of reading a specification.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Parsed {
     pub specification: Option<Specification>,
     /// All errors and warnings, in the order of the file.
     pub problems: Vec<Problem>,
+    /// Where the jobs say what surrounds them.
+    pub places: Places,
 }
 
 /// Reads `.herald.yml` (or `.forge.yml`).
@@ -27,16 +29,18 @@ pub struct Parsed {
 /// are bounded.
 pub fn parse(bytes: &[u8]) -> Parsed {
     let mut problems = Problems::default();
-    let specification = read(bytes, &mut problems).filter(|_| !problems.failed());
+    let mut places = Places::default();
+    let specification = read(bytes, &mut places, &mut problems).filter(|_| !problems.failed());
     Parsed {
         specification,
         problems: problems.into_list(),
+        places,
     }
 }
 
 const START: Place = Place { line: 1, column: 1 };
 
-fn read(bytes: &[u8], problems: &mut Problems) -> Option<Specification> {
+fn read(bytes: &[u8], places: &mut Places, problems: &mut Problems) -> Option<Specification> {
     if bytes.len() > tree::MAX_BYTES {
         let limit = tree::MAX_BYTES / 1024;
         problems.error(START, format!("the file is larger than {limit} KiB"));
@@ -54,7 +58,7 @@ fn read(bytes: &[u8], problems: &mut Problems) -> Option<Specification> {
         problems.error(START, "the file is empty");
         return None;
     }
-    specification(&root, problems)
+    specification(&root, places, problems)
 }
 
 /// The place of the byte at `offset`, with what is before it in valid UTF-8.
@@ -68,7 +72,11 @@ fn after(bytes: &[u8], offset: usize) -> Place {
     }
 }
 
-fn specification(root: &Node, problems: &mut Problems) -> Option<Specification> {
+fn specification(
+    root: &Node,
+    places: &mut Places,
+    problems: &mut Problems,
+) -> Option<Specification> {
     let top = Fields::of(root, "the specification", keys::TOP, problems)?;
     if let Some(version) = top.get("version") {
         fields::choice(version, "`version`", &["1"], problems);
@@ -100,9 +108,14 @@ fn specification(root: &Node, problems: &mut Problems) -> Option<Specification> 
                     ),
                 );
             }
-            jobs(node, &inherited, problems)
+            jobs(node, &top, &inherited, places, problems)
         }
-        None => vec![inherited.into_job("build", top.at, problems)],
+        None => {
+            places.note("build", top.at, |key| {
+                top.entry(key).map(|(name, _)| name.at)
+            });
+            vec![inherited.into_job("build", top.at, problems)]
+        }
     };
     Some(Specification {
         jobs,
@@ -116,7 +129,7 @@ fn specification(root: &Node, problems: &mut Problems) -> Option<Specification> 
 
 /// What may stand at the top and in a job.
 #[derive(Default, Clone)]
-struct Parts {
+pub(super) struct Parts {
     image: Option<String>,
     environment: Vec<(String, String)>,
     setup: Option<Vec<Step>>,
@@ -125,10 +138,13 @@ struct Parts {
     reports: Reports,
     artifacts: Option<Vec<String>>,
     timeout_ms: Option<u64>,
+    resources: PartialResources,
+    network: Option<Network>,
+    ports: Vec<(String, u16)>,
 }
 
 impl Parts {
-    fn read(fields: &Fields<'_>, problems: &mut Problems) -> Self {
+    pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Self {
         let mut list = |key: &str| {
             let node = fields.get(key)?;
             steps(node, &quoted(key), problems)
@@ -152,28 +168,31 @@ impl Parts {
             timeout_ms: fields
                 .get("timeout")
                 .and_then(|node| fields::duration(node, "`timeout`", problems)),
+            resources: PartialResources::read(fields, problems),
+            network: container::network(fields, problems),
+            ports: container::ports(fields, problems),
         }
     }
 
     /// These parts, with what they leave out taken from `inherited`.
-    fn over(mut self, inherited: &Self) -> Self {
-        let mut environment = inherited.environment.clone();
-        for (name, value) in self.environment {
-            match environment.iter_mut().find(|(known, _)| *known == name) {
-                Some(entry) => entry.1 = value,
-                None => environment.push((name, value)),
-            }
-        }
-        self.environment = environment;
+    pub(super) fn over(mut self, inherited: &Self) -> Self {
         let Self {
             image,
+            environment,
             setup,
             after,
             reports,
             artifacts,
             timeout_ms,
-            ..
+            resources,
+            network,
+            ports,
+            execute: _,
         } = inherited.clone();
+        self.environment = named_over(self.environment, environment);
+        self.ports = named_over(self.ports, ports);
+        self.resources = self.resources.over(resources);
+        self.network = self.network.or(network);
         self.image = self.image.or(image);
         self.setup = self.setup.or(setup);
         self.after = self.after.or(after);
@@ -184,7 +203,12 @@ impl Parts {
         self
     }
 
-    fn into_job(self, key: &str, at: Place, problems: &mut Problems) -> JobSpecification {
+    pub(super) fn into_job(
+        self,
+        key: &str,
+        at: Place,
+        problems: &mut Problems,
+    ) -> JobSpecification {
         if self.execute.is_none() && !problems.failed() {
             problems.error(
                 at,
@@ -193,7 +217,6 @@ impl Parts {
         }
         JobSpecification {
             key: key.to_owned(),
-            name: None,
             image: self.image,
             environment: self.environment,
             setup: self.setup.unwrap_or_default(),
@@ -202,347 +225,21 @@ impl Parts {
             reports: self.reports,
             artifacts: self.artifacts.unwrap_or_default(),
             timeout_ms: self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
-            needs: Vec::new(),
-            when: None,
-            secrets: Vec::new(),
-            cache: None,
+            resources: self.resources.resolved(),
+            network: self.network.unwrap_or_default(),
+            ports: self.ports,
+            ..JobSpecification::default()
         }
     }
 }
 
-fn jobs(node: &Node, inherited: &Parts, problems: &mut Problems) -> Vec<JobSpecification> {
-    let Value::Map(entries) = &node.value else {
-        let kind = node.kind();
-        problems.error(node.at, format!("`jobs` must be a map of jobs, not {kind}"));
-        return Vec::new();
-    };
-    if entries.is_empty() {
-        problems.error(node.at, "`jobs` is empty");
-    }
-    if entries.len() > MAX_JOBS {
-        problems.error(node.at, format!("more than {MAX_JOBS} jobs"));
-        return Vec::new();
-    }
-    let mut jobs = Vec::new();
-    let mut needs = Vec::new();
-    for (name, node) in entries {
-        if !is_job_key(&name.text) {
-            problems.hinted(
-                name.at,
-                format!("{} cannot be the key of a job", quoted(&name.text)),
-                "lower-case letters, digits, - and _, at most 64, not beginning with - or _"
-                    .to_owned(),
-            );
-        }
-        let (job, needed) = job(name, node, inherited, problems);
-        jobs.push(job);
-        needs.push(needed);
-    }
-    check_needs(&jobs, &needs, problems);
-    jobs
-}
-
-fn is_job_key(key: &str) -> bool {
-    let mut bytes = key.bytes();
-    let begins = bytes
-        .next()
-        .is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let goes_on = bytes.all(|byte| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
-    });
-    begins && goes_on && key.len() <= 64
-}
-
-/// A job, and what it needs with the places where it says so.
-fn job(
-    name: &Name,
-    node: &Node,
-    inherited: &Parts,
-    problems: &mut Problems,
-) -> (JobSpecification, Vec<(Place, String)>) {
-    let what = format!("job {}", quoted(&name.text));
-    let Some(fields) = Fields::of(node, &what, keys::JOB, problems) else {
-        let job = Parts::default().into_job(&name.text, name.at, problems);
-        return (job, Vec::new());
-    };
-    let parts = Parts::read(&fields, problems);
-    if fields.get("execute").is_none() {
-        problems.error(
-            name.at,
-            format!("{what} has nothing to execute: add `execute` with at least one step"),
-        );
-    }
-    let needs = fields
-        .get("needs")
-        .and_then(|node| fields::words(node, "`needs`", problems))
-        .unwrap_or_default();
-    let mut job = parts
-        .over(inherited)
-        .into_job(&name.text, name.at, problems);
-    job.name = fields
-        .get("name")
-        .and_then(|node| fields::word(node, "`name`", problems));
-    job.when = fields
-        .get("when")
-        .and_then(|node| sections::when(node, problems));
-    for (_, needed) in &needs {
-        if !job.needs.contains(needed) {
-            job.needs.push(needed.clone());
+/// Values by name over those that are inherited.
+fn named_over<T>(own: Vec<(String, T)>, mut inherited: Vec<(String, T)>) -> Vec<(String, T)> {
+    for (name, value) in own {
+        match inherited.iter_mut().find(|(known, _)| *known == name) {
+            Some(entry) => entry.1 = value,
+            None => inherited.push((name, value)),
         }
     }
-    (job, needs)
-}
-
-fn check_needs(jobs: &[JobSpecification], needs: &[Vec<(Place, String)>], problems: &mut Problems) {
-    let mut unknown = false;
-    for (job, needs) in jobs.iter().zip(needs) {
-        for (at, needed) in needs {
-            if !jobs.iter().any(|job| job.key == *needed) {
-                unknown = true;
-                problems.hinted(
-                    *at,
-                    format!("there is no job {}", quoted(needed)),
-                    fields::did_you_mean(
-                        needed,
-                        jobs.iter()
-                            .map(|job| job.key.as_str())
-                            .filter(|key| *key != job.key),
-                    ),
-                );
-            }
-        }
-    }
-    if unknown {
-        return;
-    }
-    let sorted = super::plan::in_order(jobs);
-    for (job, needs) in jobs.iter().zip(needs) {
-        if sorted.iter().any(|done| done.key == job.key) {
-            continue;
-        }
-        // Jobs behind a circle are not in it; the first circle is told, once.
-        if let (Some((at, _)), Some(circle)) = (needs.first(), circle(jobs, &job.key)) {
-            problems.error(
-                *at,
-                format!("jobs need one another: {}", circle.join(" → ")),
-            );
-            return;
-        }
-    }
-}
-
-/// The way from a job back to itself, if there is one.
-fn circle(jobs: &[JobSpecification], start: &str) -> Option<Vec<String>> {
-    let mut seen = vec![start.to_owned()];
-    let mut waiting = vec![vec![start.to_owned()]];
-    while let Some(path) = waiting.pop() {
-        let last = path.last()?;
-        let needs = jobs.iter().find(|job| job.key == *last);
-        for needed in needs.iter().flat_map(|job| &job.needs) {
-            let mut longer = path.clone();
-            longer.push(needed.clone());
-            if needed == start {
-                return Some(longer);
-            }
-            if !seen.contains(needed) {
-                seen.push(needed.clone());
-                waiting.push(longer);
-            }
-        }
-    }
-    None
-}
-
-fn steps(node: &Node, what: &str, problems: &mut Problems) -> Option<Vec<Step>> {
-    let items = fields::items(node, what, problems)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| step(item, problems))
-            .collect(),
-    )
-}
-
-fn step(node: &Node, problems: &mut Problems) -> Option<Step> {
-    if !matches!(node.value, Value::Map(_)) {
-        if matches!(node.value, Value::List(_)) {
-            problems.hinted(
-                node.at,
-                "a step must be text or a map, not a list",
-                "a list of words goes into `run`".to_owned(),
-            );
-            return None;
-        }
-        let script = fields::word(node, "a step", problems)?;
-        return Some(Step {
-            name: first_line(&script),
-            command: Command::Sh(script),
-            environment: Vec::new(),
-            working_directory: None,
-            timeout_ms: None,
-            continue_on_error: false,
-            test_failure_exit: vec![1],
-        });
-    }
-    let fields = Fields::of(node, "a step", keys::STEP, problems)?;
-    let Some((_, run)) = fields.entry("run") else {
-        problems.error(node.at, "a step without `run`");
-        return None;
-    };
-    let bash = match fields.get("shell") {
-        Some(shell) if matches!(run.value, Value::List(_)) => {
-            problems.error(
-                shell.at,
-                "`shell` has no use where `run` is a list of words",
-            );
-            false
-        }
-        Some(shell) => fields::choice(shell, "`shell`", &["sh", "bash"], problems) == Some("bash"),
-        None => false,
-    };
-    let command = match &run.value {
-        Value::List(_) => Command::Argv(argv(run, problems)?),
-        _ if bash => Command::Bash(fields::word(run, "`run`", problems)?),
-        _ => Command::Sh(fields::word(run, "`run`", problems)?),
-    };
-    let name = fields
-        .get("name")
-        .and_then(|node| fields::word(node, "`name`", problems));
-    Some(Step {
-        name: name.unwrap_or_else(|| match &command {
-            Command::Sh(script) | Command::Bash(script) => first_line(script),
-            Command::Argv(words) => first_line(&words.join(" ")),
-        }),
-        command,
-        environment: environment(&fields, problems),
-        working_directory: fields
-            .get("working_directory")
-            .and_then(|node| folder(node, problems)),
-        timeout_ms: fields
-            .get("timeout")
-            .and_then(|node| fields::duration(node, "`timeout`", problems)),
-        continue_on_error: fields
-            .get("continue_on_error")
-            .and_then(|node| fields::flag(node, "`continue_on_error`", problems))
-            .unwrap_or(false),
-        test_failure_exit: fields
-            .get("test_failure_exit")
-            .and_then(|node| exit_codes(node, problems))
-            .unwrap_or_else(|| vec![1]),
-    })
-}
-
-/// An argv: unlike other lists, its words may be empty.
-fn argv(node: &Node, problems: &mut Problems) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    for item in fields::items(node, "`run`", problems)? {
-        match &item.value {
-            Value::Scalar { text, .. } if text.contains('\0') => {
-                problems.error(item.at, "a word of `run` contains a zero byte");
-            }
-            Value::Scalar { text, .. } => words.push(text.clone()),
-            Value::List(_) | Value::Map(_) => {
-                let kind = item.kind();
-                problems.error(item.at, format!("a word of `run` must be text, not {kind}"));
-            }
-        }
-    }
-    if words.first().is_some_and(String::is_empty) {
-        problems.error(
-            node.at,
-            "the first word of `run` is the program; it is empty",
-        );
-    }
-    Some(words)
-}
-
-fn first_line(script: &str) -> String {
-    let line = script
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'))
-        .or_else(|| script.lines().next())
-        .unwrap_or("");
-    if line.chars().count() > 80 {
-        line.chars().take(79).chain(['…']).collect()
-    } else {
-        line.to_owned()
-    }
-}
-
-fn folder(node: &Node, problems: &mut Problems) -> Option<String> {
-    let path = fields::word(node, "`working_directory`", problems)?;
-    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        problems.error(
-            node.at,
-            format!("{} leads out of the repository", quoted(&path)),
-        );
-        return None;
-    }
-    Some(path)
-}
-
-fn exit_codes(node: &Node, problems: &mut Problems) -> Option<Vec<i32>> {
-    let mut codes = Vec::new();
-    for item in fields::items(node, "`test_failure_exit`", problems)? {
-        let code = fields::count(item, "an exit status", problems)?;
-        match i32::try_from(code) {
-            Ok(code @ 1..=255) => codes.push(code),
-            _ => problems.error(item.at, "an exit status is a number from 1 to 255"),
-        }
-    }
-    Some(codes)
-}
-
-/// Names that Herald sets itself, beside those that begin with `HERALD_`.
-const OURS: [&str; 6] = ["CI", "HERALD", "HOME", "TMPDIR", "LANG", "PATH"];
-
-fn environment(fields: &Fields<'_>, problems: &mut Problems) -> Vec<(String, String)> {
-    let Some(node) = fields.get("environment") else {
-        return Vec::new();
-    };
-    let Value::Map(entries) = &node.value else {
-        let kind = node.kind();
-        problems.error(
-            node.at,
-            format!("`environment` must be a map of names to text, not {kind}"),
-        );
-        return Vec::new();
-    };
-    let mut variables = Vec::new();
-    for (name, value) in entries {
-        let word = quoted(&name.text);
-        if !is_variable(&name.text) {
-            problems.error(
-                name.at,
-                format!("{word} cannot be the name of an environment variable"),
-            );
-            continue;
-        }
-        if name.text.starts_with("HERALD_") || OURS.contains(&name.text.as_str()) {
-            problems.warning(
-                name.at,
-                format!("{word} is set by Herald, which overwrites this value"),
-            );
-        }
-        match &value.value {
-            Value::Scalar { text, .. } if text.contains('\0') => {
-                problems.error(value.at, format!("{word} contains a zero byte"));
-            }
-            Value::Scalar { text, .. } => variables.push((name.text.clone(), text.clone())),
-            Value::List(_) | Value::Map(_) => {
-                let kind = value.kind();
-                problems.error(value.at, format!("{word} must be text, not {kind}"));
-            }
-        }
-    }
-    variables
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    inherited
 }

@@ -1,5 +1,7 @@
 //! Which jobs run for what happened, and in which order.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Occasion, mismatch};
@@ -72,17 +74,30 @@ fn decision(
 /// The jobs so that each comes after those that it needs, else in the order of the file. Jobs in
 /// or behind a circle are left out.
 pub(super) fn in_order(jobs: &[JobSpecification]) -> Vec<&JobSpecification> {
-    let mut ordered: Vec<&JobSpecification> = Vec::new();
-    let mut waiting: Vec<&JobSpecification> = jobs.iter().collect();
-    loop {
-        let next = waiting.iter().position(|job| {
-            job.needs
-                .iter()
-                .all(|needed| ordered.iter().any(|done| done.key == *needed))
-        });
-        match next {
-            Some(index) => ordered.push(waiting.remove(index)),
-            None => return ordered,
+    let mut dependents: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut missing: Vec<usize> = Vec::new();
+    let mut ready = BTreeSet::new();
+    for (index, job) in jobs.iter().enumerate() {
+        missing.push(job.needs.len());
+        if job.needs.is_empty() {
+            ready.insert(index);
+        }
+        for needed in &job.needs {
+            dependents.entry(needed).or_default().push(index);
         }
     }
+    let mut ordered = Vec::new();
+    while let Some(job) = ready.pop_first().and_then(|index| jobs.get(index)) {
+        ordered.push(job);
+        for index in dependents.remove(job.key.as_str()).unwrap_or_default() {
+            let Some(missing) = missing.get_mut(index) else {
+                continue;
+            };
+            *missing -= 1;
+            if *missing == 0 {
+                ready.insert(index);
+            }
+        }
+    }
+    ordered
 }

@@ -1,5 +1,6 @@
 //! What is wrong with a specification, and where.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,43 @@ impl fmt::Display for Problem {
 pub(super) struct Place {
     pub(super) line: u32,
     pub(super) column: u32,
+}
+
+/// The keys whose places are kept: those that not every executor can carry out.
+const KEPT: [&str; 4] = ["image", "services", "ports", "network"];
+
+/// Where the jobs say what surrounds them, for problems that only show when a job is to run.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// By the job's key in the file; its own place stands at the empty key.
+    list: HashMap<(String, &'static str), Place>,
+}
+
+impl Places {
+    /// Keeps the places of a job, which is `at`.
+    pub(super) fn note(&mut self, job: &str, at: Place, find: impl Fn(&str) -> Option<Place>) {
+        self.list.insert((job.to_owned(), ""), at);
+        for key in KEPT {
+            if let Some(at) = find(key) {
+                self.list.insert((job.to_owned(), key), at);
+            }
+        }
+    }
+
+    /// An error at a key of a job, else at the job itself. `job` is its key in the file.
+    pub fn error(&self, job: &str, key: &'static str, message: String, hint: String) -> Problem {
+        let at = ["", key]
+            .iter()
+            .rev()
+            .find_map(|key| self.list.get(&(job.to_owned(), *key)));
+        Problem {
+            severity: Severity::Error,
+            line: at.map_or(1, |at| at.line),
+            column: at.map_or(1, |at| at.column),
+            message,
+            hint: Some(hint),
+        }
+    }
 }
 
 /// At most so many problems are kept; a file with more has one cause.

@@ -83,10 +83,10 @@ fn shape(shape: Shape) -> Value {
             "anyOf": [{ "$ref": "#/$defs/text" }, list(&json!({ "$ref": "#/$defs/text" }))]
         }),
         Shape::Object(table) => object(table),
-        Shape::Objects(table) => {
+        Shape::Objects(table, required) => {
             let mut job = object(table);
             if let Value::Object(job) = &mut job {
-                job.insert("required".to_owned(), json!(["execute"]));
+                job.insert("required".to_owned(), json!([required]));
             }
             json!({
                 "type": "object",
@@ -95,8 +95,41 @@ fn shape(shape: Shape) -> Value {
                 "additionalProperties": job
             })
         }
+        Shape::Whole(least, most) => {
+            json!({ "type": "integer", "minimum": least, "maximum": most })
+        }
+        Shape::Cores => json!({
+            "anyOf": [
+                { "type": "number", "minimum": 0.01, "maximum": 1024 },
+                { "type": "string", "pattern": "^[0-9]{1,4}(\\.[0-9]{1,3})?$" }
+            ]
+        }),
+        Shape::Size => json!({ "type": "string", "pattern": "^[0-9]+ *[KMGT]iB$" }),
+        Shape::Ports => json!({
+            "type": "object",
+            "maxProperties": 20,
+            "propertyNames": { "pattern": "^[a-z][a-z0-9_]{0,63}$" },
+            "additionalProperties": { "type": "integer", "minimum": 1, "maximum": 65_535 }
+        }),
+        Shape::Matrix => matrix(),
         Shape::Later => Value::Null,
     }
+}
+
+fn matrix() -> Value {
+    let value = json!({ "type": ["string", "number", "boolean", "null"] });
+    let members = list(&json!({
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": value
+    }));
+    json!({
+        "type": "object",
+        "minProperties": 1,
+        "properties": { "include": members, "exclude": members },
+        "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+        "additionalProperties": list(&value)
+    })
 }
 
 fn list(items: &Value) -> Value {

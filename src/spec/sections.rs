@@ -1,12 +1,14 @@
-//! The parts of the specification that are no steps: reports, `when`, `publish`, `gates`.
+//! The parts of the specification that are no steps: reports, `when`, `cache`, `secrets`,
+//! `publish`, `gates`.
 
 use super::fields::{self, Fields};
 use super::keys;
 use super::model::{
-    AnnotationPolicy, CommentPolicy, CoverageGates, Event, Gates, ProjectGate, Publish, Reports,
-    When,
+    AnnotationPolicy, CacheSpecification, CommentPolicy, CoverageGates, Event, Gates, ProjectGate,
+    Publish, Reports, When,
 };
-use super::problem::Problems;
+use super::problem::{Place, Problems, quoted};
+use super::step::is_ours;
 use super::tree::{Node, Value};
 
 pub(super) fn reports(node: &Node, problems: &mut Problems) -> Reports {
@@ -57,6 +59,111 @@ pub(super) fn when(node: &Node, problems: &mut Problems) -> Option<When> {
         paths,
         paths_ignore,
     })
+}
+
+pub(super) fn secrets(job: &Fields<'_>, problems: &mut Problems) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let listed = job
+        .get("secrets")
+        .and_then(|node| fields::words(node, "`secrets`", problems))
+        .unwrap_or_default();
+    for (at, name) in listed {
+        let word = quoted(&name);
+        let plain = name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        if !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+            problems.hinted(
+                at,
+                format!("{word} cannot be the name of a secret"),
+                "capital letters, digits and _, not beginning with a digit".to_owned(),
+            );
+        } else if is_ours(&name) {
+            problems.error(
+                at,
+                format!("{word} is set by Herald and cannot be the name of a secret"),
+            );
+        } else if names.contains(&name) {
+            problems.error(at, format!("{word} is there twice in `secrets`"));
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
+pub(super) fn cache(job: &Fields<'_>, problems: &mut Problems) -> Option<CacheSpecification> {
+    let node = job.get("cache")?;
+    let fields = Fields::of(node, "`cache`", keys::CACHE, problems)?;
+    for key in ["key", "paths"] {
+        if fields.get(key).is_none() {
+            problems.error(node.at, format!("`cache` without {}", quoted(key)));
+        }
+    }
+    let key = fields.get("key").and_then(|node| {
+        let key = fields::word(node, "`cache.key`", problems)?;
+        check_cache_key(&key, node.at, problems);
+        Some(key)
+    });
+    let paths = fields.get("paths").and_then(|node| {
+        let listed = fields::words(node, "`cache.paths`", problems)?;
+        let mut paths = Vec::new();
+        for (at, path) in listed {
+            check_cache_path(&path, at, problems);
+            paths.push(path);
+        }
+        Some(paths)
+    });
+    Some(CacheSpecification {
+        key: key?,
+        paths: paths?,
+    })
+}
+
+/// Whether a path stays in the folder that it is relative to.
+fn stays_inside(path: &str) -> bool {
+    !path.starts_with('/') && !path.split('/').any(|part| part == "..")
+}
+
+/// Finds files of `${hash:FILE}` that cannot be meant.
+pub(super) fn check_cache_key(key: &str, at: Place, problems: &mut Problems) {
+    if key.chars().any(char::is_control) || key.len() > 1_000 {
+        problems.error(at, "`cache.key` must be one line and not longer than 1000");
+    }
+    for part in key.split("${hash:").skip(1) {
+        let Some((file, _)) = part.split_once('}') else {
+            problems.error(at, "`cache.key` has a `${hash:` without its `}`");
+            continue;
+        };
+        if file.is_empty() || file.starts_with('~') {
+            problems.hinted(
+                at,
+                format!("{} names no file", quoted(&format!("${{hash:{file}}}"))),
+                "as ${hash:Cargo.lock}".to_owned(),
+            );
+        } else if !stays_inside(file) {
+            problems.error(at, format!("{} leads out of the repository", quoted(file)));
+        }
+    }
+}
+
+fn check_cache_path(path: &str, at: Place, problems: &mut Problems) {
+    let word = quoted(path);
+    let below = path.strip_prefix("~/").unwrap_or(path);
+    if path == "~" || below.trim_matches(['.', '/']).is_empty() {
+        problems.error(
+            at,
+            format!("{word} is all of the folder; name those in it to keep"),
+        );
+    } else if path.starts_with('/') || path.starts_with('~') && below.len() == path.len() {
+        problems.hinted(
+            at,
+            format!("{word} is neither in the repository nor below `HOME`"),
+            "as target or ~/.cache/pip".to_owned(),
+        );
+    } else if !stays_inside(below) {
+        problems.error(at, format!("{word} leads out of its folder"));
+    }
 }
 
 pub(super) fn publish(top: &Fields<'_>, problems: &mut Problems) -> Publish {

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The problems as a person sees them, `line:column: severity: text`.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     shown(&parse(text.as_bytes()))
 }
 
@@ -19,14 +19,14 @@ fn shown(parsed: &Parsed) -> Vec<String> {
         .collect()
 }
 
-fn good(text: &str) -> Specification {
+pub(super) fn good(text: &str) -> Specification {
     let parsed = parse(text.as_bytes());
     assert_eq!(shown(&parsed), Vec::<String>::new());
     parsed.specification.expect("no problems")
 }
 
 /// Texts and all of their problems.
-fn check(text: &str, expected: &[&str]) {
+pub(super) fn check(text: &str, expected: &[&str]) {
     let parsed = parse(text.as_bytes());
     assert_eq!(shown(&parsed), expected, "{text}");
     let has_errors = expected.iter().any(|line| line.contains(": error: "));
@@ -163,6 +163,19 @@ fn gates_and_publish_are_read() {
         serde_json::from_str::<Specification>(&stored).expect("reads back"),
         specification
     );
+}
+
+#[test]
+fn cache_and_secrets_are_read() {
+    let specification = good(
+        "jobs:\n  a:\n    execute: [x]\n    secrets: [TOKEN, _B2]\n\
+         \x20   cache: {key: 'v1-${hash:Cargo.lock}', paths: [target, ~/.cargo/registry]}\n",
+    );
+    let job = &specification.jobs[0];
+    assert_eq!(job.secrets, ["TOKEN", "_B2"]);
+    let cache = job.cache.as_ref().expect("a cache");
+    assert_eq!(cache.key, "v1-${hash:Cargo.lock}");
+    assert_eq!(cache.paths, ["target", "~/.cargo/registry"]);
 }
 
 #[test]
@@ -337,10 +350,43 @@ fn each_mistake_has_its_place_and_words() {
             &["2:8: error: `build: merge` is not supported by this version of Herald"],
         ),
         (
-            "jobs: {a: {execute: [x], matrix: {v: [1]}, secrets: [a]}}\n",
+            "jobs: {a: {execute: [x], deploy: {environment: a}}}\n",
+            &["1:26: error: `deploy` is not supported by this version of Herald"],
+        ),
+        (
+            "jobs: {a: {execute: [x], secrets: [TOKEN, token, 1A, HOME, HERALD_X, TOKEN]}}\n",
             &[
-                "1:26: error: `matrix` is not supported by this version of Herald",
-                "1:44: error: `secrets` is not supported by this version of Herald",
+                "1:43: error: `token` cannot be the name of a secret (capital letters, digits and _, not beginning with a digit)",
+                "1:50: error: `1A` cannot be the name of a secret (capital letters, digits and _, not beginning with a digit)",
+                "1:54: error: `HOME` is set by Herald and cannot be the name of a secret",
+                "1:60: error: `HERALD_X` is set by Herald and cannot be the name of a secret",
+                "1:70: error: `TOKEN` is there twice in `secrets`",
+            ],
+        ),
+        (
+            "execute: [x]\nsecrets: [TOKEN]\n",
+            &[
+                "2:1: error: unknown key `secrets` in the specification (it stands in a job, below `jobs`)",
+            ],
+        ),
+        (
+            "jobs: {a: {execute: [x], cache: {key: '${hash:../x}-${hash:}-${hash:y'}}}\n",
+            &[
+                "1:33: error: `cache` without `paths`",
+                "1:39: error: `../x` leads out of the repository",
+                "1:39: error: `${hash:}` names no file (as ${hash:Cargo.lock})",
+                "1:39: error: `cache.key` has a `${hash:` without its `}`",
+            ],
+        ),
+        (
+            "jobs: {a: {execute: [x], cache: {key: k, paths: [/root, ~/../x, a/../b, '~', ., ~me/x]}}}\n",
+            &[
+                "1:50: error: `/root` is neither in the repository nor below `HOME` (as target or ~/.cache/pip)",
+                "1:57: error: `~/../x` leads out of its folder",
+                "1:65: error: `a/../b` leads out of its folder",
+                "1:73: error: `~` is all of the folder; name those in it to keep",
+                "1:78: error: `.` is all of the folder; name those in it to keep",
+                "1:81: error: `~me/x` is neither in the repository nor below `HOME` (as target or ~/.cache/pip)",
             ],
         ),
         (
@@ -498,7 +544,7 @@ proptest::proptest! {
     }
 }
 
-fn push(branch: &str) -> Occasion<'_> {
+pub(super) fn push(branch: &str) -> Occasion<'_> {
     Occasion {
         event: Event::Push,
         branch: Some(branch),
@@ -509,7 +555,7 @@ fn push(branch: &str) -> Occasion<'_> {
 }
 
 /// The jobs of a plan, a skipped one with its reason.
-fn planned(text: &str, occasion: &Occasion<'_>) -> Vec<String> {
+pub(super) fn planned(text: &str, occasion: &Occasion<'_>) -> Vec<String> {
     let plan = plan(&good(text), occasion);
     let jobs = plan.jobs.into_iter();
     jobs.map(|planned| match planned.decision {
@@ -595,7 +641,7 @@ fn changed_paths_are_matched_as_globs() {
 }
 
 /// Runs a script in an empty folder: exit status and stdout.
-fn shell(script: &str) -> (Option<i32>, String) {
+pub(super) fn shell(script: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("sub dir")).expect("a folder");
     let mut child = Process::new("sh")
@@ -659,6 +705,11 @@ fn the_schema_knows_every_key_and_says_what_it_means() {
         assert!(job[key]["description"].is_string(), "{key}");
     }
     assert!(schema["properties"].get("matrix").is_none());
+    assert!(schema["properties"]["resources"]["properties"]["cpus"].is_object());
+    let service = &job["services"]["additionalProperties"];
+    assert_eq!(service["required"][0], "image");
+    assert_eq!(job["matrix"]["additionalProperties"]["type"], "array");
+    assert_eq!(job["ports"]["additionalProperties"]["maximum"], 65_535);
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["$defs"]["step"]["anyOf"][1]["required"][0], "run");
 }

@@ -94,6 +94,42 @@ fn a_folder_is_built_in_a_copy_and_reported() {
 }
 
 #[test]
+fn members_of_a_matrix_run_together_or_alone() {
+    let dir = folder(&[(
+        ".herald.yml",
+        "jobs:\n  test:\n    matrix: {v: [one, two]}\n    execute: ['test \"$v\" = one']\n  lint: {execute: ['true']}\n",
+    )]);
+    let output = herald(dir.path(), &["run", "--job", "test"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    for said in ["job test.1: test (one)\n", "job test.2: test (two)\n"] {
+        assert!(err(&output).contains(said), "{}", err(&output));
+    }
+    assert!(!err(&output).contains("lint"), "{}", err(&output));
+    let output = herald(dir.path(), &["run", "--job", "test.1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let output = herald(dir.path(), &["run", "--job", "tests"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = "there is no job `tests`; there are test, lint";
+    assert!(err(&output).contains(said), "{}", err(&output));
+}
+
+#[test]
+fn what_needs_containers_is_refused_before_anything_runs() {
+    let dir = folder(&[(
+        ".herald.yml",
+        "jobs:\n  db:\n    execute: [touch ran]\n    services: {db: {image: postgres}}\n  lint: {execute: ['true']}\n",
+    )]);
+    let output = herald(dir.path(), &["run", "--in-place"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = ".herald.yml:4:5: error: job `db`: `services` need containers, and this command \
+                runs jobs as processes (executor `process`) (use --executor docker)\n";
+    assert!(err(&output).ends_with(said), "{}", err(&output));
+    assert!(!dir.path().join("ran").exists());
+    let output = herald(dir.path(), &["run", "--job", "lint"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
 fn a_failing_build_ends_with_one_and_shows_the_line() {
     let broken = SAMPLE[1].1.replace("Hello, %s!", "Hello %s!");
     let mut files = SAMPLE;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use axum::body::Body;
 use herald::app::{self, App, ForkPolicy, Parts, Settings};
 use herald::demo::{Check, Fault, GitHub, Project, State, What, delivery_headers};
@@ -14,8 +15,9 @@ use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
 use herald::github::{AppKey, Client, ClientOptions, GitHub as Forge, verify};
 use herald::logs::{Ceiling, FileLogs};
+use herald::ports::executor::{Abilities, Progress};
 use herald::ports::store::{Room, Waiting};
-use herald::ports::{Clock, Executor, JobOrder, Store};
+use herald::ports::{Clock, Executor, JobOrder, Running, Store};
 use herald::protocol::{CollectKind, Exit, StepCommand};
 use herald::source::{GitOptions, GitSource};
 use herald::store::{SealKey, SqlStore};
@@ -34,6 +36,43 @@ impl Clock for ManualClock {
     }
 }
 
+/// The scripted executor with abilities that a story sets.
+struct Able {
+    scripted: Arc<Scripted>,
+    abilities: Arc<Mutex<Abilities>>,
+}
+
+#[async_trait]
+impl Executor for Able {
+    fn name(&self) -> &'static str {
+        self.scripted.name()
+    }
+
+    fn isolates(&self) -> bool {
+        self.scripted.isolates()
+    }
+
+    fn abilities(&self) -> Abilities {
+        *self.abilities.lock().unwrap()
+    }
+
+    async fn start(&self, order: JobOrder) -> herald::ports::error::Result<Box<dyn Running>> {
+        self.scripted.start(order).await
+    }
+
+    async fn attach(
+        &self,
+        order: JobOrder,
+        progress: &Progress,
+    ) -> herald::ports::error::Result<Option<Box<dyn Running>>> {
+        self.scripted.attach(order, progress).await
+    }
+
+    async fn sweep(&self, keep: &[String]) -> herald::ports::error::Result<()> {
+        self.scripted.sweep(keep).await
+    }
+}
+
 /// The world of one test.
 pub(crate) struct World {
     pub(crate) github: GitHub,
@@ -41,6 +80,8 @@ pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) executor: Arc<Scripted>,
+    /// What the executor says that it can do.
+    pub(crate) abilities: Arc<Mutex<Abilities>>,
     /// What every job leaves behind as its test report.
     pub(crate) report: Arc<Mutex<Option<String>>>,
     url: String,
@@ -99,13 +140,24 @@ impl World {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let report = Arc::new(Mutex::new(None));
         let executor = Arc::new(scripted(Arc::clone(&report)).without_isolation());
-        let app = build_app(&github, &url, dir.path(), &clock, &executor).await;
+        let abilities = Arc::new(Mutex::new(Abilities {
+            images: false,
+            services: true,
+            ports: true,
+            network_none: true,
+        }));
+        let able = Able {
+            scripted: Arc::clone(&executor),
+            abilities: Arc::clone(&abilities),
+        };
+        let app = build_app(&github, &url, dir.path(), &clock, able).await;
         Self {
             github,
             project,
             app,
             clock,
             executor,
+            abilities,
             report,
             url,
             tree,
@@ -116,14 +168,11 @@ impl World {
 
     /// Drops the server without a word and starts a new one on the same data.
     pub(crate) async fn restart(&mut self) {
-        self.app = build_app(
-            &self.github,
-            &self.url,
-            self.dir.path(),
-            &self.clock,
-            &self.executor,
-        )
-        .await;
+        let able = Able {
+            scripted: Arc::clone(&self.executor),
+            abilities: Arc::clone(&self.abilities),
+        };
+        self.app = build_app(&self.github, &self.url, self.dir.path(), &self.clock, able).await;
     }
 
     /// Moves the clock.
@@ -349,10 +398,9 @@ async fn build_app(
     url: &str,
     dir: &Path,
     clock: &Arc<ManualClock>,
-    executor: &Arc<Scripted>,
+    executor: Able,
 ) -> Arc<App> {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
-    let executor: Arc<dyn Executor> = Arc::<Scripted>::clone(executor);
     let options = ClientOptions {
         api_url: format!("{url}/api/v3"),
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
@@ -371,7 +419,7 @@ async fn build_app(
         store,
         forge: Arc::new(Forge::new(client, url)),
         source: Arc::new(source),
-        executor,
+        executor: Arc::new(executor),
         logs: Arc::new(FileLogs::new(dir.join("logs"), Ceiling::of(1 << 20))),
         artifacts: Arc::new(FileArtifacts::new(dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(dir.join("cache"))),
