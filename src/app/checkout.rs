@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::run::Begin;
+use super::attempt::Begin;
 use super::state::App;
 use crate::domain::Occasion;
 use crate::ports::error::Result;

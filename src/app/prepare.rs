@@ -118,6 +118,10 @@ impl App {
             problems: parsed.problems,
             differs_from_base: differs,
             min_tests: 1,
+            login_images: match (trigger.trust, &before) {
+                (Trust::Trusted, _) | (_, None) => Vec::new(),
+                (_, Some(before)) => images(&before.bytes),
+            },
             ..Preparation::default()
         };
         let Some(specification) = parsed.specification else {
@@ -317,6 +321,19 @@ fn occasion<'a>(
         changed_paths,
         by_default,
     }
+}
+
+/// The images that a specification names.
+fn images(specification: &[u8]) -> Vec<String> {
+    let jobs = spec::parse(specification)
+        .specification
+        .map_or_else(Vec::new, |specification| specification.jobs);
+    jobs.into_iter()
+        .flat_map(|job| {
+            let services = job.services.into_iter().map(|service| service.image);
+            job.image.into_iter().chain(services)
+        })
+        .collect()
 }
 
 /// A build that ends before it begins.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::run::Begin;
+use super::attempt::Begin;
 use super::state::App;
 use crate::ports::error::Result;
 use crate::ports::store::Claim;

@@ -177,6 +177,10 @@ pub struct Preparation {
     /// Whether partly covered lines count as missed.
     #[serde(default)]
     pub partial_lines_miss: bool,
+    /// The images that the base's specification names: an untrusted build may fetch those with the
+    /// operator's login.
+    #[serde(default)]
+    pub login_images: Vec<String>,
     /// Whether a bad specification, and not the code, decided (statuses say `error`).
     pub specification_failed: bool,
     /// Headline and paragraphs of a build that ended without running, as Markdown of our own.

@@ -274,6 +274,8 @@ pub trait Store: Send + Sync {
     async fn held_job(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Option<Claim>>;
     /// Renews the lease.
     async fn heartbeat(&self, job: &JobId, worker: &str, lease_ms: i64) -> Result<Heartbeat>;
+    /// Keeps which image a job runs in, pinned; says that of the last green job of the same key.
+    async fn note_image(&self, job: &JobId, worker: &str, image: &str) -> Result<Option<String>>;
     /// Keeps how the steps stand.
     async fn save_steps(&self, job: &JobId, worker: &str, steps: &[StepRecord]) -> Result<()>;
     /// The job has ended. `false` when the worker had lost it.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::mask::Mask;
 use super::reports::Reports;
 use crate::protocol::{FromRunner, Stream};
 
@@ -33,6 +34,7 @@ pub(super) fn start(
     stream: Stream,
     reports: Arc<Reports>,
     over: Arc<AtomicBool>,
+    mask: Option<Mask>,
 ) -> JoinHandle<()> {
     thread::spawn(move || {
         let _ = fcntl(pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE));
@@ -42,6 +44,7 @@ pub(super) fn start(
             stream,
             reports,
             over,
+            mask,
         }
         .run();
     })
@@ -53,6 +56,8 @@ struct Pump<P> {
     stream: Stream,
     reports: Arc<Reports>,
     over: Arc<AtomicBool>,
+    /// Hides secret values.
+    mask: Option<Mask>,
 }
 
 impl<P: Read + AsFd> Pump<P> {
@@ -106,6 +111,11 @@ impl<P: Read + AsFd> Pump<P> {
         if held > 0 {
             self.send(buffer.get(..held), held_ms);
         }
+        if let Some(mask) = &mut self.mask {
+            let mut rest = Vec::new();
+            mask.end(&mut rest);
+            self.say(rest, held_ms);
+        }
     }
 
     /// Whether there is something to read (or the end), within the time of silence.
@@ -117,12 +127,28 @@ impl<P: Read + AsFd> Pump<P> {
         )
     }
 
-    fn send(&self, bytes: Option<&[u8]>, unix_ms: u64) {
+    fn send(&mut self, bytes: Option<&[u8]>, unix_ms: u64) {
+        let bytes = bytes.unwrap_or_default();
+        let shown = match &mut self.mask {
+            None => bytes.to_vec(),
+            Some(mask) => {
+                let mut shown = Vec::with_capacity(bytes.len());
+                mask.feed(bytes, &mut shown);
+                shown
+            }
+        };
+        self.say(shown, unix_ms);
+    }
+
+    fn say(&self, bytes: Vec<u8>, unix_ms: u64) {
+        if bytes.is_empty() {
+            return;
+        }
         self.reports.send(&FromRunner::Output {
             step: self.step,
             stream: self.stream,
             unix_ms,
-            bytes: bytes.unwrap_or_default().to_vec(),
+            bytes,
         });
     }
 }

@@ -12,6 +12,7 @@ use super::collect::{Found, file_clock, find, send};
 use super::confine::{confine, hand_over};
 use super::connect::{self, Server};
 use super::control::{Control, Listener, Signal};
+use super::mask::Masker;
 use super::pressure;
 use super::pump::now_ms;
 use super::reports::Reports;
@@ -150,12 +151,14 @@ fn carry_out_job(
         since = file_clock(scratch);
     }
     reports.send(&FromRunner::Started);
+    let values: Vec<String> = job.secrets.iter().map(|(_, value)| value.clone()).collect();
     let place = Place {
         job,
         workspace,
         home,
         temporary,
         user,
+        masker: Masker::new(&values),
         reports: Arc::clone(reports),
         signals,
     };

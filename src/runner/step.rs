@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::confine::User;
 use super::control::{Control, Signal, Wake};
+use super::mask::Masker;
 use super::pressure::out_of_memory_kills;
 use super::pump;
 use super::reports::Reports;
@@ -36,6 +37,8 @@ pub(super) struct Place<'a> {
     pub(super) temporary: PathBuf,
     /// Who the steps run as, where the runner decides that.
     pub(super) user: Option<User>,
+    /// Hides secret values in what steps write.
+    pub(super) masker: Option<Masker>,
     pub(super) reports: Arc<Reports>,
     pub(super) signals: Sender<Signal>,
 }
@@ -60,13 +63,28 @@ pub(super) fn carry_out(
     let over = Arc::new(AtomicBool::new(false));
     let mut pumps = Vec::new();
     let reports = || (Arc::clone(&place.reports), Arc::clone(&over));
+    let mask = || place.masker.as_ref().map(Masker::stream);
     if let Some(pipe) = child.stdout.take() {
         let (reports, over) = reports();
-        pumps.push(pump::start(pipe, step.index, Stream::Stdout, reports, over));
+        pumps.push(pump::start(
+            pipe,
+            step.index,
+            Stream::Stdout,
+            reports,
+            over,
+            mask(),
+        ));
     }
     if let Some(pipe) = child.stderr.take() {
         let (reports, over) = reports();
-        pumps.push(pump::start(pipe, step.index, Stream::Stderr, reports, over));
+        pumps.push(pump::start(
+            pipe,
+            step.index,
+            Stream::Stderr,
+            reports,
+            over,
+            mask(),
+        ));
     }
     watch(main, step.index, place.signals.clone());
     if place.user.is_some() {

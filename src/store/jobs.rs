@@ -307,6 +307,35 @@ pub(super) async fn heartbeat(
     Ok(reason.map_or(Heartbeat::Go, Heartbeat::Cancel))
 }
 
+pub(super) async fn note_image(
+    on: &mut AnyConnection,
+    job: &JobId,
+    worker: &str,
+    image: &str,
+) -> Result<Option<String>> {
+    let row = sqlx::query(
+        "UPDATE jobs SET image = $3 WHERE id = $1 AND worker = $2 AND state = 'running' \
+         RETURNING repository, key",
+    )
+    .bind(job.as_str())
+    .bind(worker)
+    .bind(image)
+    .fetch_optional(&mut *on)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let before = sqlx::query(
+        "SELECT image FROM jobs WHERE repository = $1 AND key = $2 AND conclusion = 'success' \
+         AND image IS NOT NULL ORDER BY finished_ms DESC LIMIT 1",
+    )
+    .bind(row.try_get::<String, _>("repository")?)
+    .bind(row.try_get::<String, _>("key")?)
+    .fetch_optional(on)
+    .await?;
+    Ok(before.map(|row| row.try_get("image")).transpose()?)
+}
+
 pub(super) async fn save_steps(
     on: &mut AnyConnection,
     job: &JobId,

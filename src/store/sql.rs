@@ -171,6 +171,10 @@ impl Store for SqlStore {
         transact!(self.database, tx => jobs::heartbeat(tx.on(), job, worker, lease_ms).await)
     }
 
+    async fn note_image(&self, job: &JobId, worker: &str, image: &str) -> Result<Option<String>> {
+        transact!(self.database, tx => jobs::note_image(tx.on(), job, worker, image).await)
+    }
+
     async fn save_steps(&self, job: &JobId, worker: &str, steps: &[StepRecord]) -> Result<()> {
         transact!(self.database, tx =>
             jobs::save_steps(tx.on(), job, worker, steps).await.map(|_| ()))
