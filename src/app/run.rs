@@ -200,7 +200,10 @@ impl App {
         let place = Place::new(&self.settings.work_dir, claim.job.id.as_str())?;
         let (attempt, diff) = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(shut_down()),
+            () = stop.cancelled() => return Ok(match begin {
+                Begin::Anew => shut_down(),
+                Begin::Again => Outcome::Left,
+            }),
             reason = wish(&mut cancelled), if begin == Begin::Anew => {
                 return Ok(unbegun(claim, Conclusion::Cancelled, format!("cancelled: {reason}")));
             }

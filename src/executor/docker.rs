@@ -635,11 +635,13 @@ impl Executor for DockerExecutor {
         };
         let marks = filter(&self.options.instance, Some(&order.id));
         let sidecars = Sidecars::find(docker, marks, &container).await;
-        let container = self.hold(docker, container, &order.id, sidecars);
+        let mut container = self.hold(docker, container, &order.id, sidecars);
         // Before its first step, everything is done again from the beginning.
         if progress.position == 0 {
             return Ok(None);
         }
+        // Who gives up waiting for the answer has not given up the job.
+        container.left = true;
         let (streams, tail) = self.attach_to(docker, &container.id).await?;
         let folder = received(&order)?;
         let terms = Terms {
@@ -655,7 +657,9 @@ impl Executor for DockerExecutor {
             begun: progress.begun.iter().copied().collect(),
             over: progress.over.iter().copied().collect(),
         };
-        match Conversation::resume(streams, terms, &known, progress.position).await {
+        let resumed = Conversation::resume(streams, terms, &known, progress.position).await;
+        container.left = false;
+        match resumed {
             Ok(conversation) => Ok(Some(Box::new(DockerJob {
                 conversation,
                 container,

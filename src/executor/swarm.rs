@@ -561,11 +561,13 @@ impl Executor for SwarmExecutor {
         }
         let token = self.token(&order.id)?;
         let (expected, mut connections) = Gate::expect(&self.gate, &token);
-        let service = self.hold(docker, &order, expected);
+        let mut service = self.hold(docker, &order, expected);
         // Before its first step, everything is done again from the beginning.
         if progress.position == 0 {
             return Ok(None);
         }
+        // Who gives up waiting for the answer has not given up the job.
+        service.left = true;
         let folder = received(&order)?;
         let mut lost = obituary(docker.clone(), name);
         let streams = tokio::select! {
@@ -574,6 +576,7 @@ impl Executor for SwarmExecutor {
             () = tokio::time::sleep(BACK) => None,
         };
         let Some(streams) = streams else {
+            service.left = false;
             return Ok(None);
         };
         let known = Known {
@@ -581,7 +584,9 @@ impl Executor for SwarmExecutor {
             over: progress.over.iter().copied().collect(),
         };
         let terms = self.terms(&order, None, connections, lost, folder.clone());
-        match Conversation::resume(streams, terms, &known, progress.position).await {
+        let resumed = Conversation::resume(streams, terms, &known, progress.position).await;
+        service.left = false;
+        match resumed {
             Ok(conversation) => Ok(Some(Box::new(SwarmJob {
                 notes: mpsc::channel(1).1,
                 stage: Stage::Talking(conversation),

@@ -301,12 +301,17 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 2] = [
+    const FILES: [(i64, &str, &str); 3] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
             "secrets",
             include_str!("../../migrations/0002_secrets.sql"),
+        ),
+        (
+            3,
+            "images",
+            include_str!("../../migrations/0003_images.sql"),
         ),
     ];
     let migrations = FILES
