@@ -172,7 +172,7 @@ impl Conversation {
     /// Begins with a runner that has introduced itself.
     pub(super) fn begin(receiver: Receiver, output: Output, terms: Terms) -> Self {
         let intake = Intake::new(&terms.job, &terms.folder);
-        let first = ToRunner::Job(terms.job.clone());
+        let first = ToRunner::Job(Box::new(terms.job.clone()));
         Self::spawn(receiver, Some(output), intake, Some(first), terms, 0)
     }
 

@@ -38,8 +38,15 @@ pub(super) struct Image {
 }
 
 /// Logins by registry, from a file as `docker login` writes it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Logins(HashMap<String, (String, String)>);
+
+impl std::fmt::Debug for Logins {
+    /// The registries, and nothing that opens them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 #[derive(Deserialize)]
 struct LoginFile {
@@ -317,6 +324,11 @@ mod tests {
         );
         let logins = Logins::read(file.path()).unwrap();
         let login = logins.of("python").unwrap();
+        let shown = format!("{logins:?}");
+        assert!(
+            shown.contains("r.io:5000") && !shown.contains("p:q"),
+            "{shown}"
+        );
         assert_eq!(login.username.as_deref(), Some("u"));
         assert_eq!(login.password.as_deref(), Some("p:q"));
         assert!(logins.of("r.io:5000/x:1").is_some());

@@ -53,7 +53,7 @@ const SECRET: &str = "/run/secrets/herald";
 /// How often the scheduler is asked.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a runner that was at work may take to come back to a restarted server.
-const BACK: Duration = Duration::from_secs(60);
+const BACK: Duration = Duration::from_mins(1);
 
 /// How the `swarm` executor is set up.
 #[derive(Debug, Clone)]

@@ -48,7 +48,7 @@ pub fn check_hello(hello: &Hello) -> Result<(), ProtocolError> {
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToRunner {
     /// Carry this out.
-    Job(Job),
+    Job(Box<Job>),
     /// A tar archive begins: the job's `archives`, in their order, before it is started.
     Archive(ArchiveKind),
     /// Bytes of the archive; as its own kind of frame, without JSON.
@@ -97,8 +97,8 @@ pub const CACHE_WORKSPACE: &str = "workspace";
 /// The folder of a cache's archive with what belongs in `HOME`.
 pub const CACHE_HOME: &str = "home";
 
-/// A job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A job. Its `Debug` tells the names of its secrets, and no value.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The folder with the checkout, as the runner sees it. Absolute.
     pub workspace: String,
@@ -162,6 +162,55 @@ pub struct CacheOrder {
     pub paths: Vec<String>,
     /// Whether to send them when all steps have passed.
     pub save: bool,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Taken apart, so that no field is forgotten.
+        let Self {
+            workspace,
+            scratch,
+            environment,
+            steps,
+            timeout_ms,
+            after_timeout_ms,
+            grace_ms,
+            collect,
+            limits,
+            secrets,
+            cache,
+            archives,
+            confinement,
+            await_ports,
+        } = self;
+        f.debug_struct("Job")
+            .field("workspace", workspace)
+            .field("scratch", scratch)
+            .field("environment", environment)
+            .field("steps", steps)
+            .field("timeout_ms", timeout_ms)
+            .field("after_timeout_ms", after_timeout_ms)
+            .field("grace_ms", grace_ms)
+            .field("collect", collect)
+            .field("limits", limits)
+            .field("secrets", &NamesOnly(secrets))
+            .field("cache", cache)
+            .field("archives", archives)
+            .field("confinement", confinement)
+            .field("await_ports", await_ports)
+            .finish()
+    }
+}
+
+/// Shows the names of secrets, and no value.
+pub(crate) struct NamesOnly<'a>(pub(crate) &'a [(String, String)]);
+
+impl std::fmt::Debug for NamesOnly<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
 }
 
 impl Job {

@@ -14,6 +14,7 @@ pub mod message;
 mod tests;
 
 pub use frame::{Decoder, Encoder, MAX_FRAME, ProtocolError};
+pub(crate) use message::NamesOnly;
 pub use message::{
     ArchiveKind, AwaitPort, CACHE_HOME, CACHE_WORKSPACE, CacheOrder, Collect, CollectKind,
     Confinement, Exit, FileInfo, FromRunner, Hello, Job, Limits, MARK, Outcome, PROTOCOL, Phase,

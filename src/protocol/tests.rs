@@ -108,7 +108,7 @@ proptest! {
 
 #[test]
 fn a_job_survives_the_way() {
-    let job = ToRunner::Job(Job {
+    let job = ToRunner::Job(Box::new(Job {
         workspace: "/workspace".into(),
         scratch: "/scratch".into(),
         environment: vec![("A".into(), "ä\n".into())],
@@ -131,12 +131,15 @@ fn a_job_survives_the_way() {
             defaults: false,
         }],
         limits: Limits::default(),
-        secrets: Vec::new(),
+        secrets: vec![("TOKEN".into(), "s3cr3t".into())],
         cache: None,
         archives: Vec::new(),
         confinement: None,
         await_ports: Vec::new(),
-    });
+    }));
+    let shown = format!("{job:?} {job:#?}");
+    assert!(shown.contains("TOKEN"), "{shown}");
+    assert!(!shown.contains("s3cr3t"), "{shown}");
     let frame = Encoder::default().frame(&job).expect("fits");
     let received = Decoder::default().receive::<ToRunner>(&mut frame.as_slice());
     assert_eq!(received.expect("valid"), Some(job));

@@ -15,7 +15,7 @@ use super::reports::{ABANDONED, Reports};
 use crate::protocol::{AwaitPort, Decoder};
 
 /// How long the server may be silent; it speaks at least every ten seconds.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How long making a connection may take.
 const DIAL: Duration = Duration::from_secs(10);
 /// How long is waited between two tries.
@@ -24,12 +24,20 @@ const PAUSE: Duration = Duration::from_millis(500);
 const ANSWER: u64 = 16 * 1024;
 
 /// Where the server is, and who we are to it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Server {
     /// Its runner listener.
     pub address: SocketAddr,
     /// The token of this attempt.
     pub token: String,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no connection.

@@ -31,7 +31,7 @@ pub(super) enum Signal {
 /// The bytes of an archive as they arrive; cut off when they end before the archive does.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    pieces: Receiver<Option<Vec<u8>>>,
+    incoming: Receiver<Option<Vec<u8>>>,
     piece: Vec<u8>,
     read: usize,
     ended: bool,
@@ -40,7 +40,7 @@ pub(super) struct Pieces {
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.read >= self.piece.len() && !self.ended {
-            match self.pieces.recv() {
+            match self.incoming.recv() {
                 Ok(Some(piece)) => {
                     self.piece = piece;
                     self.read = 0;
@@ -94,15 +94,15 @@ impl Listener {
 
     fn take(&mut self, order: ToRunner) {
         let signal = match order {
-            ToRunner::Job(job) => Signal::Job(Box::new(job)),
+            ToRunner::Job(job) => Signal::Job(job),
             ToRunner::Cancel { reason } => Signal::Cancel(reason),
             ToRunner::Archive(kind) => {
-                let (sender, pieces) = sync_channel(PIECES);
+                let (sender, incoming) = sync_channel(PIECES);
                 self.archive = Some(sender);
                 Signal::Archive(
                     kind,
                     Pieces {
-                        pieces,
+                        incoming,
                         piece: Vec::new(),
                         read: 0,
                         ended: false,

@@ -59,7 +59,11 @@ pub(super) fn out_of_memory_kills() -> u64 {
 /// How much of the disk is free, in bytes.
 fn free_bytes(folder: &Path) -> Option<u64> {
     let found = statvfs(folder).ok()?;
-    Some(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
+    Some(
+        found
+            .blocks_available()
+            .saturating_mul(found.fragment_size()),
+    )
 }
 
 /// What files that were changed since `since` take on the disk of `/`, in bytes.

@@ -19,10 +19,12 @@ use super::reports::Reports;
 use super::step::{Place, carry_out};
 use super::tree;
 use super::unpack::{pack, unpack};
-use crate::protocol::{Decoder, Exit, FromRunner, Hello, Job, Outcome, PROTOCOL, Phase, StepOrder};
+use crate::protocol::{
+    Decoder, Exit, FromRunner, Hello, Job, NamesOnly, Outcome, PROTOCOL, Phase, StepOrder,
+};
 
 /// How the runner is set up, apart from the job.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The version of Herald that it was built from.
     pub version: String,
@@ -31,6 +33,16 @@ pub struct Options {
     pub resumable: bool,
     /// Secrets that came another way than with the job.
     pub secrets: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("version", &self.version)
+            .field("resumable", &self.resumable)
+            .field("secrets", &NamesOnly(&self.secrets))
+            .finish()
+    }
 }
 
 impl Default for Options {
