@@ -39,6 +39,7 @@ fn command(forge: &Forge, executor: &str) -> Command {
 }
 
 /// How a test uses the Engines.
+#[derive(Clone, Copy)]
 enum Hold {
     /// Beside others.
     Shared,
@@ -488,13 +489,15 @@ async fn a_job_whose_node_is_lost_finishes_on_the_other_one() {
         check.title
     );
     assert!(check.title.starts_with("1 passed"), "{}", check.title);
-    let state = forge.github.state();
-    let checks = state.checks_of(&head, "herald");
-    let concluded: Vec<_> = checks
-        .iter()
-        .filter_map(|check| check.conclusion.as_deref())
-        .collect();
-    assert_eq!(concluded, ["cancelled", "success"]);
+    {
+        let state = forge.github.state();
+        let checks = state.checks_of(&head, "herald");
+        let concluded: Vec<_> = checks
+            .iter()
+            .filter_map(|check| check.conclusion.as_deref())
+            .collect();
+        assert_eq!(concluded, ["cancelled", "success"]);
+    }
     eventually("nothing left", || left_over("lost/node").is_empty()).await;
 }
 
@@ -539,11 +542,12 @@ fn descendants(pid: &str) -> Vec<String> {
 }
 
 fn start_second_engine() {
+    // Out of the test's own process group: it lives on.
     let line = format!(
-        "exec {} >/dev/null 2>&1 </dev/null",
+        "setsid {} >/dev/null 2>&1 </dev/null &",
         needed("HERALD_TEST_ENGINE_TWO")
     );
-    Command::new("sh").args(["-c", &line]).spawn().unwrap();
+    Command::new("sh").args(["-c", &line]).status().unwrap();
     let began = std::time::Instant::now();
     while docker(
         "HERALD_TEST_DOCKER",
