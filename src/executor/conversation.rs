@@ -426,7 +426,12 @@ fn archive(contents: &Contents, orders: mpsc::Sender<ToRunner>) -> std::io::Resu
             Ok(())
         }
         Contents::File(file) => {
-            let mut file = std::fs::File::open(file)?;
+            let mut file = match std::fs::File::open(file) {
+                Ok(file) => file,
+                // A cache that had to make room meanwhile is an empty one.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
             let mut pieces = Pieces(orders);
             let mut block = vec![0; CHUNK];
             loop {

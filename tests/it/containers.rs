@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use herald::demo::State;
+use herald::demo::{Check, State};
 
 use crate::serve::{Forge, Herald, copy_dir, place, switch};
 
@@ -564,4 +564,239 @@ fn start_second_engine() {
         );
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// The path of a check's build.
+fn address(check: &Check) -> &str {
+    let path = check.details_url.trim_start_matches("http://herald.test");
+    path.split("/jobs/").next().unwrap_or_default()
+}
+
+const SECRET: &str = "correct-horse-battery-staple";
+
+fn keep_secret(forge: &Forge, name: &str) {
+    use std::io::Write;
+    let project = format!("{}/{}", forge.project.owner, forge.project.name);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_herald"))
+        .args(["admin", "secret", "set", &project, name, "--data-dir"])
+        .arg(forge.dir.path().join("data"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(SECRET.as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_caches_and_artifacts_reach_containers_and_come_back() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    for executor in EXECUTORS {
+        let forge = Forge::new(false).await;
+        forge.write("lock", "1");
+        let main = forge.commit("Begin");
+        forge.branch("change");
+        let specification = format!(
+            "jobs:\n  build:\n    image: {}\n    resources: {{cpus: 0.5, memory: 256MiB}}\n    \
+             matrix: {{letter: [a, b]}}\n    \
+             secrets: [TOKEN]\n    cache: {{key: \"${{letter}}-${{hash:lock}}\", paths: [deps, ~/.kept]}}\n    \
+             artifacts: [out/**]\n    execute:\n      - run: |\n          \
+             if [ -e deps/thing ] && [ -e ~/.kept/more ]; then echo found $(cat deps/thing); \
+             else mkdir -p deps ~/.kept; echo $letter > deps/thing; touch ~/.kept/more; echo made; fi\n          \
+             echo token $TOKEN; printf %s \"x$TOKEN\" | base64\n          \
+             printf %s $TOKEN | sed 's/./&\\n/g' | tr -d '\\n'; echo\n          \
+             mkdir out; echo kept $letter > out/file.txt\n          \
+             [ \"$(id -u)\" = 0 ] && grep -r correct-horse /proc/1/environ /run/secrets 2>/dev/null && echo LEAK; true\n",
+            image("busybox:1")
+        );
+        forge.write(".herald.yml", &specification);
+        let head = forge.commit("Build it");
+        let herald = Herald::spawn(command(&forge, executor));
+        // A first delivery makes the repository known.
+        let push = forge.github.push(&forge.project, "main", &main, &main);
+        assert_eq!(herald.deliver(&forge, "push", &push).await, 202);
+        let known = format!("{}/{}", forge.project.owner, forge.project.name);
+        for _ in 0..50 {
+            if herald.get(&format!("/repos/{known}")).await.0 == 200 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        keep_secret(&forge, "TOKEN");
+        herald
+            .open_pull_request(&forge, "opened", &head, &main)
+            .await;
+        let check = forge.completed(&head, "herald").await;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("success"),
+            "{executor}: {}",
+            check.summary
+        );
+        for (job, letter) in [("build.1", "a"), ("build.2", "b")] {
+            let path = format!("{}/jobs/{job}", address(&check));
+            let (_, log) = herald.get(&format!("{path}/log.txt")).await;
+            assert!(log.contains("made\ntoken ***\n"), "{executor}: {log}");
+            assert!(
+                !log.contains(SECRET) && !log.contains("LEAK"),
+                "{executor}: {log}"
+            );
+            let (status, file) = herald.get(&format!("{path}/artifacts/out/file.txt")).await;
+            assert_eq!((status, file), (200, format!("kept {letter}\n")));
+        }
+        forge.write("other", "2");
+        let again = forge.commit("Build it again");
+        herald
+            .open_pull_request(&forge, "synchronize", &again, &main)
+            .await;
+        let check = forge.completed(&again, "herald").await;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("success"),
+            "{executor}: {}",
+            check.summary
+        );
+        let (_, log) = herald
+            .get(&format!("{}/jobs/build.2/log.txt", address(&check)))
+            .await;
+        assert!(log.contains("found b\n"), "{executor}: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_has_changed_is_told_and_one_that_is_missing_fails_the_job() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    let name = format!("{}:{}", image("moving"), std::process::id());
+    let publish = |from: &str| {
+        docker("HERALD_TEST_DOCKER", &["tag", &image(from), &name]);
+        docker("HERALD_TEST_DOCKER", &["push", "-q", &name]);
+        docker("HERALD_TEST_DOCKER", &["rmi", &name]);
+    };
+    publish("busybox:1");
+    let forge = Forge::new(false).await;
+    let (main, head) = project(&forge, &name, "echo hello");
+    let herald = Herald::spawn(command(&forge, "docker"));
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    let check = forge.completed(&head, "herald").await;
+    assert_eq!(
+        check.conclusion.as_deref(),
+        Some("success"),
+        "{}",
+        check.title
+    );
+    assert!(!check.summary.contains("has changed"), "{}", check.summary);
+
+    // The tag moves. A server asks a registry once a minute, a new one at once.
+    drop(herald);
+    publish("busybox:user");
+    let herald = Herald::spawn(command(&forge, "docker"));
+    forge.write("other", "1");
+    let again = forge.commit("Again");
+    herald
+        .open_pull_request(&forge, "synchronize", &again, &main)
+        .await;
+    let check = forge.completed(&again, "herald").await;
+    let digests = check.summary.matches("sha256").count();
+    assert!(
+        check.summary.contains("image has changed"),
+        "{}",
+        check.summary
+    );
+    assert_eq!(digests, 2, "{}", check.summary);
+
+    let specification = std::fs::read_to_string(forge.tree.join(".herald.yml")).unwrap();
+    let missing = image("busybox:99");
+    forge.write(".herald.yml", &specification.replace(&name, &missing));
+    let wrong = forge.commit("A wrong tag");
+    herald
+        .open_pull_request(&forge, "synchronize", &wrong, &main)
+        .await;
+    let check = forge.completed(&wrong, "herald").await;
+    assert_eq!(check.conclusion.as_deref(), Some("failure"));
+    assert!(check.title.contains("has no such tag"), "{}", check.title);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_room_the_scheduler_is_quoted() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    let forge = Forge::new(false).await;
+    forge.write("README.md", "# Project\n");
+    let main = forge.commit("Begin");
+    forge.branch("change");
+    let specification = format!(
+        "image: {}\nresources: {{cpus: 512}}\nexecute: [echo hello]\n",
+        image("busybox:1")
+    );
+    forge.write(".herald.yml", &specification);
+    let head = forge.commit("Ask for much");
+    let herald = Herald::spawn(command(&forge, "swarm"));
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    let mut said = String::new();
+    for _ in 0..300 {
+        said = herald
+            .get("/repos/octo/project/builds/1/jobs/build/log.txt")
+            .await
+            .1;
+        if said.contains("no suitable node") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        said.contains("waiting for room: no suitable node"),
+        "{said}"
+    );
+    let payload = forge.github.pull_request(
+        &forge.project,
+        "closed",
+        7,
+        ("change", &head),
+        ("main", &main),
+    );
+    assert_eq!(herald.deliver(&forge, "pull_request", &payload).await, 202);
+    let check = forge.completed(&head, "herald").await;
+    assert_eq!(
+        check.conclusion.as_deref(),
+        Some("cancelled"),
+        "{}",
+        check.title
+    );
+}
+
+/// A soak, by `tests/run --long`.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_builds_in_a_row_leave_nothing_behind() {
+    let (Some(_), Some(_engines)) = (switch("HERALD_TEST_LONG"), engines(Hold::Alone)) else {
+        return;
+    };
+    let forge = Forge::named("two", "hundred", false).await;
+    let (main, mut head) = project(&forge, &image("busybox:1"), "echo hello");
+    let mut serve = command(&forge, "swarm");
+    serve.env("HERALD_MAX_CONCURRENT_JOBS", "2");
+    let herald = Herald::spawn(serve);
+    for number in 1..=200 {
+        let action = if number == 1 { "opened" } else { "synchronize" };
+        herald.open_pull_request(&forge, action, &head, &main).await;
+        let check = forge.completed(&head, "herald").await;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("success"),
+            "{number}: {}",
+            check.title
+        );
+        forge.write("number", &number.to_string());
+        head = forge.commit("Again");
+    }
+    eventually("nothing left", || left_over("two/hundred").is_empty()).await;
 }
