@@ -308,6 +308,8 @@ impl Local<'_> {
             };
             done.push(finished);
         }
+        // What the last job left is removed before this program ends.
+        self.executor.sweep(&[]).await?;
         Ok(done)
     }
 
@@ -342,7 +344,7 @@ impl Local<'_> {
         let running = self
             .executor
             .start(JobOrder {
-                id: format!("local-{position}"),
+                id: format!("local-{}-{position}", std::process::id()),
                 workspace: self.workspace.clone(),
                 scratch,
                 image: job.image.clone(),

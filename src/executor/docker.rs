@@ -498,7 +498,7 @@ fn own_addresses() -> Vec<std::net::IpAddr> {
 
 /// The runner as an archive for the root of a container.
 fn archive_of(runner: &std::path::Path) -> std::io::Result<bytes::Bytes> {
-    let program = std::fs::read(runner)?;
+    let program = super::program::read(runner)?;
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);

@@ -21,6 +21,7 @@ mod intake;
 mod keeper;
 mod network;
 mod process;
+mod program;
 mod sandbox;
 #[cfg(any(test, feature = "scripted"))]
 mod scripted;
