@@ -144,6 +144,8 @@ pub(super) struct Terms {
     pub(super) obituary: Obituary,
     /// New connections, where the runner makes them; `None` where there is only one.
     pub(super) connections: Option<mpsc::Receiver<Streams>>,
+    /// The token with which the runner comes back.
+    pub(super) token: Option<String>,
     /// Whether what is safe is confirmed.
     pub(super) confirms: bool,
 }
@@ -188,7 +190,8 @@ impl Conversation {
     ) -> std::result::Result<Self, String> {
         let (input, mut output) = streams;
         let mut receiver = Receiver::new(input);
-        let resumed = ask_again(&mut receiver, &mut output, received);
+        let token = terms.token.as_deref();
+        let resumed = ask_again(&mut receiver, &mut output, received, token);
         timeout(HELLO, resumed)
             .await
             .map_err(|_| "the runner does not answer".to_owned())??;
@@ -237,6 +240,7 @@ impl Conversation {
             events: sender,
             deadline,
             connections: terms.connections,
+            token: terms.token,
             outputs,
             obituary: terms.obituary,
             started: !fresh,
@@ -309,12 +313,14 @@ async fn ask_again(
     receiver: &mut Receiver,
     output: &mut Output,
     received: u64,
+    token: Option<&str>,
 ) -> std::result::Result<(), String> {
     let mut mark = vec![0; MARK];
     rand::rng().fill_bytes(&mut mark);
     let resume = ToRunner::Resume {
         mark: mark.clone(),
         received,
+        token: token.map(str::to_owned),
     };
     let frame = Encoder::default()
         .frame(&resume)
@@ -331,10 +337,11 @@ async fn ask_again(
 /// As [`Receiver::greet`].
 pub(super) async fn meet(
     streams: Streams,
+    token: Option<&str>,
 ) -> std::result::Result<(Receiver, Output), Option<PortError>> {
     let (input, mut output) = streams;
     let mut receiver = Receiver::new(input);
-    match timeout(HELLO, ask_again(&mut receiver, &mut output, 0)).await {
+    match timeout(HELLO, ask_again(&mut receiver, &mut output, 0, token)).await {
         Ok(Ok(())) => {}
         _ => return Err(None),
     }
@@ -473,6 +480,7 @@ struct Reader {
     events: mpsc::Sender<(u64, JobEvent)>,
     deadline: Instant,
     connections: Option<mpsc::Receiver<Streams>>,
+    token: Option<String>,
     outputs: mpsc::Sender<Output>,
     obituary: Obituary,
     /// Whether the job has begun; before, a broken connection is the end.
@@ -549,7 +557,8 @@ impl Reader {
             let received = self.receiver.decoder.received();
             let received = self.files_after.unwrap_or(received).min(received);
             let mut receiver = Receiver::new(input);
-            let resumed = ask_again(&mut receiver, &mut output, received);
+            let token = self.token.as_deref();
+            let resumed = ask_again(&mut receiver, &mut output, received, token);
             if let Ok(Ok(())) = timeout(HELLO, resumed).await {
                 self.intake.restart();
                 self.receiver = receiver;

@@ -615,6 +615,7 @@ impl Executor for DockerExecutor {
             before,
             obituary,
             connections: None,
+            token: None,
             confirms: true,
         };
         Ok(Box::new(DockerJob {
@@ -651,6 +652,7 @@ impl Executor for DockerExecutor {
             before: Vec::new(),
             obituary: Self::obituary(docker, &container.id, tail),
             connections: None,
+            token: None,
             confirms: true,
         };
         let known = Known {

@@ -175,6 +175,7 @@ impl Executor for ProcessExecutor {
                 async move { format!("the runner ended early: {}", obituary.await) },
             ),
             connections: None,
+            token: None,
             confirms: false,
         };
         Ok(Box::new(ProcessJob {

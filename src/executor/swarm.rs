@@ -215,12 +215,13 @@ impl SwarmExecutor {
             .await
     }
 
-    /// The token of an attempt.
-    fn token(&self, job: &str) -> Result<String> {
+    /// A token of an attempt: to come in with, or to come back with.
+    fn token(&self, job: &str, back: bool) -> Result<String> {
         let key = self.options.key.expose().as_bytes();
         let mut mac = Hmac::<Sha256>::new_from_slice(key)
             .map_err(|error| PortError::refused(format!("make a token: {error}")))?;
         mac.update(b"herald runner\0");
+        mac.update(if back { b"back\0" } else { b"come\0" });
         mac.update(job.as_bytes());
         let bytes = mac.finalize().into_bytes();
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -386,6 +387,7 @@ impl SwarmExecutor {
             before,
             obituary,
             connections: Some(connections),
+            token: self.token(&order.id, true).ok(),
             confirms: true,
         }
     }
@@ -512,8 +514,10 @@ impl Executor for SwarmExecutor {
             wanted.clone()
         };
         let folder = received(&order)?;
-        let token = self.token(&order.id)?;
-        let (expected, connections) = Gate::expect(&self.gate, &token);
+        let token = self.token(&order.id, false)?;
+        let first = Gate::expect(&self.gate, &token);
+        let back = self.token(&order.id, true)?;
+        let (expected, connections) = Gate::expect(&self.gate, &back);
         let service = self.hold(docker, &order, expected);
         let secret = self.make_secret(docker, &order, &token).await?;
         let login = self.images.login(wanted, login_images);
@@ -532,6 +536,7 @@ impl Executor for SwarmExecutor {
         let waiting = tokio::spawn(wait(
             docker.clone(),
             service.name.clone(),
+            first,
             connections,
             terms,
             notes_out,
@@ -559,7 +564,7 @@ impl Executor for SwarmExecutor {
             Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => return Err(failed("look for the service of a job", &error)),
         }
-        let token = self.token(&order.id)?;
+        let token = self.token(&order.id, true)?;
         let (expected, mut connections) = Gate::expect(&self.gate, &token);
         let mut service = self.hold(docker, &order, expected);
         // Before its first step, everything is done again from the beginning.
@@ -652,15 +657,17 @@ impl Executor for SwarmExecutor {
 async fn wait(
     docker: Docker,
     service: String,
-    mut connections: mpsc::Receiver<Streams>,
+    first: (Expected, mpsc::Receiver<Streams>),
+    connections: mpsc::Receiver<Streams>,
     mut terms: Terms,
     notes: mpsc::Sender<String>,
 ) -> std::result::Result<Conversation, String> {
+    let (expected, mut coming) = first;
     let mut said = None;
     let mut look = tokio::time::interval(LOOK);
     let streams = loop {
         tokio::select! {
-            streams = connections.recv() => match streams {
+            streams = coming.recv() => match streams {
                 Some(streams) => break streams,
                 None => return Err("the gate was closed".to_owned()),
             },
@@ -674,12 +681,16 @@ async fn wait(
             },
         }
     };
-    let (receiver, output) = meet(streams).await.map_err(|error| {
-        error.map_or_else(
-            || "the runner came and did not speak".to_owned(),
-            |error| error.message,
-        )
-    })?;
+    // A step can read the secret that the first token came in.
+    drop(expected);
+    let (receiver, output) = meet(streams, terms.token.as_deref())
+        .await
+        .map_err(|error| {
+            error.map_or_else(
+                || "the runner came and did not speak".to_owned(),
+                |error| error.message,
+            )
+        })?;
     terms.connections = Some(connections);
     Ok(Conversation::begin(receiver, output, terms))
 }

@@ -76,6 +76,9 @@ pub enum ToRunner {
         mark: Vec<u8>,
         /// The number of the last message that is safe.
         received: u64,
+        /// The token for the next connection, where the runner makes it: the one that it came with
+        /// is good no more.
+        token: Option<String>,
     },
 }
 

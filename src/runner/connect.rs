@@ -28,7 +28,8 @@ const ANSWER: u64 = 16 * 1024;
 pub struct Server {
     /// Its runner listener.
     pub address: SocketAddr,
-    /// The token of this attempt.
+    /// The token to come in with; the server gives another one for coming back, since a step may
+    /// read where this one was.
     pub token: String,
 }
 
@@ -52,7 +53,8 @@ enum NoWay {
 pub(super) fn keep(server: &Server, mut listener: Listener, reports: &Arc<Reports>) {
     let mut heard = Instant::now();
     loop {
-        match dial(server) {
+        let token = listener.token.as_ref().unwrap_or(&server.token);
+        match dial(server.address, token) {
             Ok((mut stream, output)) => {
                 reports.connect(Box::new(output));
                 // How it ended does not matter: another one is made, and nothing is lost by it.
@@ -69,16 +71,15 @@ pub(super) fn keep(server: &Server, mut listener: Listener, reports: &Arc<Report
     }
 }
 
-fn dial(server: &Server) -> Result<(impl Read + use<>, TcpStream), NoWay> {
+fn dial(address: SocketAddr, token: &str) -> Result<(impl Read + use<>, TcpStream), NoWay> {
     let trouble = |_: io::Error| NoWay::Trouble;
-    let mut stream = TcpStream::connect_timeout(&server.address, DIAL).map_err(trouble)?;
+    let mut stream = TcpStream::connect_timeout(&address, DIAL).map_err(trouble)?;
     stream.set_read_timeout(Some(SILENCE)).map_err(trouble)?;
     stream.set_write_timeout(Some(SILENCE)).map_err(trouble)?;
     stream.set_nodelay(true).map_err(trouble)?;
     let request = format!(
-        "GET /runner/v1/connect HTTP/1.1\r\nHost: {}\r\nConnection: upgrade\r\n\
-         Upgrade: herald-runner\r\nAuthorization: Bearer {}\r\n\r\n",
-        server.address, server.token
+        "GET /runner/v1/connect HTTP/1.1\r\nHost: {address}\r\nConnection: upgrade\r\n\
+         Upgrade: herald-runner\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).map_err(trouble)?;
     let output = stream.try_clone().map_err(trouble)?;

@@ -61,6 +61,8 @@ pub(super) struct Listener {
     signals: Sender<Signal>,
     reports: Arc<Reports>,
     archive: Option<SyncSender<Option<Vec<u8>>>>,
+    /// The token for the next connection, once it is known.
+    pub(super) token: Option<String>,
 }
 
 impl Listener {
@@ -69,6 +71,7 @@ impl Listener {
             signals,
             reports,
             archive: None,
+            token: None,
         }
     }
 
@@ -123,7 +126,14 @@ impl Listener {
                 return;
             }
             ToRunner::Ack { number } => return self.reports.acknowledge(number),
-            ToRunner::Resume { mark, received } => return self.reports.resume(&mark, received),
+            ToRunner::Resume {
+                mark,
+                received,
+                token,
+            } => {
+                self.token = token.or_else(|| self.token.take());
+                return self.reports.resume(&mark, received);
+            }
         };
         let _ = self.signals.send(signal);
     }
