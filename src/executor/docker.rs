@@ -15,49 +15,29 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
-use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap,
-};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
-    InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+    StartContainerOptions, UploadToContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 use tokio_util::io::StreamReader;
 
+use super::container::{Tail, archive_of, environment};
 use super::conversation::{Contents, Conversation, Receiver, Streams, Terms, no_hello};
-use super::engine::{
-    JOB, METADATA, RUNNER, RUNNER_FOLDER, connect, failed, filter, is_gone, labels, name, words,
-};
+use super::engine::{JOB, connect, failed, filter, is_gone, labels, name, words};
 use super::image::{Image, Images, Logins};
 use super::intake::Known;
 use super::sidecar::{self, Sidecars};
 use crate::ports::error::{PortError, Result};
-use crate::ports::executor::{Abilities, Executor, JobEvent, JobOrder, Network, Progress, Running};
+use crate::ports::executor::{Abilities, Executor, JobEvent, JobOrder, Progress, Running};
 use crate::protocol::{ArchiveKind, Confinement, Job};
 
 /// Where the steps find the checkout.
 const WORKSPACE: &str = "/workspace";
 /// Where `HOME` and `TMPDIR` are.
 const SCRATCH: &str = "/scratch";
-/// The network of jobs without services: its containers do not see one another.
-const NETWORK: &str = "herald-jobs";
-/// What the runner needs: `NET_ADMIN` for the routes, which it gives up before the first step; the
-/// others to install packages, and to start and end steps of another user.
-pub(super) const CAPABILITIES: [&str; 8] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_ADMIN",
-    "SETGID",
-    "SETUID",
-];
-
 /// How the `docker` executor is set up.
 #[derive(Debug, Clone)]
 pub struct DockerOptions {
@@ -81,9 +61,11 @@ impl DockerOptions {
 /// Runs jobs in containers of one Docker Engine.
 #[derive(Debug)]
 pub struct DockerExecutor {
-    options: DockerOptions,
+    pub(super) options: DockerOptions,
     images: Images,
     docker: OnceCell<Docker>,
+    /// How many processors the Engine has.
+    cores: OnceCell<i64>,
     /// The runner as a tar archive.
     runner: OnceCell<bytes::Bytes>,
     /// The ids of the jobs that are held here.
@@ -147,6 +129,7 @@ impl DockerExecutor {
             images: Images::new(options.logins.clone()),
             options,
             docker: OnceCell::new(),
+            cores: OnceCell::new(),
             runner: OnceCell::new(),
             live: Arc::default(),
         }
@@ -167,6 +150,17 @@ impl DockerExecutor {
             .await
     }
 
+    async fn cores(&self, docker: &Docker) -> Result<i64> {
+        let cores = self.cores.get_or_try_init(|| async {
+            let info = docker
+                .info()
+                .await
+                .map_err(|error| failed("ask the Docker Engine about its machine", &error))?;
+            Ok(info.ncpu.unwrap_or(1).max(1))
+        });
+        cores.await.copied()
+    }
+
     async fn runner(&self) -> Result<bytes::Bytes> {
         let runner = self.runner.get_or_try_init(|| async {
             let file = &self.options.runner;
@@ -179,146 +173,6 @@ impl DockerExecutor {
             })
         });
         runner.await.cloned()
-    }
-
-    /// The network for a job, and what of the host is in it.
-    async fn network(&self, docker: &Docker, order: &JobOrder) -> Result<Option<String>> {
-        if !order.services.is_empty() {
-            let name = name(&order.purpose, &order.id);
-            let internal = order.network == Network::None;
-            let request = NetworkCreateRequest {
-                name: name.clone(),
-                driver: Some("bridge".to_owned()),
-                internal: Some(internal),
-                labels: Some(labels(&self.options.instance, order)),
-                ..NetworkCreateRequest::default()
-            };
-            docker
-                .create_network(request)
-                .await
-                .map_err(|error| failed("make the network of a job", &error))?;
-            return Ok(Some(name));
-        }
-        if order.network == Network::None {
-            return Ok(None);
-        }
-        if docker
-            .inspect_network(NETWORK, None::<InspectNetworkOptions>)
-            .await
-            .is_err()
-        {
-            let apart = ("com.docker.network.bridge.enable_icc", "false");
-            let request = NetworkCreateRequest {
-                name: NETWORK.to_owned(),
-                driver: Some("bridge".to_owned()),
-                options: Some(HashMap::from([(apart.0.to_owned(), apart.1.to_owned())])),
-                ..NetworkCreateRequest::default()
-            };
-            let made = docker.create_network(request).await;
-            if let Err(error) = made
-                && !words(&error).contains("already exists")
-            {
-                return Err(failed("make the network of jobs", &error));
-            }
-        }
-        Ok(Some(NETWORK.to_owned()))
-    }
-
-    /// Networks that a job must not reach.
-    async fn blocked(&self, docker: &Docker, network: Option<&str>) -> Result<Vec<String>> {
-        let Some(network) = network else {
-            return Ok(Vec::new());
-        };
-        let found = docker
-            .inspect_network(network, None::<InspectNetworkOptions>)
-            .await
-            .map_err(|error| failed("look at the network of a job", &error))?;
-        let gateways = found
-            .ipam
-            .and_then(|ipam| ipam.config)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|config| config.gateway);
-        let addresses = gateways.filter_map(|address| address.parse().ok());
-        let hosts = addresses
-            .chain(own_addresses())
-            .map(|address| match address {
-                std::net::IpAddr::V4(address) => format!("{address}/32"),
-                std::net::IpAddr::V6(address) => format!("{address}/128"),
-            });
-        Ok(METADATA
-            .into_iter()
-            .map(str::to_owned)
-            .chain(hosts)
-            .collect())
-    }
-
-    fn body(&self, order: &JobOrder, image: &Image, network: Option<&str>) -> ContainerCreateBody {
-        let resources = &order.resources;
-        let memory = i64::try_from(resources.memory_bytes).unwrap_or(i64::MAX);
-        let list = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
-        let port = |number: u16| format!("{number}/tcp");
-        let bindings: PortMap = order
-            .ports
-            .iter()
-            .map(|(_, number)| {
-                let binding = PortBinding {
-                    host_ip: Some("127.0.0.1".to_owned()),
-                    host_port: Some(String::new()),
-                };
-                (port(*number), Some(vec![binding]))
-            })
-            .collect();
-        ContainerCreateBody {
-            image: Some(image.id.clone()),
-            user: Some("0:0".to_owned()),
-            hostname: Some("herald".to_owned()),
-            entrypoint: list(&[RUNNER]),
-            cmd: list(&["attached"]),
-            working_dir: Some("/".to_owned()),
-            open_stdin: Some(true),
-            stdin_once: Some(false),
-            attach_stdin: Some(true),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            labels: Some(labels(&self.options.instance, order)),
-            healthcheck: Some(HealthConfig {
-                test: list(&["NONE"]),
-                ..HealthConfig::default()
-            }),
-            exposed_ports: Some(
-                order
-                    .ports
-                    .iter()
-                    .map(|(_, number)| port(*number))
-                    .collect(),
-            ),
-            host_config: Some(HostConfig {
-                memory: Some(memory),
-                // No swap beside the memory.
-                memory_swap: Some(memory),
-                nano_cpus: Some(i64::from(resources.cpus_milli) * 1_000_000),
-                pids_limit: Some(i64::from(resources.pids)),
-                cap_drop: list(&["ALL"]),
-                cap_add: list(&CAPABILITIES),
-                security_opt: list(&["no-new-privileges"]),
-                network_mode: Some(network.unwrap_or("none").to_owned()),
-                port_bindings: Some(bindings),
-                // The runner's words are not text, and are kept by the runner itself.
-                log_config: Some(HostConfigLogConfig {
-                    typ: Some("none".to_owned()),
-                    config: None,
-                }),
-                ..HostConfig::default()
-            }),
-            networking_config: network.map(|network| NetworkingConfig {
-                endpoints_config: Some(HashMap::from([(
-                    network.to_owned(),
-                    EndpointSettings::default(),
-                )])),
-            }),
-            ..ContainerCreateBody::default()
-        }
     }
 
     /// The job as the runner in this image sees it.
@@ -427,116 +281,6 @@ impl DockerExecutor {
             .map_err(|error| failed("start the container of a job", &error))?;
         Ok(attached)
     }
-
-    /// `HERALD_PORT_<NAME>`, and what is said of it in the log.
-    async fn ports(
-        &self,
-        docker: &Docker,
-        container: &str,
-        order: &JobOrder,
-    ) -> Result<Vec<(String, String, String)>> {
-        if order.ports.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found = docker
-            .inspect_container(container, None::<InspectContainerOptions>)
-            .await
-            .map_err(|error| failed("look at the ports of a job", &error))?;
-        let bound = found
-            .network_settings
-            .and_then(|settings| settings.ports)
-            .unwrap_or_default();
-        let told = order.ports.iter().filter_map(|(name, number)| {
-            let bindings = bound.get(&format!("{number}/tcp"))?.as_ref()?;
-            let port = bindings.first()?.host_port.clone()?;
-            let variable = format!("HERALD_PORT_{}", variable(name));
-            let note = format!("port {name} ({number}) is reachable at 127.0.0.1:{port}");
-            Some((variable, port, note))
-        });
-        Ok(told.collect())
-    }
-}
-
-/// The name of a port as a part of a variable's name.
-fn variable(name: &str) -> String {
-    name.to_ascii_uppercase().replace('-', "_")
-}
-
-/// The image's environment under that of the job; the image knows best where its programs are.
-pub(super) fn environment(
-    image: &[(String, String)],
-    job: &[(String, String)],
-) -> Vec<(String, String)> {
-    let has_path = image.iter().any(|(name, _)| name == "PATH");
-    let kept = job
-        .iter()
-        .filter(|(name, _)| !(has_path && name == "PATH"))
-        .cloned();
-    let below = image
-        .iter()
-        .filter(|(name, _)| name == "PATH" || !job.iter().any(|(other, _)| other == name))
-        .cloned();
-    below.chain(kept).collect()
-}
-
-/// The addresses of this host, but those of loopback, which a container has of its own.
-fn own_addresses() -> Vec<std::net::IpAddr> {
-    use std::net::IpAddr;
-    nix::ifaddrs::getifaddrs()
-        .into_iter()
-        .flatten()
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address
-                .as_sockaddr_in()
-                .map(|address| IpAddr::V4(address.ip()));
-            v4.or_else(|| Some(IpAddr::V6(address.as_sockaddr_in6()?.ip())))
-        })
-        .filter(|address| !address.is_loopback())
-        .collect()
-}
-
-/// The runner as an archive for the root of a container.
-fn archive_of(runner: &std::path::Path) -> std::io::Result<bytes::Bytes> {
-    let program = super::program::read(runner)?;
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Directory);
-    header.set_mode(0o755);
-    header.set_size(0);
-    let folder = RUNNER_FOLDER.trim_start_matches('/');
-    archive.append_data(&mut header, format!("{folder}/"), std::io::empty())?;
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o755);
-    header.set_size(program.len() as u64);
-    archive.append_data(
-        &mut header,
-        RUNNER.trim_start_matches('/'),
-        program.as_slice(),
-    )?;
-    Ok(archive.into_inner()?.into())
-}
-
-/// The last words of a runner on its standard error.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tail(Arc<Mutex<Vec<u8>>>);
-
-impl Tail {
-    /// How much is kept, in bytes.
-    const KEPT: usize = 2000;
-
-    fn push(&self, bytes: &[u8]) {
-        if let Ok(mut kept) = self.0.lock() {
-            kept.extend_from_slice(bytes);
-            let more = kept.len().saturating_sub(Self::KEPT);
-            kept.drain(..more);
-        }
-    }
-
-    fn words(&self) -> String {
-        let kept = self.0.lock().map(|kept| kept.clone()).unwrap_or_default();
-        String::from_utf8_lossy(&kept).trim().replace('\n', "; ")
-    }
 }
 
 #[async_trait]
@@ -575,7 +319,8 @@ impl Executor for DockerExecutor {
         let options = CreateContainerOptionsBuilder::default()
             .name(&name(&order.purpose, &order.id))
             .build();
-        let body = self.body(&order, &image, network.as_deref());
+        let cores = self.cores(docker).await?;
+        let body = self.body(&order, &image, network.as_deref(), cores);
         container.id = docker
             .create_container(Some(options), body)
             .await
@@ -778,25 +523,5 @@ impl Running for DockerJob {
 
     async fn cancel(&mut self, reason: &str) {
         self.conversation.cancel(reason).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::environment;
-
-    #[test]
-    fn the_image_says_where_its_programs_are_and_the_job_all_else() {
-        let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
-            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-            list.iter().map(owned).collect()
-        };
-        let image = pairs(&[("PATH", "/image"), ("CI", "no"), ("GOPATH", "/go")]);
-        let job = pairs(&[("CI", "true"), ("PATH", "/usual")]);
-        assert_eq!(
-            environment(&image, &job),
-            pairs(&[("PATH", "/image"), ("GOPATH", "/go"), ("CI", "true")])
-        );
-        assert_eq!(environment(&[], &job), job);
     }
 }

@@ -8,6 +8,7 @@
 //! A job that cannot be started is an error of `start`, with the way out in its words; a job that
 //! is lost on the way ends as `Lost`. Nothing of a job outlives its `Running`, nor the server.
 
+mod container;
 #[cfg(any(test, feature = "scripted"))]
 pub mod contract;
 mod conversation;
@@ -25,6 +26,7 @@ mod program;
 mod sandbox;
 #[cfg(any(test, feature = "scripted"))]
 mod scripted;
+mod service;
 mod sidecar;
 mod swarm;
 #[cfg(test)]
