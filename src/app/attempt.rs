@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkout::Place;
 use super::collect::{Declared, Reports};
-use super::order::{Surroundings, environment, job_order, network, resources, services};
+use super::order::{Surroundings, environment, job_order};
 use super::run::gone;
 use super::state::App;
 use super::steps::close_step;
@@ -90,10 +90,10 @@ impl App {
             scratch: place.scratch.clone(),
             image: claim.job.order.image.clone(),
             purpose: purpose(claim),
-            resources: resources(&claim.job.order),
-            network: network(&claim.job.order),
+            resources: claim.job.order.resources,
+            network: claim.job.order.network,
             ports: claim.job.order.ports.clone(),
-            services: services(&claim.job.order),
+            services: claim.job.order.services.clone(),
             login_images: match claim.build.trust {
                 Trust::Trusted => None,
                 _ => Some(claim.build.plan.login_images.clone()),

@@ -25,7 +25,7 @@ mod work;
 
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
-pub use order::{Surroundings, environment, job_order, network, resources, services};
+pub use order::{Surroundings, environment, job_order};
 pub use refusal::{Ground, refusals};
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use steps::carry_out;

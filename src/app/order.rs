@@ -1,9 +1,8 @@
 //! From a job of the specification to what the runner is told.
 
 use crate::domain::{Build, Occasion, StepRecord, StepState};
-use crate::ports::executor::{Network, Probe, Readiness, Resources, ServiceOrder};
 use crate::protocol::{Collect, CollectKind, Job, Limits, Phase, StepCommand, StepOrder};
-use crate::spec::{self, Command, JobSpecification, Step};
+use crate::spec::{Command, JobSpecification, Step};
 
 /// What the environment tells of the build.
 #[derive(Debug, Clone)]
@@ -165,45 +164,4 @@ fn step_order(step: &Step, index: u32, phase: Phase) -> StepOrder {
         timeout_ms: step.timeout_ms,
         continue_on_error: step.continue_on_error,
     }
-}
-
-/// What the job may use of the machine.
-pub fn resources(job: &JobSpecification) -> Resources {
-    let spec::Resources {
-        cpus_milli,
-        memory_bytes,
-        pids,
-    } = job.resources;
-    Resources {
-        cpus_milli,
-        memory_bytes,
-        pids,
-    }
-}
-
-/// The job's way to the network.
-pub fn network(job: &JobSpecification) -> Network {
-    match job.network {
-        spec::Network::None => Network::None,
-        spec::Network::Egress => Network::Egress,
-    }
-}
-
-/// The containers beside the job's own.
-pub fn services(job: &JobSpecification) -> Vec<ServiceOrder> {
-    job.services
-        .iter()
-        .map(|service| ServiceOrder {
-            name: service.name.clone(),
-            image: service.image.clone(),
-            environment: service.environment.clone(),
-            ready: service.ready.as_ref().map(|ready| Readiness {
-                probe: match &ready.probe {
-                    spec::Probe::Port(port) => Probe::Port(*port),
-                    spec::Probe::Command(words) => Probe::Command(words.clone()),
-                },
-                timeout_ms: ready.timeout_ms,
-            }),
-        })
-        .collect()
 }

@@ -11,8 +11,7 @@ use super::arguments::{ReportFormat, RunEvent, RunExecutor, RunFlags};
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, check, runtime, view, wrong};
 use crate::app::{
-    Declared, Ground, Reports, Surroundings, carry_out, environment, job_order, network, refusals,
-    resources, services,
+    Declared, Ground, Reports, Surroundings, carry_out, environment, job_order, refusals,
 };
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
@@ -353,10 +352,10 @@ impl Local<'_> {
                     commit: self.checkout.commit.clone(),
                     ..Purpose::default()
                 },
-                resources: resources(job),
-                network: network(job),
+                resources: job.resources,
+                network: job.network,
                 ports: job.ports.clone(),
-                services: services(job),
+                services: job.services.clone(),
                 login_images: None,
                 cache: None,
                 job: order,

@@ -7,10 +7,10 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use super::error::Result;
 use crate::protocol::{CollectKind, Exit, Job, Stream};
+pub use crate::spec::{Network, Probe, Ready as Readiness, Resources, Service as ServiceOrder};
 
 /// One job to carry out.
 #[derive(Debug, Clone)]
@@ -62,70 +62,6 @@ pub struct Purpose {
     pub commit: String,
     /// The installation of the App.
     pub installation: Option<i64>,
-}
-
-/// What a job may use of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resources {
-    /// Processor time, in thousandths of a core.
-    pub cpus_milli: u32,
-    /// Memory, in bytes.
-    pub memory_bytes: u64,
-    /// Processes and threads.
-    pub pids: u32,
-}
-
-impl Default for Resources {
-    /// Section 5 of the contract: 2 cores, 4 GiB, 1024 processes.
-    fn default() -> Self {
-        Self {
-            cpus_milli: 2000,
-            memory_bytes: 4 << 30,
-            pids: 1024,
-        }
-    }
-}
-
-/// A job's way to the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Network {
-    /// None at all; its services are reachable.
-    None,
-    /// Out, but not in.
-    #[default]
-    Egress,
-}
-
-/// A container beside the job's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceOrder {
-    /// Its name, by which it is reachable: `[a-z0-9][a-z0-9_-]*`.
-    pub name: String,
-    /// Its image.
-    pub image: String,
-    /// Its environment.
-    pub environment: Vec<(String, String)>,
-    /// How it is known to be ready; without, as soon as it runs.
-    pub ready: Option<Readiness>,
-}
-
-/// How a service is known to be ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Readiness {
-    /// What is asked for.
-    pub probe: Probe,
-    /// How long it may take, in milliseconds.
-    pub timeout_ms: u64,
-}
-
-/// What tells that a service is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// This port accepts connections.
-    Port(u16),
-    /// This command, run in the service's container, ends with 0.
-    Command(Vec<String>),
 }
 
 /// What an executor can do beside running steps.
