@@ -8,7 +8,7 @@
 //! memory, processor, processes and disk, and routes into nowhere instead of ways to the cloud's
 //! metadata and to this host. It is never privileged and never sees the Engine's socket.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -617,8 +617,15 @@ impl Executor for DockerExecutor {
             connections: None,
             confirms: true,
         };
+        let watched = !terms.job.await_ports.is_empty();
+        let mut conversation = Conversation::begin(receiver, streams.1, terms);
+        let mut first = VecDeque::new();
+        if watched {
+            first = sidecar::await_started(docker, &mut conversation, &container.sidecars).await?;
+        }
         Ok(Box::new(DockerJob {
-            conversation: Conversation::begin(receiver, streams.1, terms),
+            conversation,
+            first,
             container,
             folder,
         }))
@@ -635,13 +642,16 @@ impl Executor for DockerExecutor {
         };
         let marks = filter(&self.options.instance, Some(&order.id));
         let sidecars = Sidecars::find(docker, marks, &container).await;
-        let container = self.hold(docker, container, &order.id, sidecars);
+        let mut container = self.hold(docker, container, &order.id, sidecars);
         // Before its first step, everything is done again from the beginning.
         if progress.position == 0 {
             return Ok(None);
         }
-        let (streams, tail) = self.attach_to(docker, &container.id).await?;
+        // What fails here may be tried again, with the container as it is.
+        container.left = true;
         let folder = received(&order)?;
+        let (streams, tail) = self.attach_to(docker, &container.id).await?;
+        container.left = false;
         let terms = Terms {
             job: order.job,
             folder: folder.clone(),
@@ -658,6 +668,7 @@ impl Executor for DockerExecutor {
         match Conversation::resume(streams, terms, &known, progress.position).await {
             Ok(conversation) => Ok(Some(Box::new(DockerJob {
                 conversation,
+                first: VecDeque::new(),
                 container,
                 folder,
             }))),
@@ -745,6 +756,8 @@ pub(super) fn received(order: &JobOrder) -> Result<PathBuf> {
 /// A job in a container.
 struct DockerJob {
     conversation: Conversation,
+    /// What happened while its services were waited for.
+    first: VecDeque<JobEvent>,
     container: Container,
     folder: PathBuf,
 }
@@ -758,11 +771,19 @@ impl Drop for DockerJob {
 #[async_trait]
 impl Running for DockerJob {
     async fn next(&mut self) -> Option<JobEvent> {
-        self.conversation.next().await
+        match self.first.pop_front() {
+            Some(event) => Some(event),
+            None => self.conversation.next().await,
+        }
     }
 
     fn position(&self) -> u64 {
-        self.conversation.position()
+        // Until then the job has not begun.
+        if self.first.is_empty() {
+            self.conversation.position()
+        } else {
+            0
+        }
     }
 
     fn leave(&mut self) -> bool {

@@ -33,8 +33,8 @@ pub(super) fn start(
     stream: Stream,
     reports: Arc<Reports>,
     over: Arc<AtomicBool>,
-) -> JoinHandle<()> {
-    thread::spawn(move || {
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(move || {
         let _ = fcntl(pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE));
         Pump {
             pipe,
