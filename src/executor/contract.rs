@@ -39,6 +39,7 @@ pub async fn suite(executor: &dyn Executor) {
     only_fresh_regular_files_of_the_workspace_are_collected(executor).await;
     the_usual_places_are_looked_at(executor).await;
     what_is_collected_has_limits(executor).await;
+    super::contract_hostile::cases(executor).await;
 }
 
 async fn exit_statuses_are_kept(executor: &dyn Executor) {

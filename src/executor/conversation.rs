@@ -485,7 +485,7 @@ struct Reader {
     obituary: Obituary,
     /// Whether the job has begun; before, a broken connection is the end.
     started: bool,
-    /// The number of the message after which files come.
+    /// The number of the last message before the collecting begins.
     files_after: Option<u64>,
 }
 
@@ -519,7 +519,8 @@ impl Reader {
             let number = self.receiver.decoder.received();
             match &message {
                 FromRunner::Started => self.started = true,
-                FromRunner::Collecting => self.files_after = Some(number),
+                // Itself it comes again too, so that a second break begins there as well.
+                FromRunner::Collecting => self.files_after = Some(number.saturating_sub(1)),
                 _ => {}
             }
             match self.intake.take(message).await {

@@ -8,7 +8,7 @@
 //! memory, processor, processes and disk, and routes into nowhere instead of ways to the cloud's
 //! metadata and to this host. It is never privileged and never sees the Engine's socket.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -363,8 +363,15 @@ impl Executor for DockerExecutor {
             token: None,
             confirms: true,
         };
+        let watched = !terms.job.await_ports.is_empty();
+        let mut conversation = Conversation::begin(receiver, streams.1, terms);
+        let mut first = VecDeque::new();
+        if watched {
+            first = sidecar::await_started(docker, &mut conversation, &container.sidecars).await?;
+        }
         Ok(Box::new(DockerJob {
-            conversation: Conversation::begin(receiver, streams.1, terms),
+            conversation,
+            first,
             container,
             folder,
         }))
@@ -386,10 +393,10 @@ impl Executor for DockerExecutor {
         if progress.position == 0 {
             return Ok(None);
         }
-        // Who gives up waiting for the answer has not given up the job.
+        // Who gives up waiting, or fails to attach, has not given up the job.
         container.left = true;
-        let (streams, tail) = self.attach_to(docker, &container.id).await?;
         let folder = received(&order)?;
+        let (streams, tail) = self.attach_to(docker, &container.id).await?;
         let terms = Terms {
             job: order.job,
             folder: folder.clone(),
@@ -409,6 +416,7 @@ impl Executor for DockerExecutor {
         match resumed {
             Ok(conversation) => Ok(Some(Box::new(DockerJob {
                 conversation,
+                first: VecDeque::new(),
                 container,
                 folder,
             }))),
@@ -496,6 +504,8 @@ pub(super) fn received(order: &JobOrder) -> Result<PathBuf> {
 /// A job in a container.
 struct DockerJob {
     conversation: Conversation,
+    /// What happened while its services were waited for.
+    first: VecDeque<JobEvent>,
     container: Container,
     folder: PathBuf,
 }
@@ -509,11 +519,19 @@ impl Drop for DockerJob {
 #[async_trait]
 impl Running for DockerJob {
     async fn next(&mut self) -> Option<JobEvent> {
-        self.conversation.next().await
+        match self.first.pop_front() {
+            Some(event) => Some(event),
+            None => self.conversation.next().await,
+        }
     }
 
     fn position(&self) -> u64 {
-        self.conversation.position()
+        // Until then the job has not begun.
+        if self.first.is_empty() {
+            self.conversation.position()
+        } else {
+            0
+        }
     }
 
     fn leave(&mut self) -> bool {

@@ -19,6 +19,8 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
+use super::cgroup::Group;
+
 /// How long a runner without sandbox may take to end its steps before it is killed itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,8 @@ pub(super) struct Keeper {
     contains: bool,
     /// Folders to delete when all is over.
     folders: Vec<PathBuf>,
+    /// The control group to remove when all is over.
+    group: Option<Arc<Group>>,
 }
 
 impl Keeper {
@@ -45,6 +49,7 @@ impl Keeper {
         mut command: Command,
         contains: bool,
         folders: Vec<PathBuf>,
+        group: Option<Arc<Group>>,
     ) -> Result<(Self, Streams), String> {
         let process = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&process);
@@ -90,6 +95,7 @@ impl Keeper {
             process,
             contains,
             folders,
+            group,
         };
         Ok((keeper, streams))
     }
@@ -105,6 +111,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         let process = Arc::clone(&self.process);
         let folders = std::mem::take(&mut self.folders);
+        let group = self.group.take();
         let patience = if self.contains {
             Duration::ZERO
         } else {
@@ -117,6 +124,9 @@ impl Drop for Keeper {
                     kill(&process);
                 }
                 thread::sleep(Duration::from_millis(5));
+            }
+            if let Some(group) = group {
+                group.remove();
             }
             for folder in folders {
                 remove(&folder);

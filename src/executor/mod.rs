@@ -8,9 +8,12 @@
 //! A job that cannot be started is an error of `start`, with the way out in its words; a job that
 //! is lost on the way ends as `Lost`. Nothing of a job outlives its `Running`, nor the server.
 
+mod cgroup;
 mod container;
 #[cfg(any(test, feature = "scripted"))]
 pub mod contract;
+#[cfg(any(test, feature = "scripted"))]
+mod contract_hostile;
 mod conversation;
 mod docker;
 #[cfg(test)]

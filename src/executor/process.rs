@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,13 +10,14 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
-use super::conversation::{Contents, Conversation, Receiver, Streams, Terms};
+use super::cgroup::{self, Group, Groups};
+use super::conversation::{Contents, Conversation, Obituary, Receiver, Streams, Terms};
 use super::keeper::Keeper;
 use super::network;
 use super::sandbox::{self, Sandbox};
 use crate::ports::error::{PortError, Result};
 use crate::ports::executor::{Abilities, Executor, JobEvent, JobOrder, Network, Running};
-use crate::protocol::{ArchiveKind, Job};
+use crate::protocol::{ArchiveKind, Exit, Job};
 
 /// How much of what the process says on stderr is kept, in bytes.
 const COMPLAINT: usize = 4000;
@@ -34,31 +36,56 @@ pub struct RunnerProgram {
 pub struct ProcessExecutor {
     program: RunnerProgram,
     sandbox: Option<Sandbox>,
+    /// Looked for when the first job comes.
+    groups: Arc<OnceLock<Groups>>,
 }
 
 impl ProcessExecutor {
     /// An executor that starts `program`, in a sandbox if there is one. Without, a step can read
     /// what Herald can read.
     pub fn new(program: RunnerProgram, sandbox: Option<Sandbox>) -> Self {
-        Self { program, sandbox }
+        Self {
+            program,
+            sandbox,
+            groups: Arc::default(),
+        }
     }
 
-    /// The command for a job, and whether killing it ends all that it started.
-    fn command(&self, folders: &Folders, network: bool) -> std::io::Result<Command> {
-        let mut command = match &self.sandbox {
-            Some(sandbox) => {
-                let mut command = Command::new(&sandbox.bwrap);
-                command.args(sandbox.arguments(
-                    &self.program.path,
-                    &folders.workspace,
-                    &folders.run,
-                    &folders.own,
-                    network,
-                )?);
+    fn groups(&self) -> &Groups {
+        self.groups.get_or_init(Groups::find)
+    }
+
+    /// The command for a job.
+    fn command(
+        &self,
+        folders: &Folders,
+        group: Option<&Group>,
+        network: bool,
+    ) -> std::io::Result<Command> {
+        let program = self
+            .sandbox
+            .as_ref()
+            .map_or(&self.program.path, |sandbox| &sandbox.bwrap);
+        let mut command = match group.map(Group::folders) {
+            Some(groups) if !groups.is_empty() => {
+                let mut command = Command::new("/bin/sh");
+                command
+                    .args(["-c", cgroup::ENTER, "sh", &groups.len().to_string()])
+                    .args(groups)
+                    .arg(program);
                 command
             }
-            None => Command::new(&self.program.path),
+            _ => Command::new(program),
         };
+        if let Some(sandbox) = &self.sandbox {
+            command.args(sandbox.arguments(
+                &self.program.path,
+                &folders.workspace,
+                &folders.run,
+                &folders.own,
+                network,
+            )?);
+        }
         command
             .args(&self.program.arguments)
             .current_dir(&folders.own)
@@ -113,6 +140,15 @@ impl Executor for ProcessExecutor {
         }
     }
 
+    fn limits(&self) -> bool {
+        self.groups().missing.is_none()
+    }
+
+    async fn sweep(&self, keep: &[String]) -> Result<()> {
+        self.groups().sweep(keep);
+        Ok(())
+    }
+
     async fn start(&self, order: JobOrder) -> Result<Box<dyn Running>> {
         if let Some(sandbox) = &self.sandbox
             && !sandbox.bwrap.is_file()
@@ -128,13 +164,21 @@ impl Executor for ProcessExecutor {
             PortError::transient(format!("prepare the folders of a job: {error}"))
         };
         let folders = Folders::make(&order).map_err(prepare)?;
-        let command = self
-            .command(&folders, slirp4netns.is_some())
-            .map_err(prepare)?;
+        let mut notes = Vec::new();
+        let group = self.group(&order, &mut notes);
         let to_delete = vec![folders.run.clone(), folders.own.clone()];
-        let (keeper, streams) = Keeper::start(command, self.sandbox.is_some(), to_delete)
-            .await
-            .map_err(|error| PortError::transient(format!("start the runner: {error}")))?;
+        let kept = group.clone();
+        let started = match self.command(&folders, group.as_deref(), slirp4netns.is_some()) {
+            Ok(command) => Keeper::start(command, self.sandbox.is_some(), to_delete, kept)
+                .await
+                .map_err(|error| PortError::transient(format!("start the runner: {error}"))),
+            Err(error) => Err(prepare(error)),
+        };
+        let (keeper, streams) = started.inspect_err(|_| {
+            if let Some(group) = &group {
+                group.remove();
+            }
+        })?;
         let (streams, obituary) = speak(streams)?;
         let mut receiver = Receiver::new(streams.0);
         // Nothing has been done yet, so a sandbox that cannot be made is a refusal.
@@ -145,7 +189,6 @@ impl Executor for ProcessExecutor {
             });
         }
 
-        let mut notes = Vec::new();
         if order.image.is_some() {
             notes.push(
                 "the process executor ignores `image`: the steps run on the server".to_owned(),
@@ -171,22 +214,53 @@ impl Executor for ProcessExecutor {
             folder: folders.received(),
             archives: cache.into_iter().map(|(_, contents)| contents).collect(),
             before: notes.into_iter().map(JobEvent::Note).collect(),
-            obituary: Box::pin(
-                async move { format!("the runner ended early: {}", obituary.await) },
-            ),
+            obituary: obituary_of(group.clone(), obituary),
             connections: None,
             token: None,
             confirms: false,
         };
         Ok(Box::new(ProcessJob {
             conversation: Conversation::begin(receiver, streams.1, terms),
+            kills: 0,
+            group,
             _connection: connection,
             _keeper: keeper,
         }))
     }
 }
 
+/// What is said of a job whose runner ended early.
+fn obituary_of(
+    group: Option<Arc<Group>>,
+    said: impl Future<Output = String> + Send + 'static,
+) -> Obituary {
+    Box::pin(async move {
+        let said = said.await;
+        match group {
+            Some(group) if group.out_of_memory_kills() > 0 => {
+                "the job ran out of memory, and the runner with it".to_owned()
+            }
+            _ => format!("the runner ended early: {said}"),
+        }
+    })
+}
+
 impl ProcessExecutor {
+    /// The control group of a job, as far as there can be one.
+    fn group(&self, order: &JobOrder, notes: &mut Vec<String>) -> Option<Arc<Group>> {
+        let groups = self.groups();
+        let made = groups.make(&order.id, &order.resources);
+        let missing = match &made {
+            Ok(_) => groups.missing.clone(),
+            Err(error) => Some(format!(
+                "limits of memory, processor time and processes are not enforced here: {error}"
+            )),
+        };
+        // Who runs jobs without a sandbox has chosen to trust them.
+        notes.extend(missing.filter(|_| self.sandbox.is_some()));
+        made.ok().map(Arc::new)
+    }
+
     /// The job with the paths that its steps see.
     fn placed(&self, mut job: Job, folders: &Folders) -> Job {
         let (workspace, scratch) = match &self.sandbox {
@@ -214,6 +288,9 @@ impl ProcessExecutor {
 /// tells the runner to end, before the keeper, who sees to it.
 struct ProcessJob {
     conversation: Conversation,
+    group: Option<Arc<Group>>,
+    /// How many processes had been ended for want of memory when the last step ended.
+    kills: u64,
     _connection: Option<Child>,
     _keeper: Keeper,
 }
@@ -221,7 +298,19 @@ struct ProcessJob {
 #[async_trait]
 impl Running for ProcessJob {
     async fn next(&mut self) -> Option<JobEvent> {
-        self.conversation.next().await
+        let mut event = self.conversation.next().await;
+        if let Some(JobEvent::StepFinished { exit, .. }) = &mut event {
+            let kills = self
+                .group
+                .as_ref()
+                .map_or(0, |group| group.out_of_memory_kills());
+            // A shell says 128 + 9 of a program that was killed.
+            if kills > self.kills && matches!(exit, Exit::Signal(9) | Exit::Code(137)) {
+                *exit = Exit::OutOfMemory;
+            }
+            self.kills = kills;
+        }
+        event
     }
 
     async fn cancel(&mut self, reason: &str) {

@@ -1,6 +1,6 @@
 //! Services of a job: containers beside its own, in a network of the job's alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
@@ -13,12 +13,14 @@ use bollard::query_parameters::{
     ListNetworksOptionsBuilder, LogsOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt;
+use tokio::time::timeout;
 
+use super::conversation::Conversation;
 use super::docker::remove;
 use super::engine::{failed, name, words};
 use super::image::Images;
 use crate::ports::error::{PortError, Result};
-use crate::ports::executor::{JobOrder, Probe, ServiceOrder};
+use crate::ports::executor::{JobEnd, JobEvent, JobOrder, Probe, ServiceOrder};
 use crate::protocol::AwaitPort;
 
 /// The label with the name of the service.
@@ -32,14 +34,16 @@ const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "S
 #[derive(Debug, Default)]
 pub(super) struct Sidecars {
     containers: Vec<String>,
+    /// The names of those services whose ports are waited for, with their containers.
+    awaited: Vec<(String, String)>,
     network: Option<String>,
 }
 
 impl Sidecars {
     pub(super) fn new(network: Option<String>) -> Self {
         Self {
-            containers: Vec::new(),
             network,
+            ..Self::default()
         }
     }
 
@@ -70,6 +74,7 @@ impl Sidecars {
                 .filter_map(|container| container.id)
                 .filter(|id| id != own)
                 .collect(),
+            awaited: Vec::new(),
             network: networks.into_iter().find_map(|network| network.name),
         }
     }
@@ -128,11 +133,20 @@ pub(super) async fn start(
             continue;
         };
         match &ready.probe {
-            Probe::Port(number) => ports.push(AwaitPort {
-                name: service.name.clone(),
-                address: format!("{}:{number}", address(docker, &created.id, &network).await?),
-                timeout_ms: ready.timeout_ms,
-            }),
+            Probe::Port(number) => {
+                let address = match address(docker, &created.id, &network).await? {
+                    Some(address) => address,
+                    None => return Err(ended(docker, service, &created.id).await),
+                };
+                sidecars
+                    .awaited
+                    .push((service.name.clone(), created.id.clone()));
+                ports.push(AwaitPort {
+                    name: service.name.clone(),
+                    address: format!("{address}:{number}"),
+                    timeout_ms: ready.timeout_ms,
+                });
+            }
             Probe::Command(command) => {
                 let limit = Duration::from_millis(ready.timeout_ms);
                 await_command(docker, &created.id, command, limit)
@@ -190,18 +204,92 @@ fn body(
     }
 }
 
-async fn address(docker: &Docker, container: &str, network: &str) -> Result<String> {
+/// The address of a service; `None` when it does not run any more.
+async fn address(docker: &Docker, container: &str, network: &str) -> Result<Option<String>> {
     let found = docker
         .inspect_container(container, None::<InspectContainerOptions>)
         .await
         .map_err(|error| failed("look at a service", &error))?;
-    found
+    Ok(found
         .network_settings
         .and_then(|settings| settings.networks)
         .and_then(|mut networks| networks.remove(network))
         .and_then(|endpoint| endpoint.ip_address)
-        .filter(|address| !address.is_empty())
-        .ok_or_else(|| PortError::transient("look at a service: it has no address"))
+        .filter(|address| !address.is_empty()))
+}
+
+/// The error of a service that has ended before it was ready.
+async fn ended(docker: &Docker, service: &ServiceOrder, container: &str) -> PortError {
+    let how = match over(docker, container).await {
+        Ok(Some(how)) => how,
+        Ok(None) => "it has no address".to_owned(),
+        Err(error) => error,
+    };
+    PortError::gone(format!("start the service `{}`: {how}", service.name))
+}
+
+/// How a service ended; `None` while it runs.
+async fn over(docker: &Docker, container: &str) -> std::result::Result<Option<String>, String> {
+    let found = docker
+        .inspect_container(container, None::<InspectContainerOptions>)
+        .await
+        .map_err(|error| words(&error))?;
+    let state = found.state.unwrap_or_default();
+    if state.running == Some(true) {
+        return Ok(None);
+    }
+    let code = state.exit_code.unwrap_or_default();
+    let said = last_words(docker, container).await;
+    Ok(Some(format!("it ended with status {code}: {said}")))
+}
+
+/// Reads the beginning of a job until its runner has met all services.
+///
+/// # Errors
+/// `Gone` when a service ends, or its port does not open: who named it has to see to that.
+pub(super) async fn await_started(
+    docker: &Docker,
+    conversation: &mut Conversation,
+    sidecars: &Sidecars,
+) -> Result<VecDeque<JobEvent>> {
+    let mut events = VecDeque::new();
+    let mut look = tokio::time::interval(AGAIN);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = conversation.next() => event,
+            _ = look.tick() => {
+                for (name, container) in &sidecars.awaited {
+                    if let Ok(Some(how)) = over(docker, container).await {
+                        return Err(PortError::gone(format!("start the service `{name}`: {how}")));
+                    }
+                }
+                continue;
+            }
+        };
+        match event {
+            Some(JobEvent::Finished(JobEnd::Lost(reason))) => {
+                let named = |(name, _): &&(String, String)| {
+                    reason.starts_with(&format!("wait for the service `{name}`: "))
+                };
+                return Err(match sidecars.awaited.iter().find(named) {
+                    Some((_, container)) => {
+                        let said = last_words(docker, container).await;
+                        PortError::gone(format!("{reason}; {said}"))
+                    }
+                    None => PortError::transient(format!("start the job: {reason}")),
+                });
+            }
+            Some(event) => {
+                let done = matches!(event, JobEvent::Started | JobEvent::Finished(_));
+                events.push_back(event);
+                if done {
+                    return Ok(events);
+                }
+            }
+            None => return Ok(events),
+        }
+    }
 }
 
 /// Repeats a command in a container until it ends with 0.
@@ -213,18 +301,13 @@ async fn await_command(
 ) -> std::result::Result<(), String> {
     let began = Instant::now();
     loop {
-        if let Some(0) = exec(docker, container, command).await {
+        // A command that hangs is not ready.
+        let rest = limit.saturating_sub(began.elapsed());
+        if let Ok(Some(0)) = timeout(rest, exec(docker, container, command)).await {
             return Ok(());
         }
-        let found = docker
-            .inspect_container(container, None::<InspectContainerOptions>)
-            .await
-            .map_err(|error| words(&error))?;
-        let state = found.state.unwrap_or_default();
-        if state.running != Some(true) {
-            let code = state.exit_code.unwrap_or_default();
-            let said = last_words(docker, container).await;
-            return Err(format!("it ended with status {code}: {said}"));
+        if let Some(how) = over(docker, container).await? {
+            return Err(how);
         }
         if began.elapsed() >= limit {
             let said = last_words(docker, container).await;

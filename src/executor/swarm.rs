@@ -282,6 +282,7 @@ impl Executor for SwarmExecutor {
         Ok(Box::new(SwarmJob {
             notes,
             stage: Stage::Waiting(waiting),
+            cancelled: None,
             service,
             folder,
         }))
@@ -333,6 +334,7 @@ impl Executor for SwarmExecutor {
             Ok(conversation) => Ok(Some(Box::new(SwarmJob {
                 notes: mpsc::channel(1).1,
                 stage: Stage::Talking(conversation),
+                cancelled: None,
                 service,
                 folder,
             }))),
@@ -445,6 +447,8 @@ enum Stage {
 struct SwarmJob {
     notes: mpsc::Receiver<String>,
     stage: Stage,
+    /// Why it is to end, when that was said before the runner came.
+    cancelled: Option<String>,
     service: Service,
     folder: PathBuf,
 }
@@ -464,7 +468,14 @@ impl Running for SwarmJob {
         loop {
             match &mut self.stage {
                 Stage::Over => return None,
-                Stage::Talking(conversation) => return conversation.next().await,
+                Stage::Talking(conversation) => {
+                    // The runner may have come just as the job was cancelled.
+                    if let Some(reason) = self.cancelled.clone() {
+                        conversation.cancel(&reason).await;
+                        self.cancelled = None;
+                    }
+                    return conversation.next().await;
+                }
                 Stage::Waiting(waiting) => tokio::select! {
                     biased;
                     Some(note) = self.notes.recv() => return Some(JobEvent::Note(note)),
@@ -499,7 +510,10 @@ impl Running for SwarmJob {
     async fn cancel(&mut self, reason: &str) {
         match &self.stage {
             // Nothing runs yet; `next` tells of the end.
-            Stage::Waiting(waiting) => waiting.abort(),
+            Stage::Waiting(waiting) => {
+                self.cancelled = Some(reason.to_owned());
+                waiting.abort();
+            }
             Stage::Talking(conversation) => conversation.cancel(reason).await,
             Stage::Over => {}
         }

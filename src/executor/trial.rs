@@ -157,10 +157,23 @@ pub async fn run(executor: &dyn Executor, place: &Place, job: Job) -> Ran {
 /// # Panics
 /// When it cannot be started.
 pub async fn begin(executor: &dyn Executor, place: &Place, job: Job) -> Box<dyn Running> {
+    start(executor, ordered(executor, place, job)).await
+}
+
+/// The order of a job, in an image where the executor needs one.
+pub fn ordered(executor: &dyn Executor, place: &Place, job: Job) -> JobOrder {
     let mut order = place.order(job);
     if executor.abilities().images {
         order.image = Some(image("busybox:1"));
     }
+    order
+}
+
+/// Starts what was ordered.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn start(executor: &dyn Executor, order: JobOrder) -> Box<dyn Running> {
     let started = executor.start(order).await;
     started.unwrap_or_else(|error| fail(&error.to_string()))
 }
@@ -177,6 +190,14 @@ pub fn image(name: &str) -> String {
 /// # Panics
 /// When it does what no job may do.
 pub async fn finish(running: &mut dyn Running) -> Ran {
+    read(running, |_| true).await
+}
+
+/// The same, keeping only the pieces of output that are wanted.
+///
+/// # Panics
+/// When it does what no job may do.
+pub async fn read(running: &mut dyn Running, mut wanted: impl FnMut(&[u8]) -> bool) -> Ran {
     let began = Instant::now();
     let mut exits = BTreeMap::new();
     let mut ran = Ran {
@@ -199,10 +220,12 @@ pub async fn finish(running: &mut dyn Running) -> Ran {
                 ..
             } => {
                 ran.largest = ran.largest.max(bytes.len());
-                ran.output
-                    .entry((step, stream == Stream::Stderr))
-                    .or_default()
-                    .extend(bytes);
+                if wanted(&bytes) {
+                    ran.output
+                        .entry((step, stream == Stream::Stderr))
+                        .or_default()
+                        .extend(bytes);
+                }
             }
             JobEvent::StepFinished { step, exit, .. } => {
                 let before = exits.insert(step, exit);

@@ -186,6 +186,10 @@ pub trait Executor: Send + Sync {
     fn isolates(&self) -> bool;
     /// What it can do beside running steps.
     fn abilities(&self) -> Abilities;
+    /// Whether it keeps jobs to their [`Resources`].
+    fn limits(&self) -> bool {
+        self.isolates()
+    }
     /// Starts a job.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ use crate::protocol::{Collect, CollectKind, FileInfo, FromRunner, Job, Limits};
 
 /// How many bytes of a file are in one message.
 const CHUNK: usize = 256 * 1024;
+/// The longest path of a file, in bytes.
+const PATH: usize = 1024;
 /// How many files and folders are looked at.
 const ENTRIES: usize = 1_000_000;
 /// Folders of things that others made.
@@ -189,6 +191,13 @@ fn walk(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Report
                 );
                 continue;
             };
+            if path.contains('\\') || path.len() > PATH {
+                // The server takes neither, and a job is not lost for it.
+                let shown: String = path.chars().take(200).collect();
+                let why = format!("its path has a backslash or over {PATH} bytes");
+                note(reports, format!("{shown} is not collected: {why}"));
+                continue;
+            }
             let Ok(metadata) = entry.metadata() else {
                 continue;
             };

@@ -22,7 +22,7 @@ pub(super) fn watch_disk(place: &Place<'_>, limit: u64, since: SystemTime) {
     let Some(before) = free_bytes(&folder) else {
         return;
     };
-    thread::spawn(move || {
+    let _ = thread::Builder::new().spawn(move || {
         let mut last = before;
         loop {
             thread::sleep(LOOK);

@@ -35,8 +35,8 @@ pub(super) fn start(
     reports: Arc<Reports>,
     over: Arc<AtomicBool>,
     mask: Option<Mask>,
-) -> JoinHandle<()> {
-    thread::spawn(move || {
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(move || {
         let _ = fcntl(pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE));
         Pump {
             pipe,

@@ -61,35 +61,32 @@ pub(super) fn carry_out(
     };
     let tree = Tree { main };
     let over = Arc::new(AtomicBool::new(false));
+    // When memory runs out, a step's process is to go before the runner. See proc(5).
+    let _ = std::fs::write(format!("/proc/{main}/oom_score_adj"), "500");
     let mut pumps = Vec::new();
     let reports = || (Arc::clone(&place.reports), Arc::clone(&over));
     let mask = || place.masker.as_ref().map(Masker::stream);
+    let mut watched = Ok(());
     if let Some(pipe) = child.stdout.take() {
         let (reports, over) = reports();
-        pumps.push(pump::start(
-            pipe,
-            step.index,
-            Stream::Stdout,
-            reports,
-            over,
-            mask(),
-        ));
+        let pump = pump::start(pipe, step.index, Stream::Stdout, reports, over, mask());
+        watched = watched.and(pump.map(|pump| pumps.push(pump)));
     }
     if let Some(pipe) = child.stderr.take() {
         let (reports, over) = reports();
-        pumps.push(pump::start(
-            pipe,
-            step.index,
-            Stream::Stderr,
-            reports,
-            over,
-            mask(),
-        ));
+        let pump = pump::start(pipe, step.index, Stream::Stderr, reports, over, mask());
+        watched = watched.and(pump.map(|pump| pumps.push(pump)));
     }
-    watch(main, step.index, place.signals.clone());
-    if place.user.is_some() {
-        // When memory runs out, a step's process is to go before the runner. See proc(5).
-        let _ = std::fs::write(format!("/proc/{main}/oom_score_adj"), "500");
+    watched = watched.and(watch(main, step.index, place.signals.clone()));
+    if let Err(error) = watched {
+        // The limit of processes leaves no room for the runner's own threads.
+        tree.kill();
+        let _ = child.wait();
+        over.store(true, Ordering::Release);
+        for pump in pumps {
+            let _ = pump.join();
+        }
+        return Exit::NotStarted(format!("watch the step: {error}"));
     }
 
     let own = step
@@ -136,12 +133,13 @@ pub(super) fn carry_out(
 
 /// Tells when the process has ended, and leaves it unreaped: its number must stay its own until
 /// the whole tree is gone.
-fn watch(main: Pid, step: u32, signals: Sender<Signal>) {
-    thread::spawn(move || {
+fn watch(main: Pid, step: u32, signals: Sender<Signal>) -> io::Result<()> {
+    let watched = thread::Builder::new().spawn(move || {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         while let Err(nix::errno::Errno::EINTR) = waitid(Id::Pid(main), flags) {}
         let _ = signals.send(Signal::Exited(step));
     });
+    watched.map(|_| ())
 }
 
 fn exited(main: Pid) -> bool {
