@@ -32,6 +32,8 @@ const WAITING: usize = 32;
 const UNCONFIRMED: u64 = 24;
 /// How often a runner over the network is spoken to, so that both sides notice a broken connection.
 const PULSE: Duration = Duration::from_secs(10);
+/// How many bytes are read from a runner at once.
+const READ: usize = 256 * 1024;
 /// How many bytes of an archive are in one message.
 const CHUNK: usize = 256 * 1024;
 
@@ -49,7 +51,6 @@ pub(super) type Obituary = Pin<Box<dyn Future<Output = String> + Send>>;
 pub(super) struct Receiver {
     input: Input,
     decoder: Decoder,
-    block: Vec<u8>,
 }
 
 impl Receiver {
@@ -57,7 +58,6 @@ impl Receiver {
         Self {
             input,
             decoder: Decoder::default(),
-            block: vec![0; 64 * 1024],
         }
     }
 
@@ -71,11 +71,9 @@ impl Receiver {
             if let Some(message) = self.decoder.next().map_err(broken)? {
                 return Ok(Some(message));
             }
-            match self.input.read(&mut self.block).await {
+            match self.input.read_buf(self.decoder.room(READ)).await {
                 Ok(0) => return self.decoder.end().map(|()| None).map_err(broken),
-                Ok(length) => self
-                    .decoder
-                    .push(self.block.get(..length).unwrap_or_default()),
+                Ok(_) => {}
                 Err(error) => return Err(format!("the runner cannot be read: {error}")),
             }
         }
@@ -103,12 +101,12 @@ impl Receiver {
     async fn resume(&mut self, mark: &[u8], received: u64) -> std::result::Result<(), String> {
         let mut seen: Vec<u8> = Vec::new();
         loop {
-            let length = match self.input.read(&mut self.block).await {
+            seen.reserve(READ);
+            match self.input.read_buf(&mut seen).await {
                 Ok(0) => return Err("the runner ended".to_owned()),
-                Ok(length) => length,
+                Ok(_) => {}
                 Err(error) => return Err(format!("the runner cannot be read: {error}")),
-            };
-            seen.extend(self.block.get(..length).unwrap_or_default());
+            }
             if let Some(at) = memchr::memmem::find(&seen, mark) {
                 self.decoder = Decoder::after(received);
                 let rest = at + mark.len();

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
@@ -19,6 +20,8 @@ use crate::ports::error::{PortError, Result};
 use crate::ports::executor::{Abilities, Executor, JobEvent, JobOrder, Network, Running};
 use crate::protocol::{ArchiveKind, Exit, Job};
 
+/// How much may be on its way from the runner, in bytes.
+const PIPE: i32 = 1024 * 1024;
 /// How much of what the process says on stderr is kept, in bytes.
 const COMPLAINT: usize = 4000;
 
@@ -323,6 +326,8 @@ fn speak(
     streams: super::keeper::Streams,
 ) -> Result<(Streams, impl Future<Output = String> + Send + use<>)> {
     let wrap = |error: std::io::Error| PortError::transient(format!("start the runner: {error}"));
+    // Both sides wait for one another less often. What the system does not allow is not needed.
+    let _ = fcntl(&streams.stdout, FcntlArg::F_SETPIPE_SZ(PIPE));
     let stdin = ChildStdin::from_std(streams.stdin).map_err(wrap)?;
     let stdout = ChildStdout::from_std(streams.stdout).map_err(wrap)?;
     let stderr = ChildStderr::from_std(streams.stderr).map_err(wrap)?;

@@ -8,13 +8,15 @@
 
 use std::io::{self, Read, Write};
 
-use super::message::{FromRunner, ToRunner};
+use super::message::{FromRunner, Stream, ToRunner};
 
 /// The longest frame, in bytes, without its length field.
 pub const MAX_FRAME: usize = 1024 * 1024;
 
 /// Kind and number.
 const HEAD: usize = 1 + 8;
+/// Step, stream and time of a piece of output.
+const OUTPUT_HEAD: usize = 4 + 1 + 8;
 
 /// Why a stream of messages cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,30 @@ pub trait Message: Sized {
     fn read(kind: u8, payload: &[u8]) -> Result<Self, ProtocolError>;
 }
 
+/// A piece of output that is sent from where it is; see [`FromRunner::Output`].
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// The step.
+    pub step: u32,
+    /// The stream.
+    pub stream: Stream,
+    /// When the last of these bytes was read, in unix milliseconds.
+    pub unix_ms: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+impl Piece<'_> {
+    fn write(&self, payload: &mut Vec<u8>) -> u8 {
+        payload.reserve_exact(OUTPUT_HEAD + self.bytes.len());
+        payload.extend_from_slice(&self.step.to_le_bytes());
+        payload.push(self.stream.code());
+        payload.extend_from_slice(&self.unix_ms.to_le_bytes());
+        payload.extend_from_slice(self.bytes);
+        OUTPUT
+    }
+}
+
 /// Numbers messages and turns them into frames.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -87,8 +113,23 @@ impl Encoder {
     /// # Errors
     /// `Length` when it does not fit; its number is not used up then.
     pub fn frame(&mut self, message: &impl Message) -> Result<Vec<u8>, ProtocolError> {
+        self.number(|payload| message.write(payload))
+    }
+
+    /// The frame of a piece of output, as [`Encoder::frame`] makes it of [`FromRunner::Output`].
+    ///
+    /// # Errors
+    /// As [`Encoder::frame`].
+    pub fn output(&mut self, piece: Piece<'_>) -> Result<Vec<u8>, ProtocolError> {
+        self.number(|payload| Ok(piece.write(payload)))
+    }
+
+    fn number(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<u8, ProtocolError>,
+    ) -> Result<Vec<u8>, ProtocolError> {
         let mut frame = vec![0; 4 + HEAD];
-        let kind = message.write(&mut frame)?;
+        let kind = write(&mut frame)?;
         let length = frame.len() - 4;
         if length > MAX_FRAME {
             return Err(ProtocolError::Length(length));
@@ -160,11 +201,18 @@ impl Decoder {
 
     /// Takes bytes in. Take all messages out before giving more.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Where at least so many more bytes can be appended, which are taken in by that. Take all
+    /// messages out before asking for it.
+    pub fn room(&mut self, length: usize) -> &mut Vec<u8> {
         if self.start > 0 {
             self.buffer.drain(..self.start.min(self.buffer.len()));
             self.start = 0;
         }
-        self.buffer.extend_from_slice(bytes);
+        self.buffer.reserve(length);
+        &mut self.buffer
     }
 
     /// The next whole message; `None` when more bytes are needed.
@@ -273,13 +321,13 @@ impl Message for FromRunner {
                 stream,
                 unix_ms,
                 bytes,
-            } => {
-                payload.extend_from_slice(&step.to_le_bytes());
-                payload.push(stream.code());
-                payload.extend_from_slice(&unix_ms.to_le_bytes());
-                payload.extend_from_slice(bytes);
-                Ok(OUTPUT)
+            } => Ok(Piece {
+                step: *step,
+                stream: *stream,
+                unix_ms: *unix_ms,
+                bytes,
             }
+            .write(payload)),
             Self::FileChunk { bytes } => {
                 payload.extend_from_slice(bytes);
                 Ok(FILE_CHUNK)
@@ -307,7 +355,7 @@ fn output(payload: &[u8]) -> Option<FromRunner> {
     let (unix_ms, bytes) = rest.split_first_chunk::<8>()?;
     Some(FromRunner::Output {
         step: u32::from_le_bytes(*step),
-        stream: super::message::Stream::from_code(*stream)?,
+        stream: Stream::from_code(*stream)?,
         unix_ms: u64::from_le_bytes(*unix_ms),
         bytes: bytes.to_vec(),
     })

@@ -13,7 +13,7 @@ pub mod message;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Decoder, Encoder, MAX_FRAME, ProtocolError};
+pub use frame::{Decoder, Encoder, MAX_FRAME, Piece, ProtocolError};
 pub(crate) use message::NamesOnly;
 pub use message::{
     ArchiveKind, AwaitPort, CACHE_HOME, CACHE_WORKSPACE, CacheOrder, Collect, CollectKind,

@@ -16,10 +16,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::mask::Mask;
 use super::reports::Reports;
-use crate::protocol::{FromRunner, Stream};
+use crate::protocol::{Piece, Stream};
 
 /// The largest piece.
 const BLOCK: usize = 64 * 1024;
+/// How far is looked for the end of a line at once.
+const STRIDE: usize = 512;
 /// A larger pipe saves a third of the time that copying takes.
 const PIPE: i32 = 1024 * 1024;
 /// After so much silence the beginning of a line is sent, in milliseconds.
@@ -95,7 +97,7 @@ impl<P: Read + AsFd> Pump<P> {
             let filled = held + read;
             let lines = buffer
                 .get(held..filled)
-                .and_then(|new| new.iter().rposition(|byte| *byte == b'\n'))
+                .and_then(last_line_end)
                 .map_or(0, |position| held + position + 1);
             let cut = if lines == 0 && filled == buffer.len() {
                 filled
@@ -114,7 +116,7 @@ impl<P: Read + AsFd> Pump<P> {
         if let Some(mask) = &mut self.mask {
             let mut rest = Vec::new();
             mask.end(&mut rest);
-            self.say(rest, held_ms);
+            self.say(&rest, held_ms);
         }
     }
 
@@ -129,28 +131,39 @@ impl<P: Read + AsFd> Pump<P> {
 
     fn send(&mut self, bytes: Option<&[u8]>, unix_ms: u64) {
         let bytes = bytes.unwrap_or_default();
-        let shown = match &mut self.mask {
-            None => bytes.to_vec(),
-            Some(mask) => {
-                let mut shown = Vec::with_capacity(bytes.len());
-                mask.feed(bytes, &mut shown);
-                shown
-            }
+        let Some(mask) = &mut self.mask else {
+            return self.say(bytes, unix_ms);
         };
-        self.say(shown, unix_ms);
+        let mut shown = Vec::with_capacity(bytes.len());
+        mask.feed(bytes, &mut shown);
+        self.say(&shown, unix_ms);
     }
 
-    fn say(&self, bytes: Vec<u8>, unix_ms: u64) {
+    fn say(&self, bytes: &[u8], unix_ms: u64) {
         if bytes.is_empty() {
             return;
         }
-        self.reports.send(&FromRunner::Output {
+        self.reports.output(Piece {
             step: self.step,
             stream: self.stream,
             unix_ms,
             bytes,
         });
     }
+}
+
+/// Where the last line ends, looked for from the end.
+fn last_line_end(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    // The standard library looks for a byte by words, but forwards only.
+    for block in bytes.rchunks(STRIDE) {
+        end -= block.len();
+        if block.contains(&b'\n') {
+            let last = block.iter().rposition(|byte| *byte == b'\n');
+            return last.map(|position| end + position);
+        }
+    }
+    None
 }
 
 /// The present, in unix milliseconds.
@@ -160,4 +173,22 @@ pub(super) fn now_ms() -> u64 {
         .map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STRIDE, last_line_end};
+
+    #[test]
+    fn the_last_end_of_a_line_is_found_wherever_it_is() {
+        assert_eq!(last_line_end(b""), None);
+        for length in [1, STRIDE - 1, STRIDE, STRIDE + 1, 3 * STRIDE + 7] {
+            let mut bytes = vec![b'x'; length];
+            assert_eq!(last_line_end(&bytes), None);
+            for at in 0..length {
+                bytes[at] = b'\n';
+                assert_eq!(last_line_end(&bytes), Some(at));
+            }
+        }
+    }
 }

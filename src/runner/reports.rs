@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::control::Signal;
-use crate::protocol::{Encoder, FromRunner};
+use crate::protocol::{Encoder, FromRunner, Piece, ProtocolError};
 
 /// How much is kept unconfirmed before steps are held up, in bytes.
 const WINDOW: usize = 4 * 1024 * 1024;
@@ -73,9 +73,18 @@ impl Reports {
 
     /// Says something. A failure is told to the job's thread.
     pub(super) fn send(&self, message: &FromRunner) {
+        self.say(|encoder| encoder.frame(message));
+    }
+
+    /// Says a piece of output. A failure is told to the job's thread.
+    pub(super) fn output(&self, piece: Piece<'_>) {
+        self.say(|encoder| encoder.output(piece));
+    }
+
+    fn say(&self, frame: impl FnOnce(&mut Encoder) -> Result<Vec<u8>, ProtocolError>) {
         let Ok(said) = self.said.lock() else { return };
         let mut said = self.wait(said, |said| said.kept_bytes < WINDOW);
-        let Ok(frame) = said.encoder.frame(message) else {
+        let Ok(frame) = frame(&mut said.encoder) else {
             // Only a message over the limit, which none of ours is.
             return;
         };
