@@ -1,6 +1,7 @@
 //! What the container of a job is made of: its limits, its network, its ports, the runner in it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -86,6 +87,7 @@ impl DockerExecutor {
         &self,
         docker: &Docker,
         network: Option<&str>,
+        order: &JobOrder,
     ) -> Result<Vec<String>> {
         let Some(network) = network else {
             return Ok(Vec::new());
@@ -101,11 +103,15 @@ impl DockerExecutor {
             .into_iter()
             .filter_map(|config| config.gateway);
         let addresses = gateways.filter_map(|address| address.parse().ok());
-        let hosts = addresses
-            .chain(own_addresses())
+        let addresses: Vec<IpAddr> = addresses.collect();
+        let hosts = own_addresses()
+            .into_iter()
+            .chain(addresses.iter().copied())
+            // Who comes to a job's ports comes from the gateway, and must get an answer.
+            .filter(|address| order.ports.is_empty() || !addresses.contains(address))
             .map(|address| match address {
-                std::net::IpAddr::V4(address) => format!("{address}/32"),
-                std::net::IpAddr::V6(address) => format!("{address}/128"),
+                IpAddr::V4(address) => format!("{address}/32"),
+                IpAddr::V6(address) => format!("{address}/128"),
             });
         Ok(METADATA
             .into_iter()
@@ -243,8 +249,7 @@ pub(super) fn environment(
 }
 
 /// The addresses of this host, but those of loopback, which a container has of its own.
-fn own_addresses() -> Vec<std::net::IpAddr> {
-    use std::net::IpAddr;
+fn own_addresses() -> Vec<IpAddr> {
     nix::ifaddrs::getifaddrs()
         .into_iter()
         .flatten()

@@ -164,7 +164,10 @@ async fn a_pytest_project_gives_the_same_annotations_through_every_executor() {
         forge.branch("change");
         let specification = std::fs::read_to_string(forge.tree.join(".herald.yml")).unwrap();
         let image = image("python:1");
-        forge.write(".herald.yml", &format!("image: {image}\n{specification}"));
+        forge.write(
+            ".herald.yml",
+            &format!("image: {image}\nresources: {{cpus: 0.5, memory: 512MiB}}\n{specification}"),
+        );
         let head = forge.commit("Change nothing");
         let herald = Herald::spawn(command(&forge, executor));
         herald
