@@ -10,10 +10,12 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
     NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap,
 };
-use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
+use bollard::query_parameters::{
+    InspectContainerOptions, InspectNetworkOptions, ListNetworksOptionsBuilder,
+};
 
 use super::docker::DockerExecutor;
-use super::engine::{METADATA, RUNNER, RUNNER_FOLDER, failed, labels, name, words};
+use super::engine::{METADATA, RUNNER, RUNNER_FOLDER, failed, labels, name};
 use super::image::Image;
 use super::program;
 use crate::ports::error::Result;
@@ -60,26 +62,28 @@ impl DockerExecutor {
         if order.network == Network::None {
             return Ok(None);
         }
-        if docker
-            .inspect_network(NETWORK, None::<InspectNetworkOptions>)
-            .await
-            .is_err()
-        {
-            let apart = ("com.docker.network.bridge.enable_icc", "false");
-            let request = NetworkCreateRequest {
-                name: NETWORK.to_owned(),
-                driver: Some("bridge".to_owned()),
-                options: Some(HashMap::from([(apart.0.to_owned(), apart.1.to_owned())])),
-                ..NetworkCreateRequest::default()
-            };
-            let made = docker.create_network(request).await;
-            if let Err(error) = made
-                && !words(&error).contains("already exists")
-            {
-                return Err(failed("make the network of jobs", &error));
-            }
+        if let Some(network) = shared_network(docker).await? {
+            return Ok(Some(network));
         }
-        Ok(Some(NETWORK.to_owned()))
+        let apart = ("com.docker.network.bridge.enable_icc", "false");
+        let request = NetworkCreateRequest {
+            name: NETWORK.to_owned(),
+            driver: Some("bridge".to_owned()),
+            options: Some(HashMap::from([(apart.0.to_owned(), apart.1.to_owned())])),
+            ..NetworkCreateRequest::default()
+        };
+        let made = docker
+            .create_network(request)
+            .await
+            .map_err(|error| failed("make the network of jobs", &error))?;
+        // Docker lets two have one name. Whoever made one at the same time takes the older one too.
+        let network = shared_network(docker)
+            .await?
+            .unwrap_or_else(|| made.id.clone());
+        if network != made.id {
+            let _ = docker.remove_network(&made.id).await;
+        }
+        Ok(Some(network))
     }
 
     /// Networks that a job must not reach.
@@ -224,6 +228,24 @@ impl DockerExecutor {
         });
         Ok(told.collect())
     }
+}
+
+/// The id of the oldest network of jobs.
+async fn shared_network(docker: &Docker) -> Result<Option<String>> {
+    let filter = HashMap::from([("name".to_owned(), vec![NETWORK.to_owned()])]);
+    let options = ListNetworksOptionsBuilder::default()
+        .filters(&filter)
+        .build();
+    let found = docker
+        .list_networks(Some(options))
+        .await
+        .map_err(|error| failed("look for the network of jobs", &error))?;
+    Ok(found
+        .into_iter()
+        // The filter finds parts of names too.
+        .filter(|network| network.name.as_deref() == Some(NETWORK))
+        .min_by_key(|network| (network.created.clone(), network.id.clone()))
+        .and_then(|network| network.id))
 }
 
 /// The name of a port as a part of a variable's name.

@@ -293,9 +293,9 @@ async fn a_job_is_cancelled_before_it_begins(executor: &dyn Executor) {
     running.cancel("superseded").await;
     let ran = finish(running.as_mut()).await;
     assert_eq!(ran.end, JobEnd::Cancelled);
-    // Where no runner came, nothing is told of the steps.
+    // Where no runner came, nothing is told of the steps; a quick one has begun meanwhile.
     let first = ran.exits.first().unwrap_or(&Exit::Skipped);
-    assert_eq!(first, &Exit::Skipped, "{ran:?}");
+    assert!(matches!(first, Exit::Skipped | Exit::Cancelled), "{ran:?}");
     drop(running);
     nothing_is_left(&marker).await;
 }
