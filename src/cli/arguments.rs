@@ -106,9 +106,27 @@ pub(super) struct ServeFlags {
     /// The App's id (HERALD_GITHUB_APP_ID).
     #[arg(long)]
     pub(super) github_app_id: Option<String>,
-    /// Where jobs run: process (HERALD_EXECUTOR).
+    /// Where jobs run: process, docker or swarm (HERALD_EXECUTOR, default process).
     #[arg(long)]
     pub(super) executor: Option<String>,
+    /// The Docker Engine (HERALD_DOCKER_HOST, default unix:///var/run/docker.sock).
+    #[arg(long)]
+    pub(super) docker_host: Option<String>,
+    /// The program herald-runner for containers (HERALD_RUNNER_PATH, default beside herald).
+    #[arg(long)]
+    pub(super) runner_path: Option<String>,
+    /// Logins of registries, as docker login writes them (HERALD_REGISTRY_AUTH_FILE).
+    #[arg(long)]
+    pub(super) registry_auth_file: Option<String>,
+    /// Listener for runners of the Swarm (HERALD_RUNNER_LISTEN).
+    #[arg(long)]
+    pub(super) runner_listen: Option<String>,
+    /// Where the nodes of the Swarm reach that listener (HERALD_RUNNER_URL).
+    #[arg(long)]
+    pub(super) runner_url: Option<String>,
+    /// Placement constraints of every job (HERALD_SWARM_CONSTRAINTS).
+    #[arg(long)]
+    pub(super) swarm_constraints: Option<String>,
     /// required or off (HERALD_PROCESS_SANDBOX, default required).
     #[arg(long)]
     pub(super) process_sandbox: Option<String>,
@@ -162,6 +180,12 @@ impl ServeFlags {
             ("HERALD_GITHUB_API_URL", self.github_api_url),
             ("HERALD_GITHUB_APP_ID", self.github_app_id),
             ("HERALD_EXECUTOR", self.executor),
+            ("HERALD_DOCKER_HOST", self.docker_host),
+            ("HERALD_RUNNER_PATH", self.runner_path),
+            ("HERALD_REGISTRY_AUTH_FILE", self.registry_auth_file),
+            ("HERALD_RUNNER_LISTEN", self.runner_listen),
+            ("HERALD_RUNNER_URL", self.runner_url),
+            ("HERALD_SWARM_CONSTRAINTS", self.swarm_constraints),
             ("HERALD_PROCESS_SANDBOX", self.process_sandbox),
             ("HERALD_MAX_CONCURRENT_JOBS", self.max_concurrent_jobs),
             (

@@ -1,6 +1,7 @@
 //! What the container of a job is made of: its limits, its network, its ports, the runner in it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -9,10 +10,12 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
     NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap,
 };
-use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
+use bollard::query_parameters::{
+    InspectContainerOptions, InspectNetworkOptions, ListNetworksOptionsBuilder,
+};
 
 use super::docker::DockerExecutor;
-use super::engine::{METADATA, RUNNER, RUNNER_FOLDER, failed, labels, name, words};
+use super::engine::{METADATA, RUNNER, RUNNER_FOLDER, failed, labels, name};
 use super::image::Image;
 use super::program;
 use crate::ports::error::Result;
@@ -59,26 +62,28 @@ impl DockerExecutor {
         if order.network == Network::None {
             return Ok(None);
         }
-        if docker
-            .inspect_network(NETWORK, None::<InspectNetworkOptions>)
-            .await
-            .is_err()
-        {
-            let apart = ("com.docker.network.bridge.enable_icc", "false");
-            let request = NetworkCreateRequest {
-                name: NETWORK.to_owned(),
-                driver: Some("bridge".to_owned()),
-                options: Some(HashMap::from([(apart.0.to_owned(), apart.1.to_owned())])),
-                ..NetworkCreateRequest::default()
-            };
-            let made = docker.create_network(request).await;
-            if let Err(error) = made
-                && !words(&error).contains("already exists")
-            {
-                return Err(failed("make the network of jobs", &error));
-            }
+        if let Some(network) = shared_network(docker).await? {
+            return Ok(Some(network));
         }
-        Ok(Some(NETWORK.to_owned()))
+        let apart = ("com.docker.network.bridge.enable_icc", "false");
+        let request = NetworkCreateRequest {
+            name: NETWORK.to_owned(),
+            driver: Some("bridge".to_owned()),
+            options: Some(HashMap::from([(apart.0.to_owned(), apart.1.to_owned())])),
+            ..NetworkCreateRequest::default()
+        };
+        let made = docker
+            .create_network(request)
+            .await
+            .map_err(|error| failed("make the network of jobs", &error))?;
+        // Docker lets two have one name. Whoever made one at the same time takes the older one too.
+        let network = shared_network(docker)
+            .await?
+            .unwrap_or_else(|| made.id.clone());
+        if network != made.id {
+            let _ = docker.remove_network(&made.id).await;
+        }
+        Ok(Some(network))
     }
 
     /// Networks that a job must not reach.
@@ -86,6 +91,7 @@ impl DockerExecutor {
         &self,
         docker: &Docker,
         network: Option<&str>,
+        order: &JobOrder,
     ) -> Result<Vec<String>> {
         let Some(network) = network else {
             return Ok(Vec::new());
@@ -101,11 +107,15 @@ impl DockerExecutor {
             .into_iter()
             .filter_map(|config| config.gateway);
         let addresses = gateways.filter_map(|address| address.parse().ok());
-        let hosts = addresses
-            .chain(own_addresses())
+        let addresses: Vec<IpAddr> = addresses.collect();
+        let hosts = own_addresses()
+            .into_iter()
+            .chain(addresses.iter().copied())
+            // Who comes to a job's ports comes from the gateway, and must get an answer.
+            .filter(|address| order.ports.is_empty() || !addresses.contains(address))
             .map(|address| match address {
-                std::net::IpAddr::V4(address) => format!("{address}/32"),
-                std::net::IpAddr::V6(address) => format!("{address}/128"),
+                IpAddr::V4(address) => format!("{address}/32"),
+                IpAddr::V6(address) => format!("{address}/128"),
             });
         Ok(METADATA
             .into_iter()
@@ -220,6 +230,24 @@ impl DockerExecutor {
     }
 }
 
+/// The id of the oldest network of jobs.
+async fn shared_network(docker: &Docker) -> Result<Option<String>> {
+    let filter = HashMap::from([("name".to_owned(), vec![NETWORK.to_owned()])]);
+    let options = ListNetworksOptionsBuilder::default()
+        .filters(&filter)
+        .build();
+    let found = docker
+        .list_networks(Some(options))
+        .await
+        .map_err(|error| failed("look for the network of jobs", &error))?;
+    Ok(found
+        .into_iter()
+        // The filter finds parts of names too.
+        .filter(|network| network.name.as_deref() == Some(NETWORK))
+        .min_by_key(|network| (network.created.clone(), network.id.clone()))
+        .and_then(|network| network.id))
+}
+
 /// The name of a port as a part of a variable's name.
 fn variable(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
@@ -243,8 +271,7 @@ pub(super) fn environment(
 }
 
 /// The addresses of this host, but those of loopback, which a container has of its own.
-fn own_addresses() -> Vec<std::net::IpAddr> {
-    use std::net::IpAddr;
+fn own_addresses() -> Vec<IpAddr> {
     nix::ifaddrs::getifaddrs()
         .into_iter()
         .flatten()

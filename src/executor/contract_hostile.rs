@@ -208,8 +208,8 @@ async fn only_files_are_collected_whatever_they_are_called(executor: &dyn Execut
 }
 
 async fn a_step_that_speaks_as_the_runner_is_not_believed(executor: &dyn Executor) {
-    // Under bubblewrap, process 1 is not the runner, and holds its streams too: not shut in yet.
-    if !executor.isolates() {
+    // Without a sandbox a step of root may write wherever root may.
+    if !shuts_in(executor) {
         return;
     }
     let place = Place::new();
@@ -293,9 +293,9 @@ async fn a_job_is_cancelled_before_it_begins(executor: &dyn Executor) {
     running.cancel("superseded").await;
     let ran = finish(running.as_mut()).await;
     assert_eq!(ran.end, JobEnd::Cancelled);
-    // Where no runner came, nothing is told of the steps.
+    // Where no runner came, nothing is told of the steps; a quick one has begun meanwhile.
     let first = ran.exits.first().unwrap_or(&Exit::Skipped);
-    assert_eq!(first, &Exit::Skipped, "{ran:?}");
+    assert!(matches!(first, Exit::Skipped | Exit::Cancelled), "{ran:?}");
     drop(running);
     nothing_is_left(&marker).await;
 }

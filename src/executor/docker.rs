@@ -315,7 +315,7 @@ impl Executor for DockerExecutor {
         let mut container = self.hold(docker, String::new(), &order.id, Sidecars::default());
         let network = self.network(docker, &order).await?;
         container.sidecars = Sidecars::new(network.clone().filter(|_| !order.services.is_empty()));
-        let blocked = self.blocked(docker, network.as_deref()).await?;
+        let blocked = self.blocked(docker, network.as_deref(), &order).await?;
         let options = CreateContainerOptionsBuilder::default()
             .name(&name(&order.purpose, &order.id))
             .build();

@@ -125,7 +125,14 @@ impl Sandbox {
         let mut list = Arguments::default();
         // User namespaces are asked for in so many words: `--unshare-all` goes on without them.
         list.words(&["--unshare-all", "--unshare-user", "--die-with-parent"]);
-        list.words(&["--new-session", "--cap-drop", "ALL", "--clearenv"]);
+        // The runner is the first process: bubblewrap's own would hold its streams open to steps.
+        list.words(&[
+            "--as-pid-1",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+            "--clearenv",
+        ]);
         list.words(&["--uid", &user.to_string(), "--gid", &group.to_string()]);
         list.words(&["--hostname", "herald", "--ro-bind", "/usr", "/usr"]);
         for name in SYSTEM {

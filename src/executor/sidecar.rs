@@ -134,9 +134,8 @@ pub(super) async fn start(
         };
         match &ready.probe {
             Probe::Port(number) => {
-                let address = match address(docker, &created.id, &network).await? {
-                    Some(address) => address,
-                    None => return Err(ended(docker, service, &created.id).await),
+                let Some(address) = address(docker, &created.id, &network).await? else {
+                    return Err(ended(docker, service, &created.id).await);
                 };
                 sidecars
                     .awaited

@@ -99,7 +99,12 @@ impl Place {
                 repository: "contract".to_owned(),
                 ..Purpose::default()
             },
-            resources: Resources::default(),
+            resources: Resources {
+                // Several fit beside one another on a small Swarm.
+                cpus_milli: 500,
+                memory_bytes: 1 << 30,
+                ..Resources::default()
+            },
             network: Network::default(),
             ports: Vec::new(),
             services: Vec::new(),

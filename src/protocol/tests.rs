@@ -202,7 +202,7 @@ fn a_runner_of_another_version_is_told_from_ours() {
     let error = check_hello(&hello(7)).expect_err("another version");
     assert_eq!(
         error.to_string(),
-        "the runner (herald 9.9[2J) speaks version 7 of the protocol and this server version 1: \
+        "the runner (herald 9.9[2J) speaks version 7 of the protocol and this server version 2: \
          install the runner that belongs to this server"
     );
 }

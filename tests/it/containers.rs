@@ -164,7 +164,10 @@ async fn a_pytest_project_gives_the_same_annotations_through_every_executor() {
         forge.branch("change");
         let specification = std::fs::read_to_string(forge.tree.join(".herald.yml")).unwrap();
         let image = image("python:1");
-        forge.write(".herald.yml", &format!("image: {image}\n{specification}"));
+        forge.write(
+            ".herald.yml",
+            &format!("image: {image}\nresources: {{cpus: 0.5, memory: 512MiB}}\n{specification}"),
+        );
         let head = forge.commit("Change nothing");
         let herald = Herald::spawn(command(&forge, executor));
         herald
@@ -275,6 +278,74 @@ async fn a_container_goes_on_while_herald_is_restarted_in_order() {
     };
     for executor in EXECUTORS {
         restarted(executor, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn herald_killed_while_a_container_starts_begins_it_again_and_leaves_none() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    for executor in EXECUTORS {
+        let name = unique(&format!("starts-{executor}"));
+        let forge = Forge::named("killed", &name, false).await;
+        let repository = format!("killed/{name}");
+        let run = "echo once\n\
+                   printf '<testsuite><testcase name=\"a\" classname=\"b\"/></testsuite>' > junit.xml";
+        let (main, head) = project(&forge, &image("busybox:1"), run);
+        let serve = command(&forge, executor);
+        let listen = serve
+            .get_envs()
+            .find(|(name, _)| *name == "HERALD_RUNNER_LISTEN")
+            .and_then(|(_, value)| value.map(std::ffi::OsStr::to_owned));
+        let mut herald = Herald::spawn(serve);
+        herald
+            .open_pull_request(&forge, "opened", &head, &main)
+            .await;
+        eventually("something of the job", || {
+            !left_over(&repository).is_empty()
+        })
+        .await;
+        herald.kill();
+        let mut serve = command(&forge, executor);
+        if let Some(listen) = listen {
+            serve.env("HERALD_RUNNER_LISTEN", listen);
+        }
+        let herald = Herald::spawn(serve);
+        forge
+            .until("the end", |state| {
+                let checks = state.checks_of(&head, "herald");
+                checks.iter().all(|check| check.status == "completed")
+                    && checks
+                        .last()
+                        .is_some_and(|check| check.conclusion.as_deref() == Some("success"))
+            })
+            .await;
+        let check = forge.completed(&head, "herald").await;
+        assert!(
+            check.title.starts_with("1 passed"),
+            "{executor}: {}",
+            check.title
+        );
+        eventually("nothing left", || left_over(&repository).is_empty()).await;
+        drop(herald);
+    }
+}
+
+#[test]
+fn no_daemon_listens_on_tcp() {
+    if switch("HERALD_TEST_DOCKER").is_none() {
+        return;
+    }
+    // Those of the Swarm itself (2377, 7946) speak another protocol, with certificates.
+    for host in [
+        needed("HERALD_TEST_ADDRESS"),
+        needed("HERALD_TEST_ADDRESS_TWO"),
+    ] {
+        for port in [2375, 2376] {
+            let address = format!("{host}:{port}");
+            assert!(std::net::TcpStream::connect(&address).is_err(), "{address}");
+        }
     }
 }
 
