@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let mut good = true;
-    for shape in [Shape::Lines, Shape::Line] {
+    for shape in [Shape::Lines, Shape::Pieces, Shape::Line] {
         good &= compare(shape, &folder);
     }
     if docker {

@@ -17,14 +17,18 @@ const LINE: &str = "   Compiling package-with-a-name v1.28.317 (/workspace/crate
 
 /// Writes so many bytes to standard output.
 pub(crate) fn write(shape: Shape, bytes: u64) {
+    let size = match shape {
+        Shape::Pieces => 4096,
+        Shape::Lines | Shape::Line => BLOCK,
+    };
     let text = match shape {
-        Shape::Lines => LINE.repeat(BLOCK / LINE.len() * 4),
+        Shape::Lines | Shape::Pieces => LINE.repeat(BLOCK / LINE.len() * 4),
         Shape::Line => "x".repeat(BLOCK * 4),
     };
     let mut output = File::from(stdout().as_fd().try_clone_to_owned().unwrap());
     let mut left = bytes;
     while left > 0 {
-        for block in text.as_bytes().chunks(BLOCK) {
+        for block in text.as_bytes().chunks(size) {
             let length = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
             output.write_all(block.get(..length).unwrap()).unwrap();
             left -= length as u64;

@@ -15,6 +15,8 @@ use herald::protocol::{Exit, Job, Phase, StepCommand};
 pub(crate) enum Shape {
     /// Lines, as builds do.
     Lines,
+    /// The same in small pieces, as programs write that do not gather much.
+    Pieces,
     /// One line that does not end.
     Line,
 }
@@ -23,6 +25,7 @@ impl Shape {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lines => "lines",
+            Self::Pieces => "pieces",
             Self::Line => "line",
         }
     }
@@ -30,6 +33,7 @@ impl Shape {
     pub(crate) fn named(name: &str) -> Self {
         match name {
             "lines" => Self::Lines,
+            "pieces" => Self::Pieces,
             "line" => Self::Line,
             other => panic!("no shape {other}"),
         }
@@ -38,6 +42,7 @@ impl Shape {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Lines => "lines of 108 bytes",
+            Self::Pieces => "the same, 4 kB at a time",
             Self::Line => "one line",
         }
     }
@@ -69,7 +74,7 @@ pub(crate) fn writing(shape: Shape, bytes: u64) -> Job {
 /// The same by what is in an image of busybox.
 pub(crate) fn writing_busybox(shape: Shape, bytes: u64) -> Job {
     let script = match shape {
-        Shape::Lines => format!("yes {} | head -c {bytes}", "x".repeat(107)),
+        Shape::Lines | Shape::Pieces => format!("yes {} | head -c {bytes}", "x".repeat(107)),
         Shape::Line => format!("head -c {bytes} /dev/zero"),
     };
     long(trial::job(vec![trial::sh(Phase::Execute, &script)]))
