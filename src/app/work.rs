@@ -27,7 +27,7 @@ const SENDERS: usize = 4;
 /// How often jobs whose workers are gone are looked for.
 const LOST: Duration = Duration::from_secs(5);
 /// How often what no job owns is removed from where jobs run.
-const SWEEP: Duration = Duration::from_mins(5);
+const SWEEP: Duration = Duration::from_mins(1);
 /// How often builds that wait are shown how long the queue before them is.
 const QUEUE: Duration = Duration::from_secs(30);
 /// How many triggers are prepared at once.

@@ -8,9 +8,8 @@
 //! memory, processor, processes and disk, and routes into nowhere instead of ways to the cloud's
 //! metadata and to this host. It is never privileged and never sees the Engine's socket.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bollard::Docker;
@@ -26,9 +25,9 @@ use tokio_util::io::StreamReader;
 
 use super::container::{Tail, archive_of, environment};
 use super::conversation::{Contents, Conversation, Receiver, Streams, Terms, no_hello};
-use super::engine::{JOB, connect, failed, filter, is_gone, labels, name, words};
+use super::engine::{connect, failed, filter, is_gone, labels, name, words};
 use super::image::{Image, Images, Logins};
-use super::intake::Known;
+use super::live::{Held, Live};
 use super::sidecar::{self, Sidecars};
 use crate::ports::error::{PortError, Result};
 use crate::ports::executor::{Abilities, Executor, JobEvent, JobOrder, Progress, Running};
@@ -68,26 +67,21 @@ pub struct DockerExecutor {
     cores: OnceCell<i64>,
     /// The runner as a tar archive.
     runner: OnceCell<bytes::Bytes>,
-    /// The ids of the jobs that are held here.
-    live: Arc<Mutex<HashSet<String>>>,
+    live: Live,
 }
 
 /// A container that is about to run, or runs; removed with all that belongs to it when dropped.
 struct Container {
     docker: Docker,
     id: String,
-    job: String,
     sidecars: Sidecars,
-    live: Arc<Mutex<HashSet<String>>>,
+    _held: Held,
     /// Whether it is to run on.
     left: bool,
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if let Ok(mut live) = self.live.lock() {
-            live.remove(&self.job);
-        }
         if self.left {
             return;
         }
@@ -131,7 +125,7 @@ impl DockerExecutor {
             docker: OnceCell::new(),
             cores: OnceCell::new(),
             runner: OnceCell::new(),
-            live: Arc::default(),
+            live: Live::default(),
         }
     }
 
@@ -253,15 +247,11 @@ impl DockerExecutor {
     }
 
     fn hold(&self, docker: &Docker, id: String, job: &str, sidecars: Sidecars) -> Container {
-        if let Ok(mut live) = self.live.lock() {
-            live.insert(job.to_owned());
-        }
         Container {
             docker: docker.clone(),
             id,
-            job: job.to_owned(),
             sidecars,
-            live: Arc::clone(&self.live),
+            _held: self.live.hold(job),
             left: false,
         }
     }
@@ -407,11 +397,8 @@ impl Executor for DockerExecutor {
             token: None,
             confirms: true,
         };
-        let known = Known {
-            begun: progress.begun.iter().copied().collect(),
-            over: progress.over.iter().copied().collect(),
-        };
-        let resumed = Conversation::resume(streams, terms, &known, progress.position).await;
+        let resumed =
+            Conversation::resume(streams, terms, &progress.into(), progress.position).await;
         container.left = false;
         match resumed {
             Ok(conversation) => Ok(Some(Box::new(DockerJob {
@@ -429,15 +416,6 @@ impl Executor for DockerExecutor {
 
     async fn sweep(&self, keep: &[String]) -> Result<()> {
         let docker = self.engine().await?;
-        let live = self
-            .live
-            .lock()
-            .map(|live| live.clone())
-            .unwrap_or_default();
-        let stays = |labels: &Option<HashMap<String, String>>| {
-            let job = labels.as_ref().and_then(|labels| labels.get(JOB));
-            job.is_some_and(|job| live.contains(job) || keep.contains(job))
-        };
         let options = ListContainersOptionsBuilder::default()
             .all(true)
             .filters(&filter(&self.options.instance, None))
@@ -447,7 +425,7 @@ impl Executor for DockerExecutor {
             .await
             .map_err(|error| failed("list the containers of jobs", &error))?;
         for container in containers {
-            if !stays(&container.labels)
+            if !self.live.stays(container.labels.as_ref(), keep)
                 && let Some(id) = container.id
             {
                 remove(docker, &id).await;
@@ -461,7 +439,7 @@ impl Executor for DockerExecutor {
             .await
             .map_err(|error| failed("list the networks of jobs", &error))?;
         for network in networks {
-            if !stays(&network.labels)
+            if !self.live.stays(network.labels.as_ref(), keep)
                 && let Some(name) = network.name
             {
                 let _ = docker.remove_network(&name).await;

@@ -142,6 +142,11 @@ fn is_pinned(image: &str) -> bool {
     image.contains("@sha256:")
 }
 
+/// Whether the operator's login may be used for an image.
+fn is_trusted(image: &str, login_images: Option<&[String]>) -> bool {
+    login_images.is_none_or(|images| images.iter().any(|known| known == image))
+}
+
 /// Fetches images, and remembers for a short time which ones it has.
 #[derive(Debug, Default)]
 pub(super) struct Images {
@@ -163,8 +168,9 @@ impl Images {
         image: &str,
         login_images: Option<&[String]>,
     ) -> Option<DockerCredentials> {
-        let allowed = login_images.is_none_or(|images| images.iter().any(|known| known == image));
-        self.logins.of(image).filter(|_| allowed)
+        self.logins
+            .of(image)
+            .filter(|_| is_trusted(image, login_images))
     }
 
     /// Fetches an image.
@@ -178,7 +184,7 @@ impl Images {
         image: &str,
         login_images: Option<&[String]>,
     ) -> Result<Image> {
-        let trusted = login_images.is_none_or(|images| images.iter().any(|known| known == image));
+        let trusted = is_trusted(image, login_images);
         let key = (image.to_owned(), trusted);
         let fresh = self.fetched.lock().ok().and_then(|fetched| {
             let (at, image) = fetched.get(&key)?;

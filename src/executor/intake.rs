@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use crate::ports::executor::{JobEnd, JobEvent};
+use crate::ports::executor::{self, JobEnd, JobEvent};
 use crate::protocol::{CollectKind, Exit, FileInfo, FromRunner, Job, Limits, Outcome};
 
 /// The longest path of a collected file, in bytes.
@@ -42,6 +42,15 @@ pub(super) struct Known {
     pub(super) begun: HashSet<u32>,
     /// Steps that have ended.
     pub(super) over: HashSet<u32>,
+}
+
+impl From<&executor::Progress> for Known {
+    fn from(progress: &executor::Progress) -> Self {
+        Self {
+            begun: progress.begun.iter().copied().collect(),
+            over: progress.over.iter().copied().collect(),
+        }
+    }
 }
 
 /// Reads the runner's messages of one job.

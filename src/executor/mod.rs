@@ -23,6 +23,7 @@ mod gate;
 mod image;
 mod intake;
 mod keeper;
+mod live;
 mod network;
 mod process;
 mod program;

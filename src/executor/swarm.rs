@@ -6,10 +6,9 @@
 //! `docker`, and keeps what is not safe yet; so a job goes on when the connection breaks or Herald
 //! is restarted. When its node is lost, so is the job: its token is good no more.
 
-use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,10 +27,10 @@ use tokio::task::JoinHandle;
 use super::container::environment;
 use super::conversation::{Contents, Conversation, Obituary, Streams, Terms, meet};
 use super::docker::received;
-use super::engine::{JOB, METADATA, connect, failed, filter, is_gone, labels, name, words};
+use super::engine::{METADATA, connect, failed, filter, is_gone, labels, name, words};
 use super::gate::{Expected, Gate};
 use super::image::{Image, Images, Logins};
-use super::intake::Known;
+use super::live::{Held, Live};
 use super::service::{LOOK, Standing, obituary, remove, spec, standing};
 use crate::domain::Secret;
 use crate::ports::error::{PortError, Result};
@@ -67,7 +66,7 @@ pub struct SwarmExecutor {
     gate: Arc<Gate>,
     images: Images,
     docker: OnceCell<Docker>,
-    live: Arc<Mutex<HashSet<String>>>,
+    live: Live,
 }
 
 /// A service with its secret; removed when dropped.
@@ -75,8 +74,7 @@ struct Service {
     docker: Docker,
     /// Its name, which is also that of the secret.
     name: String,
-    job: String,
-    live: Arc<Mutex<HashSet<String>>>,
+    _held: Held,
     /// Whether it is to run on.
     left: bool,
     /// Whose token is good as long as this lives.
@@ -86,9 +84,6 @@ struct Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.expected = None;
-        if let Ok(mut live) = self.live.lock() {
-            live.remove(&self.job);
-        }
         if self.left {
             return;
         }
@@ -108,7 +103,7 @@ impl SwarmExecutor {
             options,
             gate,
             docker: OnceCell::new(),
-            live: Arc::default(),
+            live: Live::default(),
         }
     }
 
@@ -146,14 +141,10 @@ impl SwarmExecutor {
     }
 
     fn hold(&self, docker: &Docker, order: &JobOrder, expected: Expected) -> Service {
-        if let Ok(mut live) = self.live.lock() {
-            live.insert(order.id.clone());
-        }
         Service {
             docker: docker.clone(),
             name: name(&order.purpose, &order.id),
-            job: order.id.clone(),
-            live: Arc::clone(&self.live),
+            _held: self.live.hold(&order.id),
             left: false,
             expected: Some(expected),
         }
@@ -323,12 +314,9 @@ impl Executor for SwarmExecutor {
             service.left = false;
             return Ok(None);
         };
-        let known = Known {
-            begun: progress.begun.iter().copied().collect(),
-            over: progress.over.iter().copied().collect(),
-        };
         let terms = self.terms(&order, None, connections, lost, folder.clone());
-        let resumed = Conversation::resume(streams, terms, &known, progress.position).await;
+        let resumed =
+            Conversation::resume(streams, terms, &progress.into(), progress.position).await;
         service.left = false;
         match resumed {
             Ok(conversation) => Ok(Some(Box::new(SwarmJob {
@@ -347,15 +335,6 @@ impl Executor for SwarmExecutor {
 
     async fn sweep(&self, keep: &[String]) -> Result<()> {
         let docker = self.engine().await?;
-        let live = self
-            .live
-            .lock()
-            .map(|live| live.clone())
-            .unwrap_or_default();
-        let stays = |labels: Option<&HashMap<String, String>>| {
-            let job = labels.and_then(|labels| labels.get(JOB));
-            job.is_some_and(|job| live.contains(job) || keep.contains(job))
-        };
         let wanted = filter(&self.options.instance, None);
         let services = ListServicesOptionsBuilder::default()
             .filters(&wanted)
@@ -365,7 +344,7 @@ impl Executor for SwarmExecutor {
             .await
             .map_err(|error| failed("list the services of jobs", &error))?;
         for spec in services.into_iter().filter_map(|service| service.spec) {
-            if !stays(spec.labels.as_ref())
+            if !self.live.stays(spec.labels.as_ref(), keep)
                 && let Some(name) = spec.name
             {
                 remove(docker, &name).await;
@@ -380,7 +359,7 @@ impl Executor for SwarmExecutor {
             .map_err(|error| failed("list the secrets of jobs", &error))?;
         for secret in secrets {
             let labels = secret.spec.as_ref().and_then(|spec| spec.labels.as_ref());
-            if !stays(labels)
+            if !self.live.stays(labels, keep)
                 && let Some(id) = secret.id
             {
                 let _ = docker.delete_secret(&id).await;

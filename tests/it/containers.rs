@@ -38,6 +38,17 @@ fn command(forge: &Forge, executor: &str) -> Command {
     command
 }
 
+/// The same command again, for a restart: runners come back to the same port.
+fn again(first: &Command, forge: &Forge, executor: &str) -> Command {
+    let mut again = command(forge, executor);
+    for (name, value) in first.get_envs() {
+        if let Some(value) = value {
+            again.env(name, value);
+        }
+    }
+    again
+}
+
 /// How a test uses the Engines.
 #[derive(Clone, Copy)]
 enum Hold {
@@ -127,14 +138,19 @@ fn left_over(repository: &str) -> Vec<String> {
 
 /// A project of one step in an image; its first commit and the one to build.
 fn project(forge: &Forge, image: &str, run: &str) -> (String, String) {
+    project_with(forge, image, &[("execute", run)])
+}
+
+/// A project with a step in each of these phases.
+fn project_with(forge: &Forge, image: &str, steps: &[(&str, &str)]) -> (String, String) {
     forge.write("README.md", "# Project\n");
     let main = forge.commit("Begin");
     forge.branch("change");
-    let run: String = run.lines().map(|line| format!("      {line}\n")).collect();
-    let specification = format!(
-        "image: {image}\nresources: {{cpus: 0.5, memory: 256MiB}}\nexecute:\n  - name: work\n    \
-         run: |\n{run}"
-    );
+    let mut specification = format!("image: {image}\nresources: {{cpus: 0.5, memory: 256MiB}}\n");
+    for (phase, run) in steps {
+        let run: String = run.lines().map(|line| format!("      {line}\n")).collect();
+        specification += &format!("{phase}:\n  - name: work\n    run: |\n{run}");
+    }
     forge.write(".herald.yml", &specification);
     (main, forge.commit("Build it"))
 }
@@ -198,26 +214,22 @@ fn without_addresses(text: &str) -> String {
     })
 }
 
-/// Restarts the server while a step counts, and looks for every number.
-async fn restarted(executor: &str, kill: bool) {
+/// Writes a report of one test that passes.
+const REPORT: &str =
+    "printf '<testsuite><testcase name=\"a\" classname=\"b\"/></testsuite>' > junit.xml";
+
+/// Restarts the server while a step of this phase counts, and looks for every number.
+async fn restarted(executor: &str, kill: bool, phase: &str) {
     let forge = Forge::new(false).await;
-    let count = "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.02; done\n\
-                 printf '<testsuite><testcase name=\"a\" classname=\"b\"/></testsuite>' > junit.xml";
-    let (main, head) = project(&forge, &image("busybox:1"), count);
-    let again = command(&forge, executor);
-    let listen = again
-        .get_envs()
-        .find(|(name, _)| *name == "HERALD_RUNNER_LISTEN");
-    let listen = listen
-        .and_then(|(_, value)| value)
-        .map(std::ffi::OsStr::to_owned);
-    let with_port = |mut command: Command| {
-        if let Some(listen) = &listen {
-            command.env("HERALD_RUNNER_LISTEN", listen);
-        }
-        command
+    let count = "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.02; done";
+    let steps = match phase {
+        "setup" => vec![("setup", count.to_owned()), ("execute", REPORT.to_owned())],
+        _ => vec![("execute", format!("{count}\n{REPORT}"))],
     };
-    let mut herald = Herald::spawn(with_port(command(&forge, executor)));
+    let steps: Vec<_> = steps.iter().map(|(at, run)| (*at, run.as_str())).collect();
+    let (main, head) = project_with(&forge, &image("busybox:1"), &steps);
+    let first = command(&forge, executor);
+    let mut herald = Herald::spawn(again(&first, &forge, executor));
     herald
         .open_pull_request(&forge, "opened", &head, &main)
         .await;
@@ -246,7 +258,7 @@ async fn restarted(executor: &str, kill: bool) {
             nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
             herald.child.wait().unwrap();
         }
-        herald = Herald::spawn(with_port(command(&forge, executor)));
+        herald = Herald::spawn(again(&first, &forge, executor));
     }
     let check = forge.completed(&head, "herald").await;
     assert_eq!(
@@ -267,7 +279,17 @@ async fn a_container_goes_on_while_herald_is_killed_and_no_line_is_missing() {
         return;
     };
     for executor in EXECUTORS {
-        restarted(executor, true).await;
+        restarted(executor, true, "execute").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn herald_killed_during_the_setup_goes_on_with_it() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    for executor in EXECUTORS {
+        restarted(executor, true, "setup").await;
     }
 }
 
@@ -277,7 +299,7 @@ async fn a_container_goes_on_while_herald_is_restarted_in_order() {
         return;
     };
     for executor in EXECUTORS {
-        restarted(executor, false).await;
+        restarted(executor, false, "execute").await;
     }
 }
 
@@ -287,49 +309,78 @@ async fn herald_killed_while_a_container_starts_begins_it_again_and_leaves_none(
         return;
     };
     for executor in EXECUTORS {
-        let name = unique(&format!("starts-{executor}"));
-        let forge = Forge::named("killed", &name, false).await;
-        let repository = format!("killed/{name}");
-        let run = "echo once\n\
-                   printf '<testsuite><testcase name=\"a\" classname=\"b\"/></testsuite>' > junit.xml";
-        let (main, head) = project(&forge, &image("busybox:1"), run);
-        let serve = command(&forge, executor);
-        let listen = serve
-            .get_envs()
-            .find(|(name, _)| *name == "HERALD_RUNNER_LISTEN")
-            .and_then(|(_, value)| value.map(std::ffi::OsStr::to_owned));
-        let mut herald = Herald::spawn(serve);
-        herald
-            .open_pull_request(&forge, "opened", &head, &main)
-            .await;
-        eventually("something of the job", || {
-            !left_over(&repository).is_empty()
+        killed_before_a_step(executor, "starts", |repository| {
+            !left_over(repository).is_empty()
         })
         .await;
-        herald.kill();
-        let mut serve = command(&forge, executor);
-        if let Some(listen) = listen {
-            serve.env("HERALD_RUNNER_LISTEN", listen);
-        }
-        let herald = Herald::spawn(serve);
-        forge
-            .until("the end", |state| {
-                let checks = state.checks_of(&head, "herald");
-                checks.iter().all(|check| check.status == "completed")
-                    && checks
-                        .last()
-                        .is_some_and(|check| check.conclusion.as_deref() == Some("success"))
-            })
-            .await;
-        let check = forge.completed(&head, "herald").await;
-        assert!(
-            check.title.starts_with("1 passed"),
-            "{executor}: {}",
-            check.title
-        );
-        eventually("nothing left", || left_over(&repository).is_empty()).await;
-        drop(herald);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn herald_killed_while_the_checkout_is_unpacked_begins_it_again_and_leaves_none() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    for executor in EXECUTORS {
+        killed_before_a_step(executor, "unpacks", |repository| {
+            let filter = format!("label=herald.repo={repository}");
+            let list = ["ps", "--filter", &filter, "--format", "{{.ID}}"];
+            ["HERALD_TEST_DOCKER", "HERALD_TEST_DOCKER_TWO"]
+                .iter()
+                .any(|engine| {
+                    docker(engine, &list).lines().any(|id| {
+                        // The large file is there, and not yet all of it.
+                        let look = ["exec", id, "stat", "-c", "%s", "/workspace/large"];
+                        let size = docker(engine, &look).trim().parse::<usize>();
+                        size.is_ok_and(|size| size < LARGE)
+                    })
+                })
+        })
+        .await;
+    }
+}
+
+/// The size of a file that takes a moment to unpack, in bytes.
+const LARGE: usize = 120 << 20;
+
+/// Kills the server as soon as `reached` says so, before the job's first step.
+async fn killed_before_a_step(executor: &str, word: &str, reached: impl Fn(&str) -> bool) {
+    let name = unique(&format!("{word}-{executor}"));
+    let forge = Forge::named("killed", &name, false).await;
+    let repository = format!("killed/{name}");
+    if word == "unpacks" {
+        forge.write("large", &"0123456789abcde\n".repeat(LARGE / 16));
+    }
+    let run = format!("echo once\n{REPORT}");
+    let (main, head) = project(&forge, &image("busybox:1"), &run);
+    let serve = command(&forge, executor);
+    let next = again(&serve, &forge, executor);
+    let mut herald = Herald::spawn(serve);
+    herald
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    eventually(word, || reached(&repository)).await;
+    herald.kill();
+    let herald = Herald::spawn(next);
+    forge
+        .until("the end", |state| {
+            let checks = state.checks_of(&head, "herald");
+            checks.iter().all(|check| check.status == "completed")
+                && checks
+                    .last()
+                    .is_some_and(|check| check.conclusion.as_deref() == Some("success"))
+        })
+        .await;
+    let check = forge.completed(&head, "herald").await;
+    assert!(
+        check.title.starts_with("1 passed"),
+        "{executor}: {}",
+        check.title
+    );
+    let log = format!("{}/jobs/build/log.txt", address(&check));
+    let log = herald.get(&log).await.1;
+    assert_eq!(log.matches("once\n").count(), 1, "{executor}: {log}");
+    eventually("nothing left", || left_over(&repository).is_empty()).await;
 }
 
 #[test]
@@ -409,7 +460,10 @@ async fn what_a_container_must_not_see_it_does_not_see() {
         // A neighbour with a listener, and Herald's own on every address of the host.
         let (main, head) = project(&forge, &image("busybox:1"), "sleep 1000");
         let mut command = command(&forge, executor);
-        command.env("HERALD_MAX_CONCURRENT_JOBS", "3");
+        command
+            .env("HERALD_MAX_CONCURRENT_JOBS", "3")
+            // The neighbour is on the same node.
+            .env("HERALD_SWARM_CONSTRAINTS", "node.labels.name==one");
         if executor == "docker" {
             command
                 .env("HERALD_LISTEN", "0.0.0.0:0")
@@ -793,6 +847,55 @@ async fn an_image_that_has_changed_is_told_and_one_that_is_missing_fails_the_job
     let check = forge.completed(&wrong, "herald").await;
     assert_eq!(check.conclusion.as_deref(), Some("failure"));
     assert!(check.title.contains("has no such tag"), "{}", check.title);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_behind_a_login_is_for_who_has_it() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    let login = needed("HERALD_TEST_LOGIN");
+    let folder = Path::new(&login).parent().unwrap().to_str().unwrap();
+    for executor in EXECUTORS {
+        let registry = needed("HERALD_TEST_PRIVATE_REGISTRY");
+        let name = format!("{registry}/private:{executor}-{}", std::process::id());
+        let engine = "HERALD_TEST_DOCKER";
+        docker(engine, &["tag", &image("busybox:1"), &name]);
+        docker(engine, &["--config", folder, "push", "-q", &name]);
+        docker(engine, &["rmi", &name]);
+
+        let forge = Forge::new(false).await;
+        let (main, head) = project(&forge, &name, "echo hello");
+        let herald = Herald::spawn(command(&forge, executor));
+        herald
+            .open_pull_request(&forge, "opened", &head, &main)
+            .await;
+        let check = forge.completed(&head, "herald").await;
+        assert_eq!(check.conclusion.as_deref(), Some("failure"), "{executor}");
+        let title = &check.title;
+        assert!(
+            title.contains("does not give it")
+                && title.contains("the operator sets HERALD_REGISTRY_AUTH_FILE"),
+            "{executor}: {title}"
+        );
+        drop(herald);
+
+        let mut serve = command(&forge, executor);
+        serve.env("HERALD_REGISTRY_AUTH_FILE", &login);
+        let herald = Herald::spawn(serve);
+        forge.write("other", "1");
+        let again = forge.commit("Again");
+        herald
+            .open_pull_request(&forge, "synchronize", &again, &main)
+            .await;
+        let check = forge.completed(&again, "herald").await;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("success"),
+            "{executor}: {}",
+            check.title
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
