@@ -153,7 +153,9 @@ impl App {
 fn purpose(claim: &Claim) -> Purpose {
     let (pull_request, branch) = match &claim.build.occasion {
         Occasion::PullRequest { pull } => (u64::try_from(pull.number).ok(), None),
-        Occasion::Push { branch, .. } => (None, Some(branch.clone())),
+        Occasion::Push { branch, .. } | Occasion::MergeGroup { branch, .. } => {
+            (None, Some(branch.clone()))
+        }
         Occasion::Tag { tag } => (None, Some(tag.clone())),
     };
     Purpose {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::attempt::Begin;
 use super::state::App;
-use crate::domain::Occasion;
+use crate::domain::Build;
 use crate::ports::error::Result;
-use crate::ports::source::TreeEntry;
+use crate::ports::source::{Remote, TreeEntry};
 use crate::ports::store::Claim;
 use crate::ports::{Kind, PortError};
 
@@ -55,9 +55,7 @@ impl App {
         let source = &self.parts.source;
         let remote = self.parts.forge.remote(&claim.repository).await?;
         let commit = claim.build.tested.as_str();
-        source
-            .fetch(&remote, commit, &fetch_refs(&claim.build.occasion))
-            .await?;
+        self.fetch_tested(&remote, &claim.build).await?;
         // A job that runs has its checkout where it runs.
         if begin == Begin::Anew {
             source
@@ -66,11 +64,34 @@ impl App {
         }
         let tree = source.tree(&remote.id, commit).await?;
         let count = source.commit_count(&remote.id, commit).await.ok();
-        let diff = match claim.build.occasion.base() {
+        let base = claim.build.plan.base.as_ref();
+        let diff = match base.or(claim.build.occasion.base()) {
             Some(base) => self.diff(&remote.id, base.as_str(), commit).await?,
             None => None,
         };
         Ok((tree, diff, count))
+    }
+
+    /// Makes the commit present whose tree is tested. One that Herald merged itself is on no server,
+    /// and is merged again where its mirror is gone.
+    async fn fetch_tested(&self, remote: &Remote, build: &Build) -> Result<()> {
+        let source = &self.parts.source;
+        let mut refs = build.occasion.refs();
+        refs.extend(
+            build
+                .occasion
+                .pull()
+                .map(|pull| format!("refs/heads/{}", pull.base_ref)),
+        );
+        source.fetch(remote, build.commit.as_str(), &refs).await?;
+        match &build.plan.base {
+            Some(base) if build.tested != build.commit => {
+                let (base, head) = (base.as_str(), build.commit.as_str());
+                source.fetch(remote, base, &refs).await?;
+                source.merge(&remote.id, base, head).await.map(|_| ())
+            }
+            _ => source.fetch(remote, build.tested.as_str(), &refs).await,
+        }
     }
 
     /// What the change adds, counted from where it left the base; `None` when it cannot be told.
@@ -83,16 +104,5 @@ impl App {
             Err(error) => return Err(error),
         };
         Ok(source.diff(repository, &from, head).await.ok())
-    }
-}
-
-fn fetch_refs(occasion: &Occasion) -> Vec<String> {
-    match occasion {
-        Occasion::PullRequest { pull } => vec![
-            format!("refs/pull/{}/head", pull.number),
-            format!("refs/heads/{}", pull.base_ref),
-        ],
-        Occasion::Push { branch, .. } => vec![format!("refs/heads/{branch}")],
-        Occasion::Tag { tag } => vec![format!("refs/tags/{tag}")],
     }
 }

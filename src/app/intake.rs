@@ -1,17 +1,24 @@
 //! Deliveries: kept first, handled after.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use super::state::{App, retry_at};
 use crate::domain::event::changes;
-use crate::domain::{Change, Event};
+use crate::domain::{Change, Event, Wish};
 use crate::feedback;
 use crate::ports::error::Result;
-use crate::ports::store::{NewDelivery, Recorded};
+use crate::ports::store::{Lane, NewDelivery, Recorded};
 use crate::ports::{Kind, PortError};
 
 /// How long handling a delivery may take before another worker tries, in milliseconds.
-const LEASE_MS: i64 = 30_000;
+const LEASE_MS: i64 = 120_000;
+/// How long GitHub may be asked for one; well within the lease.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often something that GitHub says is not there, or not for us, is asked for.
+const TRIES: u32 = 10;
 
 /// A delivery as it came in, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +48,12 @@ impl App {
         Ok(recorded)
     }
 
-    /// Handles one delivery; `false` when none waits.
-    pub(super) async fn handle_delivery(&self) -> Result<bool> {
+    /// Handles one delivery of a lane; `false` when none waits.
+    pub(super) async fn handle_delivery(&self, lane: Lane) -> Result<bool> {
         let store = &self.parts.store;
         let now_ms = self.now_ms();
-        let Some(delivery) = store.claim_delivery(now_ms, now_ms + LEASE_MS).await? else {
+        let lease_ms = now_ms + LEASE_MS;
+        let Some(delivery) = store.claim_delivery(lane, now_ms, lease_ms).await? else {
             return Ok(false);
         };
         let handled = match self.parts.forge.read_event(&delivery.event, &delivery.body) {
@@ -58,10 +66,16 @@ impl App {
                     delivery.guid,
                     delivery.event
                 );
-                let changes = self.announce(changes(event));
-                store
-                    .settle_delivery(&delivery.guid, changes, self.now_ms())
+                let changes = tokio::time::timeout(PATIENCE, self.changes_of(event))
                     .await
+                    .unwrap_or_else(|_| Err(PortError::transient("ask GitHub in time")));
+                match changes {
+                    Ok(changes) => {
+                        let now_ms = self.now_ms();
+                        store.settle_delivery(&delivery.guid, changes, now_ms).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         };
@@ -73,10 +87,28 @@ impl App {
         Ok(true)
     }
 
+    /// What follows from an event.
+    async fn changes_of(&self, event: Event) -> Result<Vec<Change>> {
+        let Event::Asked { repository, ask } = event else {
+            return Ok(self.announce(changes(event)));
+        };
+        let mut all = self.changes_of_ask(&repository, ask).await?;
+        all.insert(0, Change::KeepRepository(repository));
+        Ok(all)
+    }
+
     async fn delivery_failed(&self, guid: &str, tries: u32, error: &PortError) -> Result<()> {
-        // It was answered 202: only what can never be understood is given up.
-        let hopeless = error.kind == Kind::Refused;
-        let retry = (!hopeless).then(|| retry_at(self.now_ms(), tries));
+        // It was answered 202: only what can never be understood, or not be asked for, is given up.
+        let hopeless = match error.kind {
+            Kind::Refused => true,
+            Kind::Gone | Kind::Denied => tries >= TRIES,
+            Kind::Transient | Kind::Throttled { .. } => false,
+        };
+        let retry_ms = match error.kind {
+            Kind::Throttled { until_ms } => until_ms,
+            _ => retry_at(self.now_ms(), tries),
+        };
+        let retry = (!hopeless).then_some(retry_ms);
         warn!(
             delivery.guid = guid,
             "failed to {error}{}",
@@ -105,6 +137,7 @@ impl App {
                     trust,
                     sender,
                     supersedes,
+                    again,
                     ..
                 } => {
                     let check =
@@ -116,6 +149,7 @@ impl App {
                         trust,
                         sender,
                         supersedes,
+                        again,
                         announcement: Some(Box::new(check)),
                     }
                 }
@@ -129,7 +163,16 @@ fn describe(event: &Event) -> &'static str {
     match event {
         Event::PullRequestOpened { .. } => "pull request to build",
         Event::PullRequestUpdated { .. } => "pull request with a new head",
+        Event::PullRequestRetargeted { .. } => "pull request with a new base",
         Event::PullRequestClosed { .. } => "pull request closed",
+        Event::MergeGroupMade { .. } => "merge group to build",
+        Event::MergeGroupDestroyed { .. } => "merge group destroyed",
+        Event::Asked { ask, .. } => match ask.wish {
+            Wish::Retry { .. } => "asked to run again",
+            Wish::Cancel => "asked to cancel",
+            Wish::Approve { .. } => "asked to approve",
+            Wish::Unclear => "asked for something else",
+        },
         Event::Pushed { .. } => "push",
         Event::Rerequested { .. } => "run again",
         Event::Installed { .. } => "installed",

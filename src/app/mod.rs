@@ -7,6 +7,7 @@
 //! any instant. This module speaks through `ports` only; it knows no SQL, HTTP or octocrab.
 //! What a user caused ends in a check; the rest is an error, logged once by `work`.
 
+mod ask;
 mod attempt;
 mod checkout;
 mod collect;

@@ -66,6 +66,15 @@ pub fn environment(of: &Surroundings<'_>) -> Vec<(String, String)> {
         }
         Some(Occasion::Push { branch, .. }) => put("HERALD_BRANCH", branch.clone()),
         Some(Occasion::Tag { tag }) => put("HERALD_TAG", tag.clone()),
+        Some(Occasion::MergeGroup {
+            branch,
+            base_ref,
+            base,
+        }) => {
+            put("HERALD_BRANCH", branch.clone());
+            put("HERALD_BASE_REF", base_ref.clone());
+            put("HERALD_BASE_SHA", base.to_string());
+        }
         None => {}
     }
     set

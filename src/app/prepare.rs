@@ -5,16 +5,21 @@ use tracing::{info, warn};
 
 use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, retry_at};
-use crate::domain::{Conclusion, Occasion, Preparation, Repository, Sha, Trigger, Trust};
+use crate::domain::{
+    Conclusion, Occasion, Preparation, PullRequest, Repository, Sha, Trigger, Trust,
+};
 use crate::ports::error::Result;
-use crate::ports::source::Remote;
+use crate::ports::source::{Merged, Remote};
 use crate::ports::store::{BuildDraft, DraftJob};
 use crate::ports::{Kind, PortError};
-use crate::spec::{self, Decision, Specification};
+use crate::spec::{self, BuiltTree, Decision, Specification};
 use crate::text::markdown;
 
 /// How long preparing may take before another worker tries, in milliseconds.
 const LEASE_MS: i64 = 10 * 60 * 1000;
+
+/// What a build says that waits for a person.
+const WAITS: &str = "someone with write permission must approve this commit";
 
 /// A specification file as it was found.
 struct Found {
@@ -89,13 +94,21 @@ impl App {
         trigger: &Trigger,
         repository: &Repository,
     ) -> Result<Option<BuildDraft>> {
-        if trigger.trust == Trust::Fork {
-            return Ok(Some(self.prepare_fork(trigger)));
+        if trigger.trust == Trust::Fork
+            && let Some(why) = self.no_forks()
+        {
+            let summary = format!("This pull request comes from a fork, and {why}.");
+            return Ok(Some(ended(
+                trigger,
+                Conclusion::ActionRequired,
+                why,
+                &summary,
+            )));
         }
         let source = &self.parts.source;
         let remote = self.parts.forge.remote(repository).await?;
         source
-            .fetch(&remote, trigger.commit.as_str(), &refs(&trigger.occasion))
+            .fetch(&remote, trigger.commit.as_str(), &trigger.occasion.refs())
             .await?;
         let base = self.fetch_base(&remote, trigger).await?;
         let head = self.find(&remote.id, &trigger.commit).await?;
@@ -160,13 +173,17 @@ impl App {
             preparation.problems.extend(refused);
             return Ok(Some(bad_specification(trigger, &head, preparation)));
         }
-        Ok(Some(draft(
-            trigger,
-            &head,
-            preparation,
-            &specification,
-            plan,
-        )))
+        let mut draft = draft(trigger, &head, preparation, &specification, plan);
+        if let (BuiltTree::Merge, Some(pull)) = (specification.build, trigger.occasion.pull())
+            && let Err(conflict) = self.merge(&remote, trigger, pull, &mut draft).await?
+        {
+            return Ok(Some(conflict));
+        }
+        if trigger.trust == Trust::Fork {
+            self.ask_for_approval(trigger, repository, &mut draft)
+                .await?;
+        }
+        Ok(Some(draft))
     }
 
     /// Why jobs that would run cannot.
@@ -190,17 +207,92 @@ impl App {
         refusals(due, &ground, trigger.trust, places)
     }
 
-    /// Code of a fork runs only in a container, and only after approval.
-    fn prepare_fork(&self, trigger: &Trigger) -> BuildDraft {
-        let why = if self.settings.forks == ForkPolicy::Ignore {
-            "builds of forks are off"
+    /// Why this server builds no code of strangers, if it does not.
+    fn no_forks(&self) -> Option<&'static str> {
+        if self.settings.forks == ForkPolicy::Ignore {
+            Some("builds of forks are off")
         } else if self.parts.executor.isolates() {
-            "someone with write permission must approve this commit"
+            None
         } else {
-            "this server has no isolating executor"
+            Some("this server has no isolating executor")
+        }
+    }
+
+    /// Code of a fork runs only after someone with write permission has approved this commit with
+    /// this specification. Who has that permission approves their own by asking for it.
+    async fn ask_for_approval(
+        &self,
+        trigger: &Trigger,
+        repository: &Repository,
+        draft: &mut BuildDraft,
+    ) -> Result<()> {
+        let Some(pull) = trigger.occasion.pull() else {
+            return Ok(());
         };
-        let summary = format!("This pull request comes from a fork, and {why}.");
-        ended(trigger, Conclusion::ActionRequired, why, &summary)
+        if draft.jobs.iter().all(|job| job.skipped.is_some()) {
+            return Ok(());
+        }
+        let store = &self.parts.store;
+        if store
+            .is_approved(
+                &repository.id,
+                pull.number,
+                &trigger.commit,
+                &draft.specification,
+            )
+            .await?
+        {
+            return Ok(());
+        }
+        let forge = &self.parts.forge;
+        if pull.author == trigger.sender && forge.may_write(repository, pull.author).await? {
+            draft.approved_by = Some(pull.author);
+            return Ok(());
+        }
+        let short = trigger.commit.short();
+        let changed = match (&draft.plan.path, draft.plan.differs_from_base) {
+            (Some(path), true) => format!(" It changes `{path}`, which says what is run."),
+            _ => String::new(),
+        };
+        let summary = format!(
+            "This pull request comes from a fork.{changed} Its code runs, without secrets, when \
+             someone with write permission has looked at commit {short} and approves it: with the \
+             button above, or with the comment\n\n```\n/herald approve {short}\n```\n\nA new push \
+             or another base needs a new approval."
+        );
+        draft.jobs.clear();
+        draft.plan.awaits_approval = true;
+        draft.plan.verdict = Some((WAITS.to_owned(), summary));
+        draft.ended = Some((Conclusion::ActionRequired, WAITS.to_owned()));
+        Ok(())
+    }
+
+    /// Has the tree tested that merging would give; the draft of a failure where it does not
+    /// merge.
+    async fn merge(
+        &self,
+        remote: &Remote,
+        trigger: &Trigger,
+        pull: &PullRequest,
+        draft: &mut BuildDraft,
+    ) -> Result<std::result::Result<(), BuildDraft>> {
+        let source = &self.parts.source;
+        // Where the base is now, which the event need not know.
+        let tip = source.tip(remote, &pull.base_ref).await?;
+        let base = tip.and_then(|tip| Sha::parse(&tip).ok());
+        let base = base.unwrap_or_else(|| pull.base.clone());
+        let refs = [format!("refs/heads/{}", pull.base_ref)];
+        source.fetch(remote, base.as_str(), &refs).await?;
+        let head = trigger.commit.as_str();
+        match source.merge(&remote.id, base.as_str(), head).await? {
+            Merged::Clean(commit) => {
+                draft.tested = Sha::parse(&commit)
+                    .map_err(|error| PortError::transient(format!("merge: {error}")))?;
+                draft.plan.base = Some(base);
+                Ok(Ok(()))
+            }
+            Merged::Conflict(paths) => Ok(Err(conflict(trigger, pull, &paths))),
+        }
     }
 
     /// The base commit, made present; `None` when there is none or it is gone.
@@ -210,6 +302,7 @@ impl App {
         };
         let refs = match &trigger.occasion {
             Occasion::PullRequest { pull } => vec![format!("refs/heads/{}", pull.base_ref)],
+            Occasion::MergeGroup { base_ref, .. } => vec![format!("refs/heads/{base_ref}")],
             Occasion::Push { .. } | Occasion::Tag { .. } => Vec::new(),
         };
         let source = &self.parts.source;
@@ -285,19 +378,10 @@ impl App {
     }
 }
 
-/// Where the commit can be found if GitHub does not give it out by its id.
-fn refs(occasion: &Occasion) -> Vec<String> {
-    match occasion {
-        Occasion::PullRequest { pull } => vec![format!("refs/pull/{}/head", pull.number)],
-        Occasion::Push { branch, .. } => vec![format!("refs/heads/{branch}")],
-        Occasion::Tag { tag } => vec![format!("refs/tags/{tag}")],
-    }
-}
-
 /// What is built without a word from the specification.
 fn is_default(occasion: &Occasion, repository: &Repository) -> bool {
     match occasion {
-        Occasion::PullRequest { .. } | Occasion::Tag { .. } => true,
+        Occasion::PullRequest { .. } | Occasion::Tag { .. } | Occasion::MergeGroup { .. } => true,
         Occasion::Push { branch, .. } => *branch == repository.default_branch,
     }
 }
@@ -313,6 +397,9 @@ fn occasion<'a>(
         }
         Occasion::Push { branch, .. } => (spec::Event::Push, Some(branch.as_str()), None),
         Occasion::Tag { tag } => (spec::Event::Tag, None, Some(tag.as_str())),
+        Occasion::MergeGroup { base_ref, .. } => {
+            (spec::Event::MergeGroup, Some(base_ref.as_str()), None)
+        }
     };
     spec::Occasion {
         event,
@@ -336,6 +423,23 @@ fn images(specification: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// What is said of a change that does not merge, for `build: merge`.
+fn conflict(trigger: &Trigger, pull: &PullRequest, paths: &[String]) -> BuildDraft {
+    let title = format!("conflicts with {}", pull.base_ref);
+    let base = markdown::code(&pull.base_ref);
+    let mut summary = format!(
+        "`build: merge` tests the tree that merging would give, and this commit does not merge \
+         into {base}:\n\n"
+    );
+    for path in paths.iter().take(50) {
+        summary.push_str(&format!("- {}\n", markdown::code(path)));
+    }
+    if paths.len() > 50 {
+        summary.push_str(&format!("\n…and {} more\n", paths.len() - 50));
+    }
+    ended(trigger, Conclusion::Failure, &title, &summary)
+}
+
 /// A build that ends before it begins.
 fn ended(trigger: &Trigger, conclusion: Conclusion, reason: &str, summary: &str) -> BuildDraft {
     BuildDraft {
@@ -348,6 +452,7 @@ fn ended(trigger: &Trigger, conclusion: Conclusion, reason: &str, summary: &str)
         },
         jobs: Vec::new(),
         ended: Some((conclusion, reason.to_owned())),
+        approved_by: None,
     }
 }
 
@@ -384,6 +489,7 @@ fn bad_specification(trigger: &Trigger, found: &Found, mut preparation: Preparat
         plan: preparation,
         jobs: Vec::new(),
         ended: Some((Conclusion::Failure, title)),
+        approved_by: None,
     }
 }
 
@@ -422,6 +528,7 @@ fn draft(
         plan: preparation,
         jobs,
         ended: None,
+        approved_by: None,
     }
 }
 

@@ -82,6 +82,11 @@ impl App {
             Content::Check(check) => self.send_check(outgoing, &check).await,
             Content::Status(status) => self.send_status(outgoing, &status).await,
             Content::Comment(comment) => self.send_comment(outgoing, &comment).await,
+            Content::Reaction(reaction) => {
+                let forge = &self.parts.forge;
+                forge.react(&outgoing.repository, &reaction).await?;
+                Ok(Sent::All)
+            }
         }
     }
 

@@ -153,7 +153,7 @@ mod tests {
     use super::cache_key;
     use crate::ports::Source;
     use crate::ports::error::{PortError, Result};
-    use crate::ports::source::{Remote, TreeEntry};
+    use crate::ports::source::{Merged, Remote, TreeEntry};
 
     /// A repository that has one file.
     struct OneFile;
@@ -185,6 +185,12 @@ mod tests {
             Err(PortError::gone("not asked for"))
         }
         async fn changed_paths(&self, _: &str, _: &str, _: &str) -> Result<Vec<String>> {
+            Err(PortError::gone("not asked for"))
+        }
+        async fn tip(&self, _: &Remote, _: &str) -> Result<Option<String>> {
+            Err(PortError::gone("not asked for"))
+        }
+        async fn merge(&self, _: &str, _: &str, _: &str) -> Result<Merged> {
             Err(PortError::gone("not asked for"))
         }
         async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {

@@ -14,7 +14,7 @@ use tracing::error;
 use super::attempt::Begin;
 use super::state::App;
 use crate::ports::error::Result;
-use crate::ports::store::Claim;
+use crate::ports::store::{Claim, Lane};
 
 /// How long a loop sleeps without a pulse.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const PREPARERS: usize = 2;
 /// One kind of work.
 #[derive(Debug, Clone, Copy)]
 enum Work {
-    Deliveries,
+    Deliveries(Lane),
     Triggers,
     Render,
     Send,
@@ -44,7 +44,7 @@ enum Work {
 
 async fn once(app: &App, work: Work) -> Result<bool> {
     match work {
-        Work::Deliveries => app.handle_delivery().await,
+        Work::Deliveries(lane) => app.handle_delivery(lane).await,
         Work::Triggers => app.handle_trigger().await,
         Work::Render => app.render_builds().await,
         Work::Send => app.send_publication().await,
@@ -62,7 +62,13 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     });
     let mut tasks = JoinSet::new();
     let last = CancellationToken::new();
-    tasks.spawn(repeat(Arc::clone(&app), Work::Deliveries, stop.clone()));
+    for lane in [Lane::Quick, Lane::Asking] {
+        tasks.spawn(repeat(
+            Arc::clone(&app),
+            Work::Deliveries(lane),
+            stop.clone(),
+        ));
+    }
     for _ in 0..PREPARERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Triggers, stop.clone()));
     }
@@ -171,7 +177,13 @@ async fn run_jobs(app: Arc<App>, held: Vec<Claim>, stop: CancellationToken) {
 /// # Errors
 /// What went wrong, with the work still in its queue.
 pub async fn step(app: &App) -> Result<bool> {
-    for work in [Work::Deliveries, Work::Triggers, Work::Render, Work::Send] {
+    for work in [
+        Work::Deliveries(Lane::Quick),
+        Work::Deliveries(Lane::Asking),
+        Work::Triggers,
+        Work::Render,
+        Work::Send,
+    ] {
         if once(app, work).await? {
             return Ok(true);
         }

@@ -46,6 +46,20 @@ pub(super) fn authenticate_app(github: &GitHub, headers: &HeaderMap) -> Result<(
     Ok(())
 }
 
+/// Whether a token of an installation is good.
+pub(super) fn authenticate<'a>(
+    state: &'a State,
+    now_ms: i64,
+    headers: &HeaderMap,
+) -> Result<&'a Access, Refusal> {
+    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
+    state
+        .tokens
+        .get(token)
+        .filter(|access| access.ends_ms > now_ms)
+        .ok_or_else(|| bad_credentials("an unknown or ended token"))
+}
+
 /// Whether a token may do this in a repository; says the repository's id.
 pub(super) fn authorize(
     state: &State,
@@ -54,12 +68,7 @@ pub(super) fn authorize(
     (owner, name): (&str, &str),
     (permission, level): (&str, &str),
 ) -> Result<i64, Refusal> {
-    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
-    let access = state
-        .tokens
-        .get(token)
-        .filter(|access| access.ends_ms > now_ms)
-        .ok_or_else(|| bad_credentials("an unknown or ended token"))?;
+    let access = authenticate(state, now_ms, headers)?;
     let project = state.project(owner, name).ok_or_else(not_found)?;
     if let Some(only) = &access.repositories
         && !only.contains(&project.id)

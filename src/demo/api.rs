@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::access::{authenticate_app, authorize, mint};
 use super::faults::{What, strike};
-use super::git;
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
+use super::{git, people};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -33,7 +33,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
+pub(super) fn invalid(message: impl Into<String>) -> Refusal {
     Refusal(StatusCode::UNPROCESSABLE_ENTITY, message.into())
 }
 
@@ -70,6 +70,7 @@ impl GitHub {
                 "/repos/{owner}/{repo}/issues/comments/{id}",
                 patch(update_comment),
             )
+            .merge(people::routes())
             .fallback(|| async { not_found() });
         Router::new()
             .nest("/api/v3", api)
@@ -144,7 +145,7 @@ async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {
     Ok((StatusCode::OK, Json(answer)))
 }
 
-fn text(body: &Value, key: &str) -> String {
+pub(super) fn text(body: &Value, key: &str) -> String {
     body.get(key)
         .and_then(Value::as_str)
         .unwrap_or_default()
@@ -205,6 +206,23 @@ fn apply(check: &mut Check, body: &Value) -> Result<(), Refusal> {
         if !annotations.is_empty() {
             check.batches.push(annotations.len());
         }
+    }
+    if let Some(actions) = body.get("actions").and_then(Value::as_array) {
+        if actions.len() > 3 {
+            return Err(invalid("more than 3 actions"));
+        }
+        for action in actions {
+            for (key, most) in [("label", 20), ("description", 40), ("identifier", 20)] {
+                let length = text(action, key).chars().count();
+                if length == 0 || length > most {
+                    return Err(invalid(format!("action {action}")));
+                }
+            }
+        }
+        check.buttons = actions
+            .iter()
+            .map(|action| text(action, "identifier"))
+            .collect();
     }
     if check.history.last() != Some(&check.status) {
         check.history.push(check.status.clone());
@@ -278,6 +296,7 @@ async fn create_check(
         annotations: Vec::new(),
         batches: Vec::new(),
         history: Vec::new(),
+        buttons: Vec::new(),
     };
     apply(&mut check, &body)?;
     check.id = state.next_id();

@@ -9,6 +9,7 @@ mod access;
 mod api;
 mod faults;
 mod git;
+mod people;
 mod sample;
 mod show;
 mod state;
@@ -17,5 +18,6 @@ pub use faults::{Fault, What};
 pub use sample::{Sample, sample};
 pub use show::show;
 pub use state::{
-    Access, Check, GitHub, Posted, PostedStatus, Project, Request, State, delivery_headers,
+    Access, Check, GitHub, Person, Posted, PostedStatus, Project, Reacted, Request, State,
+    delivery_headers,
 };

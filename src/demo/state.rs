@@ -64,6 +64,8 @@ pub struct Check {
     pub batches: Vec<usize>,
     /// Every status that it had, in order.
     pub history: Vec<String>,
+    /// The identifiers of its buttons.
+    pub buttons: Vec<String>,
 }
 
 /// A commit status.
@@ -96,6 +98,24 @@ pub struct Posted {
     pub body: String,
     /// How often it was edited.
     pub edits: usize,
+}
+
+/// An account.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// Its name at this time.
+    pub login: String,
+    /// What it may do in every repository: `admin`, `write`, `read`, `none`.
+    pub permission: String,
+}
+
+/// A reaction to a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reacted {
+    /// The comment's id.
+    pub comment: i64,
+    /// GitHub's word for it, as in `+1`.
+    pub content: String,
 }
 
 /// A token and what it is good for.
@@ -131,6 +151,12 @@ pub struct State {
     pub statuses: Vec<PostedStatus>,
     /// Comments, the oldest first.
     pub comments: Vec<Posted>,
+    /// Reactions, the oldest first.
+    pub reactions: Vec<Reacted>,
+    /// Accounts by their numeric ids.
+    pub people: HashMap<i64, Person>,
+    /// Pull requests as the API shows them, by repository and number.
+    pub pulls: HashMap<(i64, i64), Value>,
     /// Tokens that were given out.
     pub tokens: HashMap<String, Access>,
     /// Requests that were made, git's too.
@@ -214,6 +240,14 @@ impl GitHub {
         let state = State {
             token_life_ms: 60 * 60 * 1000,
             last_id: 1000,
+            // Who opens and pushes in the payloads below.
+            people: HashMap::from([(
+                500,
+                Person {
+                    login: "mona".to_owned(),
+                    permission: "write".to_owned(),
+                },
+            )]),
             ..State::default()
         };
         Ok(Self {
@@ -342,6 +376,60 @@ impl GitHub {
             "before": before,
             "after": after,
             "deleted": false,
+            "repository": Self::repository_json(project),
+            "installation": {"id": Self::INSTALLATION},
+            "sender": {"id": 500, "login": "mona", "type": "User"},
+        })
+    }
+
+    /// The payload of an `issue_comment` delivery: a person has written on a pull request.
+    pub fn comment(&self, project: &Project, pull: i64, person: i64, body: &str) -> Value {
+        let now = chrono::DateTime::from_timestamp_millis(self.now_ms())
+            .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        let mut state = self.state();
+        let id = state.next_id();
+        let login = state.people.get(&person).map(|person| &person.login);
+        let user = json!({"id": person, "login": login, "type": "User"});
+        json!({
+            "action": "created",
+            "issue": {"number": pull, "pull_request": {}},
+            "comment": {
+                "id": id, "body": body, "created_at": now, "user": user,
+                // Whoever writes to the App's address may write this.
+                "author_association": "OWNER",
+            },
+            "repository": Self::repository_json(project),
+            "installation": {"id": Self::INSTALLATION},
+            "sender": user,
+        })
+    }
+
+    /// The payload of a `check_run` delivery: somebody has pressed a button on a check run.
+    pub fn button(&self, project: &Project, check: &Check, identifier: &str, person: i64) -> Value {
+        json!({
+            "action": "requested_action",
+            "requested_action": {"identifier": identifier},
+            "check_run": {"head_sha": check.commit, "external_id": check.external_id},
+            "repository": Self::repository_json(project),
+            "installation": {"id": Self::INSTALLATION},
+            "sender": {"id": person, "type": "User"},
+        })
+    }
+
+    /// The payload of a `merge_group` delivery.
+    pub fn merge_group(
+        &self,
+        project: &Project,
+        action: &str,
+        head: (&str, &str),
+        base: (&str, &str),
+    ) -> Value {
+        json!({
+            "action": action,
+            "merge_group": {
+                "head_ref": format!("refs/heads/{}", head.0), "head_sha": head.1,
+                "base_ref": format!("refs/heads/{}", base.0), "base_sha": base.1,
+            },
             "repository": Self::repository_json(project),
             "installation": {"id": Self::INSTALLATION},
             "sender": {"id": 500, "login": "mona", "type": "User"},

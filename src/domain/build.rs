@@ -183,6 +183,13 @@ pub struct Preparation {
     pub login_images: Vec<String>,
     /// Whether a bad specification, and not the code, decided (statuses say `error`).
     pub specification_failed: bool,
+    /// Whether someone has to approve the commit before it is built.
+    #[serde(default)]
+    pub awaits_approval: bool,
+    /// The commit that the change is compared with, where it is not the one that the event named:
+    /// what was merged with, for `build: merge`.
+    #[serde(default)]
+    pub base: Option<Sha>,
     /// Headline and paragraphs of a build that ended without running, as Markdown of our own.
     pub verdict: Option<(String, String)>,
 }

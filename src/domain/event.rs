@@ -1,9 +1,10 @@
 //! What GitHub told us, in Herald's words, and what follows from it.
 
+use super::ask::Ask;
 use super::id::{InstallationId, PersonId, RepositoryId, Sha};
-use super::publication::CheckRun;
+use super::publication::{Answer, CheckRun};
 use super::repository::{Installation, PullRequest, Repository};
-use super::trigger::{Occasion, Trust};
+use super::trigger::{Occasion, Trust, merge_group_subject};
 
 /// An event, already freed of GitHub's shapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,15 @@ pub enum Event {
         /// Who did it.
         sender: PersonId,
     },
+    /// A pull request is to go into another branch.
+    PullRequestRetargeted {
+        /// The base repository.
+        repository: Repository,
+        /// The pull request as it is now.
+        pull: PullRequest,
+        /// Who did it.
+        sender: PersonId,
+    },
     /// A pull request was closed, merged or not.
     PullRequestClosed {
         /// The base repository.
@@ -44,6 +54,31 @@ pub enum Event {
         /// Who pushed.
         sender: PersonId,
     },
+    /// A merge queue wants a word on a commit.
+    MergeGroupMade {
+        /// The repository.
+        repository: Repository,
+        /// The group.
+        occasion: Occasion,
+        /// The commit to build.
+        commit: Sha,
+        /// Who caused it.
+        sender: PersonId,
+    },
+    /// A merge queue has given up a group, or is done with it.
+    MergeGroupDestroyed {
+        /// The repository.
+        repository: Repository,
+        /// The queue's branch for it.
+        branch: String,
+    },
+    /// A person asks Herald for something.
+    Asked {
+        /// The repository.
+        repository: Repository,
+        /// Who, and for what.
+        ask: Ask,
+    },
     /// A person asked GitHub to run a commit again.
     Rerequested {
         /// The repository.
@@ -53,17 +88,19 @@ pub enum Event {
         /// The `external_id` of the one check run that is meant; `None` for all.
         check: Option<String>,
     },
-    /// The App was installed, or its repositories changed.
+    /// The App was installed, or may do what it may not have done before.
     Installed {
         /// The installation.
         installation: Installation,
     },
-    /// The App was removed from an account.
+    /// The App was removed from an account, or shut out for a while.
     Uninstalled {
         /// The GitHub host.
         host: String,
         /// The installation.
         installation: InstallationId,
+        /// Why nothing goes on, as people read it.
+        reason: &'static str,
     },
     /// Repositories were taken out of an installation.
     RepositoriesRemoved {
@@ -88,19 +125,22 @@ pub enum Event {
 pub enum Change {
     /// Remember the installation.
     KeepInstallation(Installation),
-    /// Forget the installation; its repositories are paused.
+    /// The installation is gone, or shut out; its repositories are paused until it is back.
     DropInstallation {
         /// The GitHub host.
         host: String,
         /// The installation.
         id: InstallationId,
+        /// As in "cancelled: …".
+        reason: &'static str,
     },
     /// Remember the repository as it is now, and its name as an address of it.
     KeepRepository(Repository),
     /// The App has no access to the repository any more.
     PauseRepository(RepositoryId),
     /// Build this commit. Where `supersedes` holds, what still runs for the same subject and
-    /// another commit is cancelled.
+    /// another commit is cancelled; where `again` does, also what was built of this one no longer
+    /// counts.
     Build {
         /// The base repository.
         repository: RepositoryId,
@@ -114,6 +154,8 @@ pub enum Change {
         sender: PersonId,
         /// Whether an older trigger of the same subject ends.
         supersedes: bool,
+        /// Whether it is built anew though it was built before: it has another base.
+        again: bool,
         /// The check run to show at once, until there is a build to speak of. Where a build of
         /// the commit stands already, or the branch is not the default one, it is not used.
         announcement: Option<Box<CheckRun>>,
@@ -128,19 +170,91 @@ pub enum Change {
         /// As in "cancelled: …".
         reason: String,
     },
-    /// Run the newest build of this commit again.
+    /// End what runs for a subject because somebody wants it so.
+    CancelSubject {
+        /// The base repository.
+        repository: RepositoryId,
+        /// The subject: see [`Occasion::subject`].
+        subject: String,
+        /// As in "cancelled: …".
+        reason: String,
+        /// What is said about it.
+        answers: Answers,
+    },
+    /// Run a build that has ended again.
     Rerun {
         /// The base repository.
         repository: RepositoryId,
-        /// The commit.
-        commit: Sha,
-        /// The `external_id` of one check run; `None` for the whole build.
-        check: Option<String>,
+        /// Which build, and what of it.
+        again: Again,
+        /// What is said about it.
+        answers: Answers,
     },
+    /// Let a build of a stranger's code begin that waits for it.
+    Approve {
+        /// The base repository.
+        repository: RepositoryId,
+        /// What is approved.
+        what: Approved,
+        /// Who approves; `None` for the operator.
+        person: Option<PersonId>,
+        /// What is said about it.
+        answers: Answers,
+    },
+    /// Say something to somebody who asked.
+    Say {
+        /// The repository.
+        repository: RepositoryId,
+        /// To whom, and what.
+        answer: Answer,
+    },
+}
+
+/// Which build is run again, and what of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Again {
+    /// The newest build of a commit, all of it.
+    Commit(Sha),
+    /// What the check run of this `external_id` speaks of: a build or a job.
+    Check(String),
+    /// The failed jobs of what the check run of this `external_id` speaks of.
+    FailedOfCheck(String),
+    /// The newest build of a pull request's head: one job, or those that failed, or all when none
+    /// did.
+    Pull {
+        /// The pull request.
+        number: i64,
+        /// The job, by key or name.
+        job: Option<String>,
+    },
+}
+
+/// What somebody has looked at and approves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approved {
+    /// This head of a pull request.
+    Head {
+        /// The pull request.
+        pull: i64,
+        /// Its head.
+        commit: Sha,
+    },
+    /// What the check run of this `external_id` speaks of.
+    Check(String),
+}
+
+/// What is said to somebody who asked, by what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// When it was done.
+    pub done: Option<Answer>,
+    /// When there was nothing to do.
+    pub nothing: Option<Answer>,
 }
 
 /// What follows from an event.
 pub fn changes(event: Event) -> Vec<Change> {
+    let again = matches!(event, Event::PullRequestRetargeted { .. });
     match event {
         Event::PullRequestOpened {
             repository,
@@ -151,82 +265,102 @@ pub fn changes(event: Event) -> Vec<Change> {
             repository,
             pull,
             sender,
+        }
+        | Event::PullRequestRetargeted {
+            repository,
+            pull,
+            sender,
         } => {
-            let id = repository.id.clone();
             let commit = pull.head.clone();
-            let occasion = Occasion::PullRequest { pull };
-            let trust = Trust::of(&occasion, &id);
-            vec![
-                Change::KeepRepository(repository),
-                Change::Build {
-                    repository: id,
-                    commit,
-                    occasion,
-                    trust,
-                    sender,
-                    supersedes: true,
-                    announcement: None,
-                },
-            ]
+            build(
+                repository,
+                commit,
+                Occasion::PullRequest { pull },
+                sender,
+                again,
+            )
         }
-        Event::PullRequestClosed { repository, pull } => {
-            let id = repository.id.clone();
+        Event::PullRequestClosed { repository, pull } => with(repository, |repository| {
             let reason = format!("pull request #{} was closed", pull.number);
-            vec![
-                Change::KeepRepository(repository),
-                Change::Cancel {
-                    repository: id,
-                    pull,
-                    reason,
-                },
-            ]
-        }
+            Change::Cancel {
+                repository,
+                pull,
+                reason,
+            }
+        }),
         Event::Pushed {
             repository,
             occasion,
             commit,
             sender,
-        } => {
-            let id = repository.id.clone();
-            let trust = Trust::of(&occasion, &id);
-            vec![
-                Change::KeepRepository(repository),
-                Change::Build {
-                    repository: id,
-                    commit,
-                    occasion,
-                    trust,
-                    sender,
-                    supersedes: false,
-                    announcement: None,
-                },
-            ]
+        }
+        | Event::MergeGroupMade {
+            repository,
+            occasion,
+            commit,
+            sender,
+        } => build(repository, commit, occasion, sender, again),
+        Event::MergeGroupDestroyed { repository, branch } => {
+            with(repository, |repository| Change::CancelSubject {
+                repository,
+                subject: merge_group_subject(&branch),
+                reason: "the merge queue dropped it".to_owned(),
+                answers: Answers::default(),
+            })
         }
         Event::Rerequested {
             repository,
             commit,
             check,
-        } => {
-            let id = repository.id.clone();
-            vec![
-                Change::KeepRepository(repository),
-                Change::Rerun {
-                    repository: id,
-                    commit,
-                    check,
-                },
-            ]
-        }
+        } => with(repository, |repository| Change::Rerun {
+            repository,
+            again: check.map_or(Again::Commit(commit), Again::Check),
+            answers: Answers::default(),
+        }),
         Event::Installed { installation } => vec![Change::KeepInstallation(installation)],
-        Event::Uninstalled { host, installation } => vec![Change::DropInstallation {
+        Event::Uninstalled {
+            host,
+            installation,
+            reason,
+        } => vec![Change::DropInstallation {
             host,
             id: installation,
+            reason,
         }],
         Event::RepositoriesRemoved { repositories } => repositories
             .into_iter()
             .map(Change::PauseRepository)
             .collect(),
-        Event::RepositoryChanged { repository } => vec![Change::KeepRepository(repository)],
+        // What somebody asks for depends on what GitHub says of the person.
+        Event::RepositoryChanged { repository } | Event::Asked { repository, .. } => {
+            vec![Change::KeepRepository(repository)]
+        }
         Event::Ignored { .. } => Vec::new(),
     }
+}
+
+/// A change in a repository, which is remembered as it is now.
+fn with(repository: Repository, change: impl FnOnce(RepositoryId) -> Change) -> Vec<Change> {
+    let change = change(repository.id.clone());
+    vec![Change::KeepRepository(repository), change]
+}
+
+fn build(
+    repository: Repository,
+    commit: Sha,
+    occasion: Occasion,
+    sender: PersonId,
+    again: bool,
+) -> Vec<Change> {
+    with(repository, |repository| Change::Build {
+        trust: Trust::of(&occasion, &repository),
+        // Pushes never cancel one another.
+        supersedes: occasion.pull().is_some(),
+        repository,
+        commit,
+        occasion,
+        sender,
+        again,
+        announcement: None,
+    })
 }

@@ -3,6 +3,7 @@
 //! Pure values and functions. This module knows no SQL, no HTTP and none of GitHub's shapes;
 //! adapters translate into it. Its functions do not fail: what cannot be is kept out by types.
 
+pub mod ask;
 pub mod build;
 pub mod event;
 pub mod id;
@@ -13,17 +14,18 @@ pub mod secret;
 pub mod trigger;
 pub mod verdict;
 
+pub use ask::{Ask, Place, Wish};
 pub use build::{
     Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, Preparation,
     State, StepRecord, StepState, combine,
 };
-pub use event::{Change, Event};
+pub use event::{Again, Answers, Approved, Change, Event};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
 pub use publication::{
-    Action, Annotation, BadgeValue, CheckRun, CheckState, Comment, Content, Level, Publication,
-    Status, StatusState, Target,
+    Action, Annotation, Answer, BadgeValue, CheckRun, CheckState, Comment, Content, Level,
+    Publication, Reaction, Status, StatusState, Target,
 };
 pub use repository::{Installation, PullRequest, Repository};
 pub use secret::Secret;
-pub use trigger::{Occasion, Trigger, Trust};
+pub use trigger::{Occasion, Trigger, Trust, merge_group_subject, pull_subject};
 pub use verdict::{Facts, Verdict, verdict};

@@ -131,6 +131,24 @@ pub struct Comment {
     pub worth_a_first: bool,
 }
 
+/// A reaction to somebody's comment: it was understood and done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// GitHub's id of the comment.
+    pub comment: i64,
+    /// GitHub's word for it, as in `+1`.
+    pub content: String,
+}
+
+/// What somebody is answered who asked in a comment: a reaction to it, or a comment of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The comment that is answered.
+    pub to: i64,
+    /// The answer.
+    pub content: Content,
+}
+
 /// The content of a publication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -139,8 +157,10 @@ pub enum Content {
     Check(CheckRun),
     /// A commit status.
     Status(Status),
-    /// The comment.
+    /// A comment.
     Comment(Comment),
+    /// A reaction.
+    Reaction(Reaction),
 }
 
 impl Content {
@@ -156,6 +176,8 @@ impl Content {
                 StatusState::Pending => 2,
                 _ => 0,
             },
+            // A person waits for it.
+            Self::Reaction(_) => 1,
             Self::Comment(_) => 3,
         }
     }

@@ -26,6 +26,15 @@ pub enum Occasion {
         /// The tag, without `refs/tags/`.
         tag: String,
     },
+    /// Pull requests wait together in a merge queue.
+    MergeGroup {
+        /// The queue's branch for them, without `refs/heads/`.
+        branch: String,
+        /// The branch that they are to go into.
+        base_ref: String,
+        /// The commit that they are put on.
+        base: Sha,
+    },
 }
 
 impl Occasion {
@@ -35,15 +44,17 @@ impl Occasion {
             Self::PullRequest { .. } => "pull_request",
             Self::Push { .. } => "push",
             Self::Tag { .. } => "tag",
+            Self::MergeGroup { .. } => "merge_group",
         }
     }
 
     /// What the trigger hangs on: a newer trigger of the same subject may supersede this one.
     pub fn subject(&self) -> String {
         match self {
-            Self::PullRequest { pull } => format!("pull/{}", pull.number),
+            Self::PullRequest { pull } => pull_subject(pull.number),
             Self::Push { branch, .. } => format!("heads/{branch}"),
             Self::Tag { tag } => format!("tags/{tag}"),
+            Self::MergeGroup { branch, .. } => merge_group_subject(branch),
         }
     }
 
@@ -51,7 +62,7 @@ impl Occasion {
     pub fn pull(&self) -> Option<&PullRequest> {
         match self {
             Self::PullRequest { pull } => Some(pull),
-            Self::Push { .. } | Self::Tag { .. } => None,
+            Self::Push { .. } | Self::Tag { .. } | Self::MergeGroup { .. } => None,
         }
     }
 
@@ -59,7 +70,7 @@ impl Occasion {
     pub fn pushed_branch(&self) -> Option<&str> {
         match self {
             Self::Push { branch, .. } => Some(branch),
-            Self::PullRequest { .. } | Self::Tag { .. } => None,
+            Self::PullRequest { .. } | Self::Tag { .. } | Self::MergeGroup { .. } => None,
         }
     }
 
@@ -67,7 +78,8 @@ impl Occasion {
     pub fn comes_first(&self, default_branch: &str) -> bool {
         match self {
             Self::Push { branch, .. } => branch == default_branch,
-            Self::Tag { .. } => true,
+            // A whole queue waits behind it.
+            Self::Tag { .. } | Self::MergeGroup { .. } => true,
             Self::PullRequest { .. } => false,
         }
     }
@@ -77,9 +89,31 @@ impl Occasion {
         match self {
             Self::PullRequest { pull } => Some(&pull.base),
             Self::Push { before, .. } => before.as_ref(),
+            Self::MergeGroup { base, .. } => Some(base),
             Self::Tag { .. } => None,
         }
     }
+
+    /// The refs through which the commit is found if GitHub does not give it out by its id.
+    pub fn refs(&self) -> Vec<String> {
+        match self {
+            Self::PullRequest { pull } => vec![format!("refs/pull/{}/head", pull.number)],
+            Self::Push { branch, .. } | Self::MergeGroup { branch, .. } => {
+                vec![format!("refs/heads/{branch}")]
+            }
+            Self::Tag { tag } => vec![format!("refs/tags/{tag}")],
+        }
+    }
+}
+
+/// The subject of a pull request's triggers.
+pub fn pull_subject(number: i64) -> String {
+    format!("pull/{number}")
+}
+
+/// The subject of a merge group's triggers.
+pub fn merge_group_subject(branch: &str) -> String {
+    format!("queue/{branch}")
 }
 
 /// How far the code of a build is trusted. Part of what a build's result is keyed by.
@@ -127,7 +161,10 @@ impl Trust {
                 }
                 _ => Self::Fork,
             },
-            Occasion::Push { .. } | Occasion::Tag { .. } => Self::Trusted,
+            // Someone with write permission put it there.
+            Occasion::Push { .. } | Occasion::Tag { .. } | Occasion::MergeGroup { .. } => {
+                Self::Trusted
+            }
         }
     }
 }

@@ -3,9 +3,11 @@
 use super::annotations::{self, annotations};
 use super::links::Links;
 use super::summary::{CheckSummary, failed, fit};
+use crate::domain::ask::{APPROVE, RERUN_FAILED};
 use crate::domain::verdict::counts;
 use crate::domain::{
-    Annotation, BuildView, CheckRun, CheckState, Conclusion, Job, JobFailure, JobResult, Sha, State,
+    Action, Annotation, BuildView, CheckRun, CheckState, Conclusion, Job, JobFailure, JobResult,
+    Sha, State,
 };
 use crate::report::Report;
 use crate::spec::AnnotationPolicy;
@@ -74,7 +76,40 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
         title: shorten::chars(&queue_title(view), TITLE).into_owned(),
         summary: fit(&summary, SUMMARY),
         annotations: if finished { remarks } else { Vec::new() },
-        actions: Vec::new(),
+        actions: if build.plan.awaits_approval && finished {
+            vec![action(
+                "Approve and run",
+                "Build this commit of a stranger",
+                APPROVE,
+            )]
+        } else if !view.jobs.is_empty() {
+            rerun_failed(state)
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+/// A button. GitHub's limits: 20, 40 and 20 characters.
+fn action(label: &str, description: &str, identifier: &str) -> Action {
+    Action {
+        label: shorten::chars(label, 20).into_owned(),
+        description: shorten::chars(description, 40).into_owned(),
+        identifier: identifier.to_owned(),
+    }
+}
+
+/// The button under what is red.
+fn rerun_failed(state: CheckState) -> Vec<Action> {
+    match state {
+        CheckState::Completed(
+            Conclusion::Failure | Conclusion::TimedOut | Conclusion::Cancelled,
+        ) => vec![action(
+            "Re-run failed",
+            "Run what failed again, nothing else",
+            RERUN_FAILED,
+        )],
+        _ => Vec::new(),
     }
 }
 
@@ -113,7 +148,7 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         title: shorten::chars(&title, TITLE).into_owned(),
         summary: fit(&summary, SUMMARY),
         annotations: remarks,
-        actions: Vec::new(),
+        actions: rerun_failed(state),
     }
 }
 

@@ -28,6 +28,11 @@ impl Links {
         format!("{}/jobs/{key}", self.build(repository, build))
     }
 
+    /// The hidden text in an answer to somebody's comment.
+    pub fn answer_marker(&self, comment: i64) -> String {
+        format!("<!-- herald-answer:{}:{comment} -->", self.app_id)
+    }
+
     /// The hidden text in our comment: HTML comments are not shown.
     pub fn marker(&self) -> String {
         format!("<!-- herald:{} -->", self.app_id)

@@ -6,6 +6,7 @@
 //! escaped here. Texts live in `templates/github`. Nothing here fails.
 
 mod annotations;
+mod answers;
 mod badges;
 mod check;
 mod comment;
@@ -18,6 +19,7 @@ mod summary;
 mod tests;
 
 pub use annotations::{annotations, without_locals};
+pub use answers::Asked;
 pub use badges::badge_values;
 pub use check::announcement;
 pub use links::Links;

@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 use super::client::{As, Client};
 use super::payload;
 use crate::domain::{
-    Annotation, CheckRun, CheckState, Comment, Event, Repository, Sha, Status, StatusState,
+    Annotation, CheckRun, CheckState, Comment, Event, PersonId, PullRequest, Reaction, Repository,
+    Sha, Status, StatusState,
 };
-use crate::ports::Forge;
 use crate::ports::error::Result;
 use crate::ports::forge::FoundCheck;
 use crate::ports::source::Remote;
+use crate::ports::{Forge, Kind};
 
 /// GitHub as a forge.
 #[derive(Debug)]
@@ -26,6 +27,20 @@ pub struct GitHub {
 #[derive(Deserialize)]
 struct Id {
     id: u64,
+}
+
+#[derive(Deserialize)]
+struct AccountRow {
+    id: i64,
+    login: String,
+}
+
+/// What a person may do in a repository. `permission` is the coarse word, which also says `write`
+/// for the role `maintain`.
+#[derive(Deserialize)]
+struct PermissionRow {
+    permission: String,
+    user: AccountRow,
 }
 
 #[derive(Deserialize)]
@@ -202,6 +217,59 @@ impl Forge for GitHub {
             ),
             credential: Some(credential),
         })
+    }
+
+    async fn may_write(&self, repository: &Repository, person: PersonId) -> Result<bool> {
+        // Permissions are asked for by name, and a name may have changed hands since the event.
+        let account: AccountRow = match self
+            .client
+            .json(
+                who(repository),
+                Method::GET,
+                &format!("/user/{}", person.0),
+                None,
+            )
+            .await
+        {
+            Ok(account) => account,
+            Err(error) if error.kind == Kind::Gone => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let path = format!("collaborators/{}/permission", query(&account.login));
+        let answer: Result<PermissionRow> = self
+            .client
+            .json(who(repository), Method::GET, &at(repository, &path), None)
+            .await;
+        match answer {
+            Ok(found) => Ok(found.user.id == person.0
+                && matches!(found.permission.as_str(), "admin" | "maintain" | "write")),
+            Err(error) if error.kind == Kind::Gone => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pull_request(&self, repository: &Repository, number: i64) -> Result<PullRequest> {
+        let path = at(repository, &format!("pulls/{number}"));
+        let row: payload::PullRow = self
+            .client
+            .json(who(repository), Method::GET, &path, None)
+            .await?;
+        row.read(&self.host)
+    }
+
+    async fn react(&self, repository: &Repository, reaction: &Reaction) -> Result<()> {
+        let path = at(
+            repository,
+            &format!("issues/comments/{}/reactions", reaction.comment),
+        );
+        self.client
+            .send(
+                who(repository),
+                Method::POST,
+                &path,
+                Some(&json!({"content": reaction.content})),
+            )
+            .await
     }
 
     async fn find_check(

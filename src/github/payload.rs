@@ -7,8 +7,8 @@
 use serde::Deserialize;
 
 use crate::domain::{
-    Event, Installation, InstallationId, Occasion, PersonId, PullRequest, Repository, RepositoryId,
-    Sha,
+    Ask, Event, Installation, InstallationId, Occasion, PersonId, Place, PullRequest, Repository,
+    RepositoryId, Sha, Wish,
 };
 use crate::ports::PortError;
 use crate::ports::error::Result;
@@ -29,6 +29,16 @@ struct Payload {
     check_run: Option<CheckRunRow>,
     #[serde(default)]
     check_suite: Option<CheckSuiteRow>,
+    #[serde(default)]
+    requested_action: Option<ButtonRow>,
+    #[serde(default)]
+    merge_group: Option<MergeGroupRow>,
+    #[serde(default)]
+    comment: Option<CommentRow>,
+    #[serde(default)]
+    issue: Option<IssueRow>,
+    #[serde(default)]
+    changes: Option<ChangesRow>,
     #[serde(default)]
     repositories_removed: Vec<RepositoryName>,
     #[serde(rename = "ref", default)]
@@ -90,7 +100,47 @@ struct RepositoryRow {
 }
 
 #[derive(Deserialize)]
-struct PullRow {
+struct ButtonRow {
+    #[serde(default)]
+    identifier: String,
+}
+
+#[derive(Deserialize)]
+struct MergeGroupRow {
+    head_sha: String,
+    head_ref: String,
+    base_sha: String,
+    base_ref: String,
+}
+
+#[derive(Deserialize)]
+struct CommentRow {
+    id: i64,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    user: Option<Account>,
+    #[serde(default)]
+    created_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct IssueRow {
+    number: i64,
+    // There only when the issue is a pull request.
+    #[serde(default)]
+    pull_request: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ChangesRow {
+    #[serde(default)]
+    base: Option<serde::de::IgnoredAny>,
+}
+
+/// A pull request, in a delivery and in an answer alike.
+#[derive(Deserialize)]
+pub(super) struct PullRow {
     number: i64,
     head: Side,
     base: Side,
@@ -98,6 +148,8 @@ struct PullRow {
     user: Option<Account>,
     #[serde(default)]
     updated_at: Option<String>,
+    #[serde(default)]
+    state: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +187,8 @@ pub fn read_event(host: &str, event: &str, body: &str) -> Result<Event> {
             | "check_suite"
             | "installation"
             | "installation_repositories"
+            | "issue_comment"
+            | "merge_group"
             | "repository"
     );
     if !known {
@@ -148,6 +202,8 @@ pub fn read_event(host: &str, event: &str, body: &str) -> Result<Event> {
         "pull_request" => pull_request(host, &payload),
         "push" => push(host, &payload),
         "check_run" | "check_suite" => rerequested(host, event, &payload),
+        "issue_comment" => comment(host, &payload),
+        "merge_group" => merge_group(host, &payload),
         "installation" => installation(host, &payload),
         "installation_repositories" => Ok(Event::RepositoriesRemoved {
             repositories: payload
@@ -166,6 +222,12 @@ fn missing(what: &str) -> PortError {
 
 fn ignored(reason: &'static str) -> Event {
     Event::Ignored { reason }
+}
+
+/// A time in unix milliseconds; 0 where there is none.
+fn time_ms(text: Option<&str>) -> i64 {
+    text.and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
+        .map_or(0, |time| time.timestamp_millis())
 }
 
 fn sha(text: &str) -> Result<Sha> {
@@ -209,10 +271,17 @@ fn pull_request(host: &str, payload: &Payload) -> Result<Event> {
     let action = payload.action.as_deref().unwrap_or_default();
     let wanted = matches!(
         action,
-        "opened" | "reopened" | "ready_for_review" | "synchronize" | "closed"
+        "opened" | "reopened" | "ready_for_review" | "synchronize" | "closed" | "edited"
     );
     if !wanted {
         return Ok(ignored("an action that changes nothing to build"));
+    }
+    let retargeted = payload
+        .changes
+        .as_ref()
+        .is_some_and(|changes| changes.base.is_some());
+    if action == "edited" && !retargeted {
+        return Ok(ignored("an edit that changes nothing to build"));
     }
     let Some(repository) = repository(host, payload)? else {
         return Ok(ignored(NO_INSTALLATION));
@@ -221,32 +290,18 @@ fn pull_request(host: &str, payload: &Payload) -> Result<Event> {
         .pull_request
         .as_ref()
         .ok_or_else(|| missing("pull_request"))?;
-    let updated_ms = row
-        .updated_at
-        .as_deref()
-        .and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
-        .map_or(0, |time| time.timestamp_millis());
-    let pull = PullRequest {
-        number: row.number,
-        head: sha(&row.head.sha)?,
-        head_ref: row.head.reference.clone(),
-        head_repository: row
-            .head
-            .repo
-            .as_ref()
-            .map(|head| RepositoryId::new(host, head.id)),
-        base: sha(&row.base.sha)?,
-        base_ref: row.base.reference.clone(),
-        author: PersonId(row.user.as_ref().map_or(0, |user| user.id)),
-        author_is_bot: row
-            .user
-            .as_ref()
-            .is_some_and(|user| user.kind.as_deref() == Some("Bot")),
-        updated_ms,
-    };
+    if action == "edited" && row.state.as_deref() == Some("closed") {
+        return Ok(ignored("an edit of a closed pull request"));
+    }
+    let pull = row.read(host)?;
     let sender = sender(payload);
     Ok(match action {
         "closed" => Event::PullRequestClosed { repository, pull },
+        "edited" => Event::PullRequestRetargeted {
+            repository,
+            pull,
+            sender,
+        },
         "synchronize" => Event::PullRequestUpdated {
             repository,
             pull,
@@ -259,6 +314,103 @@ fn pull_request(host: &str, payload: &Payload) -> Result<Event> {
         },
     })
 }
+
+impl PullRow {
+    /// The pull request.
+    pub(super) fn read(&self, host: &str) -> Result<PullRequest> {
+        Ok(PullRequest {
+            number: self.number,
+            head: sha(&self.head.sha)?,
+            head_ref: self.head.reference.clone(),
+            head_repository: self
+                .head
+                .repo
+                .as_ref()
+                .map(|head| RepositoryId::new(host, head.id)),
+            base: sha(&self.base.sha)?,
+            base_ref: self.base.reference.clone(),
+            author: PersonId(self.user.as_ref().map_or(0, |user| user.id)),
+            author_is_bot: self
+                .user
+                .as_ref()
+                .is_some_and(|user| user.kind.as_deref() == Some("Bot")),
+            updated_ms: time_ms(self.updated_at.as_deref()),
+        })
+    }
+}
+
+fn merge_group(host: &str, payload: &Payload) -> Result<Event> {
+    let action = payload.action.as_deref().unwrap_or_default();
+    if !matches!(action, "checks_requested" | "destroyed") {
+        return Ok(ignored("an action that changes nothing to build"));
+    }
+    let Some(repository) = repository(host, payload)? else {
+        return Ok(ignored(NO_INSTALLATION));
+    };
+    let row = payload
+        .merge_group
+        .as_ref()
+        .ok_or_else(|| missing("merge_group"))?;
+    let short = |name: &str| name.strip_prefix(HEADS).unwrap_or(name).to_owned();
+    let branch = short(&row.head_ref);
+    if action == "destroyed" {
+        return Ok(Event::MergeGroupDestroyed { repository, branch });
+    }
+    Ok(Event::MergeGroupMade {
+        repository,
+        occasion: Occasion::MergeGroup {
+            branch,
+            base_ref: short(&row.base_ref),
+            base: sha(&row.base_sha)?,
+        },
+        commit: sha(&row.head_sha)?,
+        sender: sender(payload),
+    })
+}
+
+/// A comment that asks for something. Only a new one: who edits a comment may not be who wrote
+/// it. `author_association` is not looked at, GitHub is asked.
+fn comment(host: &str, payload: &Payload) -> Result<Event> {
+    if payload.action.as_deref() != Some("created") {
+        return Ok(ignored("a comment that was edited or deleted"));
+    }
+    let row = payload.comment.as_ref().ok_or_else(|| missing("comment"))?;
+    let issue = payload.issue.as_ref().ok_or_else(|| missing("issue"))?;
+    if issue.pull_request.is_none() {
+        return Ok(ignored("a comment on an issue"));
+    }
+    let Some(wish) = Wish::in_comment(row.body.as_deref().unwrap_or_default()) else {
+        return Ok(ignored("a comment that asks for nothing"));
+    };
+    let person = sender(payload);
+    let author = row.user.as_ref();
+    if author.is_none_or(|author| author.id != person.0) {
+        return Ok(ignored("a comment by somebody else than the sender"));
+    }
+    if author.is_some_and(|author| author.kind.as_deref() == Some("Bot")) {
+        return Ok(ignored("a comment by a bot"));
+    }
+    let Some(repository) = repository(host, payload)? else {
+        return Ok(ignored(NO_INSTALLATION));
+    };
+    Ok(Event::Asked {
+        repository,
+        ask: Ask {
+            person,
+            wish,
+            place: Place::Comment {
+                pull: issue.number,
+                comment: row.id,
+                at_ms: time_ms(row.created_at.as_deref()),
+            },
+        },
+    })
+}
+
+const HEADS: &str = "refs/heads/";
+/// The branches of GitHub's merge queues ("Managing a merge queue" in its documentation). They
+/// are built by `merge_group`.
+const QUEUES: &str = "gh-readonly-queue/";
 
 fn push(host: &str, payload: &Payload) -> Result<Event> {
     if payload.deleted {
@@ -275,7 +427,10 @@ fn push(host: &str, payload: &Payload) -> Result<Event> {
         .as_deref()
         .and_then(|before| Sha::parse(before).ok())
         .filter(|before| !before.is_zero());
-    let occasion = if let Some(branch) = reference.strip_prefix("refs/heads/") {
+    let occasion = if let Some(branch) = reference.strip_prefix(HEADS) {
+        if branch.starts_with(QUEUES) {
+            return Ok(ignored("a branch of a merge queue"));
+        }
         Occasion::Push {
             branch: branch.to_owned(),
             before,
@@ -300,8 +455,10 @@ fn push(host: &str, payload: &Payload) -> Result<Event> {
 }
 
 fn rerequested(host: &str, event: &str, payload: &Payload) -> Result<Event> {
-    if payload.action.as_deref() != Some("rerequested") {
-        return Ok(ignored("an action that asks for nothing"));
+    match payload.action.as_deref() {
+        Some("rerequested") => {}
+        Some("requested_action") if event == "check_run" => return button(host, payload),
+        _ => return Ok(ignored("an action that asks for nothing")),
     }
     let Some(repository) = repository(host, payload)? else {
         return Ok(ignored(NO_INSTALLATION));
@@ -326,6 +483,33 @@ fn rerequested(host: &str, event: &str, payload: &Payload) -> Result<Event> {
     })
 }
 
+fn button(host: &str, payload: &Payload) -> Result<Event> {
+    let wish = payload
+        .requested_action
+        .as_ref()
+        .and_then(|button| Wish::of_button(&button.identifier));
+    let check = payload
+        .check_run
+        .as_ref()
+        .ok_or_else(|| missing("check_run"))?
+        .external_id
+        .clone();
+    let (Some(wish), Some(check)) = (wish, check) else {
+        return Ok(ignored("a button that is not Herald's"));
+    };
+    let Some(repository) = repository(host, payload)? else {
+        return Ok(ignored(NO_INSTALLATION));
+    };
+    Ok(Event::Asked {
+        repository,
+        ask: Ask {
+            person: sender(payload),
+            wish,
+            place: Place::Button { check },
+        },
+    })
+}
+
 fn installation(host: &str, payload: &Payload) -> Result<Event> {
     let row = payload
         .installation
@@ -333,9 +517,14 @@ fn installation(host: &str, payload: &Payload) -> Result<Event> {
         .ok_or_else(|| missing("installation"))?;
     let id = InstallationId(row.id);
     Ok(match payload.action.as_deref() {
-        Some("deleted" | "suspend") => Event::Uninstalled {
+        Some(action @ ("deleted" | "suspend")) => Event::Uninstalled {
             host: host.to_owned(),
             installation: id,
+            reason: if action == "suspend" {
+                "the installation was suspended"
+            } else {
+                "Herald was uninstalled"
+            },
         },
         Some("created" | "unsuspend" | "new_permissions_accepted") => {
             let account = row.account.as_ref();

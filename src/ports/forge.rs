@@ -4,7 +4,9 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use super::source::Remote;
-use crate::domain::{Annotation, CheckRun, Comment, Event, Repository, Sha, Status};
+use crate::domain::{
+    Annotation, CheckRun, Comment, Event, PersonId, PullRequest, Reaction, Repository, Sha, Status,
+};
 
 /// A check run found on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,22 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// As the kinds say.
     async fn remote(&self, repository: &Repository) -> Result<Remote>;
+    /// Whether a person may write to the repository (`admin`, `maintain` or `write`), asked now,
+    /// by their numeric id.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn may_write(&self, repository: &Repository, person: PersonId) -> Result<bool>;
+    /// A pull request as it is now.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn pull_request(&self, repository: &Repository, number: i64) -> Result<PullRequest>;
+    /// Reacts to a comment; a second time changes nothing.
+    ///
+    /// # Errors
+    /// `Gone` when the comment is.
+    async fn react(&self, repository: &Repository, reaction: &Reaction) -> Result<()>;
     /// Looks for the check run with this name and `external_id` on a commit.
     ///
     /// # Errors

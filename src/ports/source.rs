@@ -27,6 +27,15 @@ pub struct TreeEntry {
     pub blob: String,
 }
 
+/// What merging gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    /// The commit with the merged tree.
+    Clean(String),
+    /// The paths that do not merge.
+    Conflict(Vec<String>),
+}
+
 /// Fetches commits and reads them. Commits are full hex ids.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -36,6 +45,17 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// `Gone` when the commit is not there, `Denied`, `Transient`.
     async fn fetch(&self, remote: &Remote, commit: &str, refs: &[String]) -> Result<()>;
+    /// Where a branch points now; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Gone` when the repository is, `Denied`, `Transient`.
+    async fn tip(&self, remote: &Remote, branch: &str) -> Result<Option<String>>;
+    /// A commit with the tree that merging `head` into `base` gives. The same two give the same
+    /// commit.
+    ///
+    /// # Errors
+    /// `Gone` when one was not fetched, `Refused` when git here cannot merge.
+    async fn merge(&self, repository: &str, base: &str, head: &str) -> Result<Merged>;
     /// Writes the files of a fetched commit into an empty folder, without credentials.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, Job, JobId, JobResult,
-    Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
+    PersonId, Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::spec;
 
@@ -33,6 +33,24 @@ pub enum Recorded {
     Waiting,
     /// It was handled or was waiting already; nothing was done.
     Known,
+}
+
+/// Deliveries that are handled one after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Those that need nothing but the store.
+    Quick,
+    /// Those for which GitHub may have to be asked, which takes its time.
+    Asking,
+}
+
+/// A commit that waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaiting {
+    /// The commit.
+    pub commit: Sha,
+    /// When the pull request came to have it, by GitHub's clock, in unix milliseconds.
+    pub since_ms: i64,
 }
 
 /// A delivery to handle.
@@ -61,6 +79,8 @@ pub struct BuildDraft {
     pub jobs: Vec<DraftJob>,
     /// For a build that ends without running: how, and why as people read it.
     pub ended: Option<(Conclusion, String)>,
+    /// Who approved it by asking for it: an author with write permission.
+    pub approved_by: Option<PersonId>,
 }
 
 /// A job of a draft.
@@ -236,8 +256,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Transient` when it could not be made durable.
     async fn record_delivery(&self, delivery: NewDelivery) -> Result<Recorded>;
-    /// The oldest delivery that is due, leased until `lease_ms`.
-    async fn claim_delivery(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Delivery>>;
+    /// The oldest delivery of a lane that is due, leased until `lease_ms`.
+    async fn claim_delivery(
+        &self,
+        lane: Lane,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Result<Option<Delivery>>;
     /// Carries out all changes that follow from a delivery, and marks it as handled.
     async fn settle_delivery(&self, guid: &str, changes: Vec<Change>, now_ms: i64) -> Result<()>;
     /// Handling failed; it is tried again at `retry_ms`, or given up.
@@ -249,6 +274,20 @@ pub trait Store: Send + Sync {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<(Trigger, Repository)>>;
+    /// The head of a pull request that waits for approval.
+    async fn awaiting_approval(
+        &self,
+        repository: &RepositoryId,
+        pull: i64,
+    ) -> Result<Option<Awaiting>>;
+    /// Whether a commit with this specification was approved for a pull request.
+    async fn is_approved(
+        &self,
+        repository: &RepositoryId,
+        pull: i64,
+        commit: &Sha,
+        specification: &str,
+    ) -> Result<bool>;
     /// Whether the repository's installation was made for repositories selected by hand.
     async fn selected_by_hand(&self, repository: &RepositoryId) -> Result<bool>;
     /// Gives a trigger its build: an existing one with the same key, else a new one. Nothing

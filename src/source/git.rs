@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::command::{Call, Credential, Git};
 use super::fault;
 use crate::ports::error::{Kind, PortError, Result};
-use crate::ports::source::{Remote, Source, TreeEntry};
+use crate::ports::source::{Merged, Remote, Source, TreeEntry};
 
 /// How long fetching may take.
 const FETCH: Duration = Duration::from_mins(30);
@@ -73,8 +73,12 @@ impl GitSource {
         }
     }
 
+    pub(super) fn git(&self) -> &Git {
+        &self.git
+    }
+
     /// The mirror of a repository in which these commits are.
-    async fn with(&self, repository: &str, commits: &[&str]) -> Result<PathBuf> {
+    pub(super) async fn with(&self, repository: &str, commits: &[&str]) -> Result<PathBuf> {
         let mirror = self.mirror(repository)?;
         for commit in commits {
             if !self.has(&mirror, commit).await? {
@@ -241,6 +245,39 @@ impl Source for GitSource {
         Err(last)
     }
 
+    async fn tip(&self, remote: &Remote, branch: &str) -> Result<Option<String>> {
+        let name = format!("refs/heads/{branch}");
+        let base = base(&remote.url)?;
+        if !is_plain_ref(&name) {
+            return Ok(None);
+        }
+        let call = Call {
+            credential: remote
+                .credential
+                .as_ref()
+                .map(|token| Credential { base, token }),
+            ..Call::read(&self.folder)
+        };
+        let made = tokio::fs::create_dir_all(&self.folder).await;
+        made.map_err(|error| {
+            PortError::transient(format!(
+                "make the folder {}: {error}",
+                self.folder.display()
+            ))
+        })?;
+        let arguments = ["ls-remote", "--quiet", "--", &remote.url, &name];
+        let listing = text(&self.git.must(call, &arguments).await?);
+        let commit = listing.split_whitespace().next().map(str::to_owned);
+        if let Some(commit) = &commit {
+            check_commit(commit)?;
+        }
+        Ok(commit)
+    }
+
+    async fn merge(&self, repository: &str, base: &str, head: &str) -> Result<Merged> {
+        self.merged(repository, base, head).await
+    }
+
     async fn checkout(&self, repository: &str, commit: &str, into: &Path) -> Result<()> {
         let mirror = self.with(repository, &[commit]).await?;
         let made = tokio::fs::create_dir_all(into).await;
@@ -383,7 +420,7 @@ impl Source for GitSource {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 

@@ -148,7 +148,7 @@ pub(super) const TOP: &[Key] = &[
     key(
         "build",
         Shape::Choice(&["head", "merge"]),
-        "What is built for a pull request: its head. merge is not supported yet.",
+        "What is built for a pull request: its head, or the tree that merging it would give.",
     ),
     key(
         "publish",

@@ -81,15 +81,13 @@ fn specification(
     if let Some(version) = top.get("version") {
         fields::choice(version, "`version`", &["1"], problems);
     }
-    if let Some(build) = top.get("build") {
-        let choice = fields::choice(build, "`build`", &["head", "merge"], problems);
-        if choice == Some("merge") {
-            problems.error(
-                build.at,
-                "`build: merge` is not supported by this version of Herald",
-            );
-        }
-    }
+    let build = match top
+        .get("build")
+        .and_then(|build| fields::choice(build, "`build`", &["head", "merge"], problems))
+    {
+        Some("merge") => BuiltTree::Merge,
+        _ => BuiltTree::Head,
+    };
     let when = top
         .get("when")
         .and_then(|node| sections::when(node, problems));
@@ -121,7 +119,7 @@ fn specification(
         jobs,
         declares_jobs: top.get("jobs").is_some(),
         when,
-        build: BuiltTree::Head,
+        build,
         publish,
         gates,
     })

@@ -1,6 +1,6 @@
 //! Tests of the keys that say what surrounds a job, and of the matrix.
 
-use super::tests::{check, good, planned, push, shell};
+use super::tests::{check, cpu_time, good, planned, push, shell};
 use super::{JobSpecification, Network, Probe, Resources, Specification, explain, parse, plan};
 
 #[test]
@@ -375,7 +375,7 @@ fn a_matrix_has_limits() {
         &["1:34: error: `matrix` has more than 32 names"],
     );
     // Many members that need many members.
-    let began = std::time::Instant::now();
+    let began = cpu_time();
     let half = format!("execute: [x], matrix: {{v: {}}}", numbers(250));
     let plan = plan(
         &good(&format!(
@@ -384,7 +384,7 @@ fn a_matrix_has_limits() {
         &push("main"),
     );
     assert_eq!(plan.jobs.len(), 500);
-    assert!(began.elapsed() < std::time::Duration::from_secs(3));
+    assert!(cpu_time().saturating_sub(began) < std::time::Duration::from_secs(5));
 }
 
 #[test]
@@ -511,13 +511,13 @@ fn hostile_matrices_are_refused_quickly() {
     );
     for input in inputs.into_iter().chain([open]) {
         let start: String = input.chars().take(40).collect();
-        let began = std::time::Instant::now();
+        let began = cpu_time();
         let parsed = parse(input.as_bytes());
-        // An unoptimised build on a busy machine; a released one takes a tenth of it.
+        // What is not linear takes minutes here.
+        let took = cpu_time().saturating_sub(began);
         assert!(
-            began.elapsed() < std::time::Duration::from_secs(3),
-            "{start:?}: {:?}",
-            began.elapsed()
+            took < std::time::Duration::from_secs(5),
+            "{start:?}: {took:?}"
         );
         assert!(parsed.specification.is_none(), "{start:?}");
     }

@@ -1,6 +1,6 @@
 use std::io::Write as _;
 use std::process::{Command as Process, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
     Command, Decision, Event, Occasion, Parsed, Percent, ProjectGate, Specification, explain,
@@ -48,6 +48,14 @@ reports:
   tests: ["reports/**/*.xml"]
   coverage: ["coverage.xml"]
 "#;
+
+/// How long this thread was on a processor (`/proc/PID/schedstat`, in nanoseconds): other than the
+/// time of day it does not depend on what else the machine does.
+pub(super) fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = stat.split_whitespace().next().unwrap();
+    Duration::from_nanos(nanoseconds.parse().unwrap())
+}
 
 #[test]
 fn the_example_of_the_contract_is_read() {
@@ -346,8 +354,8 @@ fn each_mistake_has_its_place_and_words() {
             &["2:10: error: `version` must be `1`, not `2`"],
         ),
         (
-            "execute: [x]\nbuild: merge\n",
-            &["2:8: error: `build: merge` is not supported by this version of Herald"],
+            "execute: [x]\nbuild: tail\n",
+            &["2:8: error: `build` must be `head` or `merge`, not `tail`"],
         ),
         (
             "jobs: {a: {execute: [x], deploy: {environment: a}}}\n",
@@ -516,14 +524,11 @@ fn hostile_input_is_refused_quickly() {
     ];
     for input in inputs {
         let start: String = input.chars().take(12).collect();
-        let began = Instant::now();
+        let began = cpu_time();
         let parsed = parse(input.as_bytes());
-        // An unoptimised build on a busy machine; a released one takes a tenth of it.
-        assert!(
-            began.elapsed() < Duration::from_millis(1500),
-            "{start:?}: {:?}",
-            began.elapsed()
-        );
+        // What is not linear takes minutes here.
+        let took = cpu_time().saturating_sub(began);
+        assert!(took < Duration::from_secs(5), "{start:?}: {took:?}");
         assert!(parsed.specification.is_none(), "{start:?}");
         assert!(
             !parsed.problems.is_empty() && parsed.problems.len() <= 100,

@@ -1,15 +1,13 @@
-//! Builds: made from triggers or joined, settled, cancelled, run again.
+//! Builds: made from triggers or joined, settled, cancelled.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::jobs::{self, NewJob, add_job, end_job, repeat_job};
-use super::publications;
+use super::jobs::{self, NewJob, add_job, end_job};
 use super::rows::{self, Result};
+use super::{publications, reruns};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{
-    Conclusion, Job, JobFailure, JobResult, Occasion, RepositoryId, Sha, State, combine,
-};
+use crate::domain::{Conclusion, JobFailure, JobResult, Occasion, State, combine};
 use crate::ports::store::BuildDraft;
 use crate::report::Report;
 
@@ -28,20 +26,21 @@ pub(super) fn unrun(conclusion: Conclusion, title: String) -> JobResult {
     }
 }
 
-/// The build that the trigger joins, or a new one. Returns its id.
+/// The build that the trigger joins, or a new one. Returns its id; `None` when a build with its key
+/// has to end first.
 pub(super) async fn join_or_create(
     on: &mut AnyConnection,
     trigger: &AnyRow,
     draft: &BuildDraft,
     now_ms: i64,
-) -> Result<String> {
+) -> Result<Option<String>> {
     let repository: String = trigger.try_get("repository")?;
     let commit: String = trigger.try_get("commit_id")?;
     let trust: String = trigger.try_get("trust")?;
     let priority = priority(on, &repository, trigger).await?;
     let standing = sqlx::query(
-        "SELECT id, conclusion FROM builds WHERE repository = $1 AND commit_id = $2 \
-         AND tested = $3 AND specification = $4 AND trust = $5",
+        "SELECT id, state, conclusion, cancel_reason FROM builds WHERE repository = $1 \
+         AND commit_id = $2 AND tested = $3 AND specification = $4 AND trust = $5",
     )
     .bind(&repository)
     .bind(&commit)
@@ -52,16 +51,21 @@ pub(super) async fn join_or_create(
     .await?;
     if let Some(row) = standing {
         let id: String = row.try_get("id")?;
-        let conclusion: Option<String> = row.try_get("conclusion")?;
-        if conclusion.as_deref() == Some(Conclusion::Cancelled.as_str()) {
-            rerun(on, &id, None, now_ms).await?;
-        } else {
+        let anew = trigger.try_get::<i64, _>("again")? != 0;
+        let standing = Standing {
+            over: row.try_get::<String, _>("state")? == State::Finished.as_str(),
+            conclusion: row.try_get("conclusion")?,
+            ending: row.try_get::<Option<String>, _>("cancel_reason")?.is_some(),
+        };
+        match standing.meets(draft, anew) {
+            Meeting::Later => return Ok(None),
             // So that the badges of a branch learn of a build that was made for a pull request.
-            touch(on, &id).await?;
+            Meeting::Join => touch(on, &id).await?,
+            Meeting::Again => begin_again(on, &id, trigger, draft, now_ms).await?,
         }
         jobs::hurry(on, &id, priority).await?;
         publications::adopt(on, &repository, &commit, &id, now_ms).await?;
-        return Ok(id);
+        return Ok(Some(id));
     }
     let id = rows::new_id();
     let number: i64 = sqlx::query(
@@ -97,14 +101,119 @@ pub(super) async fn join_or_create(
     .bind(conclusion.map(|_| now_ms))
     .execute(&mut *on)
     .await?;
+    add_jobs(on, &id, trigger, draft, 1, now_ms).await?;
+    publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+    if draft.ended.is_none() {
+        settle(on, &id, now_ms).await?;
+    }
+    Ok(Some(id))
+}
+
+/// A build with the key of a draft.
+struct Standing {
+    over: bool,
+    conclusion: Option<String>,
+    /// Whether it is being cancelled, or was.
+    ending: bool,
+}
+
+/// What becomes of a draft whose build is there already.
+enum Meeting {
+    /// The build speaks for the draft too.
+    Join,
+    /// The build gets a new attempt.
+    Again,
+    /// Not before the build has ended.
+    Later,
+}
+
+impl Standing {
+    fn meets(&self, draft: &BuildDraft, anew: bool) -> Meeting {
+        let was = |conclusion: Conclusion| self.conclusion.as_deref() == Some(conclusion.as_str());
+        if !self.over {
+            let as_it_is = match (&draft.ended, self.ending) {
+                (None, false) => true,
+                // When it has ended, `jobs::again_if_wanted` begins it again, as it was.
+                (None, true) | (Some(_), false) => !anew,
+                (Some(_), true) => false,
+            };
+            return if as_it_is {
+                Meeting::Join
+            } else {
+                Meeting::Later
+            };
+        }
+        let again = match &draft.ended {
+            // What has run needs nobody's word any more.
+            Some((conclusion, _)) => anew || (was(Conclusion::Cancelled) && !was(*conclusion)),
+            None => anew || was(Conclusion::Cancelled) || was(Conclusion::ActionRequired),
+        };
+        if again { Meeting::Again } else { Meeting::Join }
+    }
+}
+
+/// A new attempt of a build that has ended, as a draft says now.
+async fn begin_again(
+    on: &mut AnyConnection,
+    build: &str,
+    trigger: &AnyRow,
+    draft: &BuildDraft,
+    now_ms: i64,
+) -> Result<()> {
+    let Some((attempt, title)) = reruns::open(on, build).await? else {
+        return Ok(());
+    };
+    publications::close_attempts(on, build, None, &title, now_ms).await?;
+    sqlx::query("UPDATE builds SET preparation = $2, occasion = $3, sender = $4 WHERE id = $1")
+        .bind(build)
+        .bind(serde_json::to_string(&draft.plan)?)
+        .bind(trigger.try_get::<String, _>("occasion")?)
+        .bind(trigger.try_get::<i64, _>("sender")?)
+        .execute(&mut *on)
+        .await?;
+    if let Some((conclusion, reason)) = &draft.ended {
+        sqlx::query(
+            "UPDATE builds SET state = 'finished', conclusion = $2, reason = $3, \
+             finished_ms = $4 WHERE id = $1",
+        )
+        .bind(build)
+        .bind(conclusion.as_str())
+        .bind(reason)
+        .bind(now_ms)
+        .execute(&mut *on)
+        .await?;
+        return touch(on, build).await;
+    }
+    let before = rows::load_jobs(on, build).await?;
+    for job in &before {
+        publications::close_attempts(on, build, Some(&job.key), &title, now_ms).await?;
+        jobs::repeat_job(on, job, attempt, 0, now_ms).await?;
+    }
+    if before.is_empty() {
+        add_jobs(on, build, trigger, draft, attempt, now_ms).await?;
+    }
+    settle(on, build, now_ms).await
+}
+
+/// The jobs of a draft.
+async fn add_jobs(
+    on: &mut AnyConnection,
+    build: &str,
+    trigger: &AnyRow,
+    draft: &BuildDraft,
+    attempt: i64,
+    now_ms: i64,
+) -> Result<()> {
+    let repository: String = trigger.try_get("repository")?;
+    let priority = priority(on, &repository, trigger).await?;
     for (position, job) in draft.jobs.iter().enumerate() {
         let new = NewJob {
-            build: &id,
+            build,
             repository: &repository,
             key: &job.order.key,
             name: job.order.name.as_deref().unwrap_or(&job.order.key),
             position: i64::try_from(position).unwrap_or(i64::MAX),
-            attempt: 1,
+            attempt,
             order: serde_json::to_string(&job.order)?,
             skipped: job.skipped.as_deref(),
             interrupted: 0,
@@ -112,11 +221,7 @@ pub(super) async fn join_or_create(
         };
         add_job(on, &new, now_ms).await?;
     }
-    publications::adopt(on, &repository, &commit, &id, now_ms).await?;
-    if draft.ended.is_none() {
-        settle(on, &id, now_ms).await?;
-    }
-    Ok(id)
+    Ok(())
 }
 
 /// The class of a build's jobs in the queue: the lower one is first.
@@ -196,13 +301,14 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
     touch(on, build).await
 }
 
-/// Cancels a build that nobody wants any more: what waits ends now, what runs is told.
+/// Cancels a build that nobody wants any more: what waits ends now, what runs is told. `false` when
+/// it had ended already.
 pub(super) async fn cancel(
     on: &mut AnyConnection,
     build: &str,
     reason: &str,
     now_ms: i64,
-) -> Result<()> {
+) -> Result<bool> {
     let open = sqlx::query(
         "UPDATE builds SET cancel_reason = $2 WHERE id = $1 AND state <> 'finished' \
          AND cancel_reason IS NULL",
@@ -212,7 +318,7 @@ pub(super) async fn cancel(
     .execute(&mut *on)
     .await?;
     if open.rows_affected() == 0 {
-        return Ok(());
+        return Ok(false);
     }
     for job in rows::load_jobs(on, build).await? {
         if matches!(job.state, State::Blocked | State::Queued) {
@@ -220,103 +326,6 @@ pub(super) async fn cancel(
             end_job(on, job.id.as_str(), &result, now_ms).await?;
         }
     }
-    settle(on, build, now_ms).await
-}
-
-pub(super) async fn rerun_requested(
-    on: &mut AnyConnection,
-    repository: &RepositoryId,
-    commit: &Sha,
-    check: Option<&str>,
-    now_ms: i64,
-) -> Result<()> {
-    let row = match check {
-        Some(id) => {
-            sqlx::query(
-                "SELECT build, job FROM publications WHERE id = $1 AND repository = $2 \
-                 AND build IS NOT NULL",
-            )
-            .bind(id)
-            .bind(repository.as_str())
-            .fetch_optional(&mut *on)
-            .await?
-        }
-        None => {
-            sqlx::query(
-                "SELECT id AS build, NULL AS job FROM builds WHERE repository = $1 \
-                 AND commit_id = $2 ORDER BY number DESC LIMIT 1",
-            )
-            .bind(repository.as_str())
-            .bind(commit.as_str())
-            .fetch_optional(&mut *on)
-            .await?
-        }
-    };
-    let Some(row) = row else {
-        return Ok(());
-    };
-    let build: String = row.try_get("build")?;
-    // A build that never had jobs is prepared again.
-    sqlx::query(
-        "UPDATE triggers SET state = 'waiting', build = NULL, due_ms = $2, lease_ms = 0, \
-         tries = 0 WHERE build = $1 AND state = 'attached' \
-         AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.build = $1)",
-    )
-    .bind(&build)
-    .bind(now_ms)
-    .execute(&mut *on)
-    .await?;
-    let job: Option<String> = if check.is_some() {
-        row.try_get("job")?
-    } else {
-        None
-    };
-    rerun(on, &build, job.as_deref(), now_ms).await
-}
-
-/// A new attempt of a build that has ended: of all its jobs, or of one and of what was left out
-/// because of it.
-pub(super) async fn rerun(
-    on: &mut AnyConnection,
-    build: &str,
-    only: Option<&str>,
-    now_ms: i64,
-) -> Result<()> {
-    let Some(row) = sqlx::query(
-        "UPDATE builds SET attempt = attempt + 1, state = 'queued', conclusion = NULL, \
-         reason = NULL, cancel_reason = NULL, started_ms = NULL, finished_ms = NULL, \
-         revision = revision + 1 WHERE id = $1 AND state = 'finished' \
-         AND EXISTS (SELECT 1 FROM jobs WHERE jobs.build = builds.id) RETURNING attempt",
-    )
-    .bind(build)
-    .fetch_optional(&mut *on)
-    .await?
-    else {
-        return Ok(());
-    };
-    let attempt: i64 = row.try_get("attempt")?;
-    let jobs = rows::load_jobs(on, build).await?;
-    let mut again: Vec<&Job> = Vec::new();
-    for job in &jobs {
-        let chosen = match only {
-            None => true,
-            Some(key) => {
-                job.key == key
-                    || (job.conclusion == Some(Conclusion::Skipped)
-                        && again
-                            .iter()
-                            .any(|before| job.order.needs.contains(&before.key)))
-            }
-        };
-        if chosen {
-            again.push(job);
-        }
-    }
-    for job in again {
-        // A state that was never rendered would leave its check run open.
-        let title = "cancelled: a new attempt follows";
-        publications::close_attempts(on, job, title, now_ms).await?;
-        repeat_job(on, job, attempt, 0, now_ms).await?;
-    }
-    settle(on, build, now_ms).await
+    settle(on, build, now_ms).await?;
+    Ok(true)
 }

@@ -3,9 +3,11 @@
 use sqlx::{AnyConnection, Row};
 
 use super::rows::Result;
-use super::{builds, triggers};
-use crate::domain::{Change, Installation, Occasion, Repository};
-use crate::ports::store::{Delivery, NewDelivery, Recorded};
+use super::{approvals, publications, reruns, triggers};
+use crate::domain::{
+    Answers, Change, Installation, InstallationId, Occasion, Repository, RepositoryId,
+};
+use crate::ports::store::{Delivery, Lane, NewDelivery, Recorded};
 
 pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Result<Recorded> {
     let done = sqlx::query(
@@ -29,17 +31,20 @@ pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Re
 
 pub(super) async fn claim(
     on: &mut AnyConnection,
+    lane: Lane,
     now_ms: i64,
     lease_ms: i64,
 ) -> Result<Option<Delivery>> {
     let row = sqlx::query(
         "UPDATE deliveries SET lease_ms = $2, tries = tries + 1 WHERE guid = \
          (SELECT guid FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 \
-          AND lease_ms <= $1 ORDER BY received_ms, guid LIMIT 1) \
+          AND lease_ms <= $1 AND CASE WHEN event IN ('issue_comment', 'check_run') \
+          THEN 1 ELSE 0 END = $3 ORDER BY received_ms, guid LIMIT 1) \
          RETURNING guid, event, body, tries",
     )
     .bind(now_ms)
     .bind(lease_ms)
+    .bind(i64::from(lane == Lane::Asking))
     .fetch_optional(on)
     .await?;
     row.map(|row| {
@@ -113,27 +118,17 @@ struct Moment {
 async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Result<()> {
     let now_ms = moment.now_ms;
     match change {
-        Change::KeepInstallation(installation) => keep_installation(on, installation).await,
-        Change::DropInstallation { host, id } => {
-            sqlx::query("UPDATE installations SET state = 'removed' WHERE host = $1 AND id = $2")
-                .bind(host)
-                .bind(id.0)
-                .execute(&mut *on)
-                .await?;
-            sqlx::query(
-                "UPDATE repositories SET state = 'paused' WHERE installation = $1 AND id LIKE $2",
-            )
-            .bind(id.0)
-            .bind(format!("{host}/%"))
-            .execute(on)
-            .await?;
-            Ok(())
+        Change::KeepInstallation(installation) => keep_installation(on, installation, now_ms).await,
+        Change::DropInstallation { host, id, reason } => {
+            drop_installation(on, host, *id, reason, now_ms).await
         }
         Change::KeepRepository(repository) => {
             keep_repository(on, repository, moment.received_ms).await
         }
         Change::PauseRepository(id) => {
-            sqlx::query("UPDATE repositories SET state = 'paused' WHERE id = $1")
+            triggers::end_all(on, id, "Herald was taken out of the repository", now_ms).await?;
+            // Unlike a paused one it does not come back with its installation.
+            sqlx::query("UPDATE repositories SET state = 'removed' WHERE id = $1")
                 .bind(id.as_str())
                 .execute(on)
                 .await?;
@@ -146,6 +141,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             trust,
             sender,
             supersedes,
+            again,
             announcement,
         } => {
             let new = triggers::NewTrigger {
@@ -155,6 +151,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
                 trust: *trust,
                 sender: *sender,
                 supersedes: *supersedes,
+                again: *again,
                 announcement: announcement.as_deref(),
             };
             triggers::add(on, &new, moment.received_ms, now_ms).await
@@ -170,15 +167,90 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             let subject = Occasion::PullRequest { pull: pull.clone() }.subject();
             triggers::end_subject(on, repository, &subject, None, reason, now_ms).await
         }
+        Change::CancelSubject {
+            repository,
+            subject,
+            reason,
+            answers,
+        } => {
+            let done = triggers::cancel_subject(on, repository, subject, reason, now_ms).await?;
+            say(on, repository, answers, done, now_ms).await
+        }
         Change::Rerun {
             repository,
-            commit,
-            check,
-        } => builds::rerun_requested(on, repository, commit, check.as_deref(), now_ms).await,
+            again,
+            answers,
+        } => {
+            let done = reruns::requested(on, repository, again, now_ms).await?;
+            say(on, repository, answers, done, now_ms).await
+        }
+        Change::Approve {
+            repository,
+            what,
+            person,
+            answers,
+        } => {
+            let done = approvals::approve(on, repository, what, *person, now_ms).await?;
+            say(on, repository, answers, done, now_ms).await
+        }
+        Change::Say { repository, answer } => {
+            publications::answer(on, repository, answer, now_ms).await
+        }
     }
 }
 
-async fn keep_installation(on: &mut AnyConnection, installation: &Installation) -> Result<()> {
+/// Tells who asked what came of it.
+async fn say(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    answers: &Answers,
+    done: bool,
+    now_ms: i64,
+) -> Result<()> {
+    let answer = if done {
+        &answers.done
+    } else {
+        &answers.nothing
+    };
+    match answer {
+        Some(answer) => publications::answer(on, repository, answer, now_ms).await,
+        None => Ok(()),
+    }
+}
+
+async fn drop_installation(
+    on: &mut AnyConnection,
+    host: &str,
+    id: InstallationId,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query("UPDATE installations SET state = 'removed' WHERE host = $1 AND id = $2")
+        .bind(host)
+        .bind(id.0)
+        .execute(&mut *on)
+        .await?;
+    let paused = sqlx::query(
+        "UPDATE repositories SET state = 'paused' WHERE installation = $1 AND id LIKE $2 \
+         AND state = 'active' RETURNING id",
+    )
+    .bind(id.0)
+    .bind(format!("{host}/%"))
+    .fetch_all(&mut *on)
+    .await?;
+    for row in paused {
+        let repository = RepositoryId::from_stored(row.try_get::<String, _>("id")?);
+        triggers::end_all(on, &repository, reason, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// The installation is there: what was paused with it goes on.
+async fn keep_installation(
+    on: &mut AnyConnection,
+    installation: &Installation,
+    now_ms: i64,
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO installations (host, id, account, login, selected_by_hand) \
          VALUES ($1, $2, $3, $4, $5) \
@@ -191,9 +263,17 @@ async fn keep_installation(on: &mut AnyConnection, installation: &Installation) 
     .bind(installation.account.0)
     .bind(&installation.login)
     .bind(i64::from(installation.selected_by_hand))
-    .execute(on)
+    .execute(&mut *on)
     .await?;
-    Ok(())
+    sqlx::query(
+        "UPDATE repositories SET state = 'active' WHERE installation = $1 AND id LIKE $2 \
+         AND state = 'paused'",
+    )
+    .bind(installation.id.0)
+    .bind(format!("{}/%", installation.host))
+    .execute(&mut *on)
+    .await?;
+    publications::revive(on, installation.id.0, now_ms).await
 }
 
 /// Remembers the repository as a delivery of this moment knew it; an older one that is handled

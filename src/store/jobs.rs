@@ -2,9 +2,10 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::builds::{rerun, settle, unrun};
+use super::builds::{settle, unrun};
 use super::database::StoreError;
 use super::publications;
+use super::reruns::{Which, rerun};
 use super::rows::{self, Result};
 use crate::domain::{Conclusion, Job, JobId, JobResult, RepositoryId, State, StepRecord};
 use crate::ports::store::{Claim, Heartbeat, Interruption, Queue, Room};
@@ -381,7 +382,7 @@ async fn again_if_wanted(on: &mut AnyConnection, build: &str, now_ms: i64) -> Re
     .fetch_optional(&mut *on)
     .await?;
     match wanted {
-        Some(_) => rerun(on, build, None, now_ms).await,
+        Some(_) => rerun(on, build, &Which::All, now_ms).await.map(|_| ()),
         None => Ok(()),
     }
 }
@@ -456,7 +457,8 @@ pub(super) async fn interrupt(
             .bind(due_ms)
             .execute(&mut *on)
             .await?;
-        publications::close_attempts(on, &job, &title, now_ms).await?;
+        let build = job.build.as_str();
+        publications::close_attempts(on, build, Some(&job.key), &title, now_ms).await?;
     }
     settle(on, job.build.as_str(), now_ms).await?;
     again_if_wanted(on, job.build.as_str(), now_ms).await

@@ -4,12 +4,14 @@
 //! same statements: `$n` placeholders, whole milliseconds, text ids. It must not know what the
 //! use cases do with the state. Secrets are sealed before they are stored. Every fault is `Transient`, except what can never be read back.
 
+mod approvals;
 mod builds;
 mod database;
 mod deliveries;
 mod jobs;
 mod pages;
 mod publications;
+mod reruns;
 mod rows;
 mod seal;
 mod secrets;

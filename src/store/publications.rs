@@ -10,8 +10,8 @@ use sqlx::{AnyConnection, Row};
 use super::database::StoreError;
 use super::rows::{self, Result};
 use crate::domain::{
-    BadgeValue, BuildView, CheckRun, CheckState, Conclusion, Content, Job, Occasion, Publication,
-    RepositoryId, Sha, Target,
+    Answer, BadgeValue, BuildView, CheckRun, CheckState, Conclusion, Content, Occasion,
+    Publication, RepositoryId, Sha, Target,
 };
 use crate::ports::store::{Outgoing, Sent};
 
@@ -52,6 +52,38 @@ pub(super) async fn announce(
         now_ms,
     )
     .await
+}
+
+/// Says something to who asked in a comment: once, whatever is asked there again.
+pub(super) async fn answer(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    answer: &Answer,
+    now_ms: i64,
+) -> Result<()> {
+    let target = format!("answer|{}|{}", repository.as_str(), answer.to);
+    let place = Place {
+        repository: repository.as_str(),
+        target: &target,
+        commit: "",
+        build: None,
+        job: None,
+    };
+    put(on, &place, &answer.content, now_ms).await
+}
+
+/// An installation may do again what it could not: what was held back or given up goes out.
+pub(super) async fn revive(on: &mut AnyConnection, installation: i64, now_ms: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE publications SET due_ms = $2, tries = 0, \
+         sent = CASE WHEN sent = version THEN sent - 1 ELSE sent END \
+         WHERE installation = $1 AND error IS NOT NULL",
+    )
+    .bind(installation)
+    .bind(now_ms)
+    .execute(on)
+    .await?;
+    Ok(())
 }
 
 /// What identifies a publication in the store.
@@ -185,15 +217,16 @@ async fn complete(on: &mut AnyConnection, row: &AnyRow, title: &str, now_ms: i64
 /// new ones.
 pub(super) async fn close_attempts(
     on: &mut AnyConnection,
-    job: &Job,
+    build: &str,
+    job: Option<&str>,
     title: &str,
     now_ms: i64,
 ) -> Result<()> {
     let open = sqlx::query(
         "SELECT id, content FROM publications WHERE build = $1 AND (job IS NULL OR job = $2)",
     )
-    .bind(job.build.as_str())
-    .bind(&job.key)
+    .bind(build)
+    .bind(job)
     .fetch_all(&mut *on)
     .await?;
     for row in open {

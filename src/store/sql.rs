@@ -8,15 +8,15 @@ use sqlx::Row;
 
 use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
-use super::{deliveries, jobs, pages, publications, secrets, triggers};
+use super::{approvals, deliveries, jobs, pages, publications, secrets, triggers};
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, JobId, JobResult, Publication, Repository,
-    RepositoryId, Secret, StepRecord, Trigger,
+    RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
-    BuildDraft, Claim, Delivery, Heartbeat, Interruption, NewDelivery, Outgoing, Queue, Recorded,
-    Room, Sent, StoredBadge, StoredSecret, Waiting,
+    Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, Lane, NewDelivery, Outgoing,
+    Queue, Recorded, Room, Sent, StoredBadge, StoredSecret, Waiting,
 };
 use crate::ports::{PortError, Store};
 
@@ -95,8 +95,14 @@ impl Store for SqlStore {
         transact!(self.database, tx => deliveries::record(tx.on(), &delivery).await)
     }
 
-    async fn claim_delivery(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Delivery>> {
-        transact!(self.database, tx => deliveries::claim(tx.on(), now_ms, lease_ms).await)
+    async fn claim_delivery(
+        &self,
+        lane: Lane,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Result<Option<Delivery>> {
+        transact!(self.database, tx =>
+            deliveries::claim(tx.on(), lane, now_ms, lease_ms).await)
     }
 
     async fn settle_delivery(&self, guid: &str, changes: Vec<Change>, now_ms: i64) -> Result<()> {
@@ -114,6 +120,32 @@ impl Store for SqlStore {
         lease_ms: i64,
     ) -> Result<Option<(Trigger, Repository)>> {
         transact!(self.database, tx => triggers::claim(tx.on(), now_ms, lease_ms).await)
+    }
+
+    async fn awaiting_approval(
+        &self,
+        repository: &RepositoryId,
+        pull: i64,
+    ) -> Result<Option<Awaiting>> {
+        let mut on = self.database.read().await?;
+        Ok(approvals::awaiting(&mut on, repository, pull).await?)
+    }
+
+    async fn is_approved(
+        &self,
+        repository: &RepositoryId,
+        pull: i64,
+        commit: &Sha,
+        specification: &str,
+    ) -> Result<bool> {
+        let mut on = self.database.read().await?;
+        let approval = approvals::Approval {
+            repository,
+            pull,
+            commit: commit.as_str(),
+            specification,
+        };
+        Ok(approvals::stands(&mut on, &approval).await?)
     }
 
     async fn selected_by_hand(&self, repository: &RepositoryId) -> Result<bool> {

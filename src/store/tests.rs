@@ -12,7 +12,7 @@ use crate::domain::{
     Secret, Sha, State, Status, StatusState, Target, Trust,
 };
 use crate::ports::store::{
-    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, NewDelivery, Recorded, Room, Sent,
+    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, Lane, NewDelivery, Recorded, Room, Sent,
 };
 use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
@@ -138,6 +138,7 @@ fn build(commit: &Sha, occasion: Occasion) -> Change {
         occasion,
         trust: Trust::Trusted,
         sender: PersonId(9),
+        again: false,
         announcement: Some(Box::new(check(commit, CheckState::Queued))),
     }
 }
@@ -177,6 +178,7 @@ fn draft(commit: &Sha, specification: &str, jobs: Vec<DraftJob>) -> BuildDraft {
         plan: Preparation::default(),
         jobs,
         ended: None,
+        approved_by: None,
     }
 }
 
@@ -252,17 +254,35 @@ async fn a_delivery_is_kept_once_and_handled_once() {
         let record = || store.record_delivery(delivery());
         assert_eq!(record().await.unwrap(), Recorded::Waiting);
         assert_eq!(record().await.unwrap(), Recorded::Known);
-        let first = store.claim_delivery(10, 100).await.unwrap().unwrap();
+        let first = store
+            .claim_delivery(Lane::Quick, 10, 100)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((first.body.as_str(), first.tries), ("{\"ü\":1}", 0));
         assert!(
-            store.claim_delivery(10, 100).await.unwrap().is_none(),
+            store
+                .claim_delivery(Lane::Quick, 10, 100)
+                .await
+                .unwrap()
+                .is_none(),
             "leased"
         );
-        let again = store.claim_delivery(101, 200).await.unwrap().unwrap();
+        let again = store
+            .claim_delivery(Lane::Quick, 101, 200)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(again.tries, 1, "the lease has ended");
         store.settle_delivery("a", Vec::new(), 110).await.unwrap();
         assert_eq!(record().await.unwrap(), Recorded::Known);
-        assert!(store.claim_delivery(999, 1_000).await.unwrap().is_none());
+        assert!(
+            store
+                .claim_delivery(Lane::Quick, 999, 1_000)
+                .await
+                .unwrap()
+                .is_none()
+        );
     })
     .await;
 }
@@ -277,17 +297,43 @@ async fn a_delivery_that_failed_waits_and_one_that_was_given_up_can_come_again()
             received_ms: 5,
         };
         store.record_delivery(delivery()).await.unwrap();
-        store.claim_delivery(10, 100).await.unwrap().unwrap();
+        store
+            .claim_delivery(Lane::Quick, 10, 100)
+            .await
+            .unwrap()
+            .unwrap();
         store.fail_delivery("a", "no", Some(50)).await.unwrap();
-        assert!(store.claim_delivery(49, 100).await.unwrap().is_none());
-        store.claim_delivery(50, 100).await.unwrap().unwrap();
+        assert!(
+            store
+                .claim_delivery(Lane::Quick, 49, 100)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        store
+            .claim_delivery(Lane::Quick, 50, 100)
+            .await
+            .unwrap()
+            .unwrap();
         store.fail_delivery("a", "never", None).await.unwrap();
-        assert!(store.claim_delivery(999, 1_000).await.unwrap().is_none());
+        assert!(
+            store
+                .claim_delivery(Lane::Quick, 999, 1_000)
+                .await
+                .unwrap()
+                .is_none()
+        );
         assert_eq!(
             store.record_delivery(delivery()).await.unwrap(),
             Recorded::Waiting
         );
-        assert!(store.claim_delivery(999, 1_000).await.unwrap().is_some());
+        assert!(
+            store
+                .claim_delivery(Lane::Quick, 999, 1_000)
+                .await
+                .unwrap()
+                .is_some()
+        );
     })
     .await;
 }

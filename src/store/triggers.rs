@@ -2,6 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
+use super::approvals::{self, Approval};
 use super::publications;
 use super::rows::{self, Result};
 use super::{builds, database::StoreError};
@@ -9,6 +10,9 @@ use crate::domain::{
     CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
 };
 use crate::ports::store::BuildDraft;
+
+/// How long a trigger waits for a build that has to end first, in milliseconds.
+const LATER_MS: i64 = 1_000;
 
 /// A trigger about to be.
 pub(super) struct NewTrigger<'a> {
@@ -18,6 +22,7 @@ pub(super) struct NewTrigger<'a> {
     pub(super) trust: Trust,
     pub(super) sender: PersonId,
     pub(super) supersedes: bool,
+    pub(super) again: bool,
     pub(super) announcement: Option<&'a CheckRun>,
 }
 
@@ -34,17 +39,17 @@ pub(super) async fn add(
     {
         return Ok(());
     }
-    if new.supersedes {
-        let reason = format!("superseded by {}", new.commit.short());
-        end_subject(
-            on,
-            new.repository,
-            &subject,
-            Some(new.commit),
-            &reason,
-            now_ms,
-        )
-        .await?;
+    if let Some(pull) = new.occasion.pull()
+        && new.supersedes
+    {
+        let but = (!new.again).then_some(new.commit);
+        let reason = if new.again {
+            format!("the base is {} now", pull.base_ref)
+        } else {
+            format!("superseded by {}", new.commit.short())
+        };
+        end_subject(on, new.repository, &subject, but, &reason, now_ms).await?;
+        approvals::void(on, new.repository, pull.number, but).await?;
     }
     let active = sqlx::query(
         "SELECT id, build FROM triggers WHERE repository = $1 AND subject = $2 \
@@ -69,7 +74,7 @@ pub(super) async fn add(
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
-         created_ms, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         created_ms, due_ms, again) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(rows::new_id())
     .bind(new.repository.as_str())
@@ -80,6 +85,7 @@ pub(super) async fn add(
     .bind(new.sender.0)
     .bind(created_ms)
     .bind(now_ms)
+    .bind(i64::from(new.again))
     .execute(&mut *on)
     .await?;
     if let Some(check) = new.announcement
@@ -99,7 +105,7 @@ async fn announces(on: &mut AnyConnection, new: &NewTrigger<'_>) -> Result<bool>
         if repository.is_none_or(|repository| repository.default_branch != branch) {
             return Ok(false);
         }
-    } else if new.occasion.pull().is_none() {
+    } else if matches!(new.occasion, Occasion::Tag { .. }) {
         return Ok(false);
     }
     if is_silent(on, new.repository).await? {
@@ -192,6 +198,104 @@ pub(super) async fn end_subject(
     Ok(())
 }
 
+/// Ends what runs or waits for a subject, and leaves alone what has ended. `false` when there was
+/// nothing.
+pub(super) async fn cancel_subject(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    subject: &str,
+    reason: &str,
+    now_ms: i64,
+) -> Result<bool> {
+    let open = sqlx::query(
+        "SELECT t.id FROM triggers t LEFT JOIN builds b ON b.id = t.build \
+         WHERE t.repository = $1 AND t.subject = $2 AND (t.state = 'waiting' \
+         OR (t.state = 'attached' AND b.state <> 'finished')) LIMIT 1",
+    )
+    .bind(repository.as_str())
+    .bind(subject)
+    .fetch_optional(&mut *on)
+    .await?;
+    if open.is_none() {
+        return Ok(false);
+    }
+    end_subject(on, repository, subject, None, reason, now_ms).await?;
+    Ok(true)
+}
+
+/// Ends everything in a repository that Herald cannot reach any more.
+pub(super) async fn end_all(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    let subjects = sqlx::query(
+        "SELECT DISTINCT subject FROM triggers WHERE repository = $1 \
+         AND state IN ('waiting', 'attached')",
+    )
+    .bind(repository.as_str())
+    .fetch_all(&mut *on)
+    .await?;
+    for row in subjects {
+        let subject: String = row.try_get("subject")?;
+        cancel_subject(on, repository, &subject, reason, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Has a trigger prepared again.
+pub(super) async fn prepare_again(
+    on: &mut AnyConnection,
+    trigger: &str,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE triggers SET state = 'waiting', build = NULL, due_ms = $2, lease_ms = 0, \
+         tries = 0 WHERE id = $1",
+    )
+    .bind(trigger)
+    .bind(now_ms)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Has the triggers of a build prepared again. `false` when nobody wants it any more.
+pub(super) async fn prepare_build_again(
+    on: &mut AnyConnection,
+    build: &str,
+    now_ms: i64,
+) -> Result<bool> {
+    let found = sqlx::query("SELECT id FROM triggers WHERE build = $1 AND state = 'attached'")
+        .bind(build)
+        .fetch_all(&mut *on)
+        .await?;
+    for row in &found {
+        prepare_again(on, &row.try_get::<String, _>("id")?, now_ms).await?;
+    }
+    Ok(!found.is_empty())
+}
+
+/// Somebody wants a build again that nobody wanted any more: its newest trigger holds it, so that
+/// the next push ends it. A pull request does so only while this is its head.
+pub(super) async fn attach_again(on: &mut AnyConnection, build: &str) -> Result<()> {
+    if wanted(on, build).await? {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE triggers SET state = 'attached' WHERE id = (\
+         SELECT t.id FROM triggers t WHERE t.build = $1 AND t.state = 'ended' \
+         AND (t.subject NOT LIKE 'pull/%' OR EXISTS (SELECT 1 FROM pulls p \
+         WHERE p.repository = t.repository AND 'pull/' || p.number = t.subject \
+         AND p.head = t.commit_id)) ORDER BY t.created_ms DESC, t.id DESC LIMIT 1)",
+    )
+    .bind(build)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
 /// Ends the announced check run of a commit that nobody waits for any more.
 async fn forget_announcement(
     on: &mut AnyConnection,
@@ -214,13 +318,16 @@ async fn forget_announcement(
     Ok(())
 }
 
-/// Whether an active trigger still wants the build.
+/// Whether an active trigger still wants the build, or one of its commit may yet come to.
 async fn wanted(on: &mut AnyConnection, build: &str) -> Result<bool> {
-    let row =
-        sqlx::query("SELECT id FROM triggers WHERE build = $1 AND state = 'attached' LIMIT 1")
-            .bind(build)
-            .fetch_optional(on)
-            .await?;
+    let row = sqlx::query(
+        "SELECT t.id FROM builds b JOIN triggers t ON t.repository = b.repository \
+         AND t.commit_id = b.commit_id WHERE b.id = $1 AND ((t.build = b.id \
+         AND t.state = 'attached') OR (t.state = 'waiting' AND t.trust = b.trust)) LIMIT 1",
+    )
+    .bind(build)
+    .fetch_optional(on)
+    .await?;
     Ok(row.is_some())
 }
 
@@ -273,7 +380,22 @@ pub(super) async fn attach(
     else {
         return Ok(());
     };
-    let build = builds::join_or_create(on, &row, draft, now_ms).await?;
+    let Some(build) = builds::join_or_create(on, &row, draft, now_ms).await? else {
+        return postpone(on, id, "a build of it has to end first", now_ms + LATER_MS).await;
+    };
+    if let (Some(person), Some(pull)) = (
+        draft.approved_by,
+        rows::json::<Occasion>(&row, "occasion")?.pull(),
+    ) {
+        let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+        let approval = Approval {
+            repository: &repository,
+            pull: pull.number,
+            commit: &row.try_get::<String, _>("commit_id")?,
+            specification: &draft.specification,
+        };
+        approvals::keep(on, &approval, person, now_ms).await?;
+    }
     sqlx::query("UPDATE triggers SET state = 'attached', build = $2, error = NULL WHERE id = $1")
         .bind(id)
         .bind(&build)

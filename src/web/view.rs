@@ -89,6 +89,7 @@ impl BuildRow {
             }
             Occasion::Push { branch, .. } => format!("push to {branch}"),
             Occasion::Tag { tag } => format!("tag {tag}"),
+            Occasion::MergeGroup { base_ref, .. } => format!("merge queue of {base_ref}"),
         };
         let title = match (&build.plan.verdict, view) {
             (Some((title, _)), _) => title.clone(),

@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::body::Body;
 use herald::app::{self, App, ForkPolicy, Parts, Settings};
-use herald::demo::{Check, Fault, GitHub, Project, State, What, delivery_headers};
+use herald::demo::{Check, Fault, GitHub, Person, Project, Reacted, State, What, delivery_headers};
 use herald::depot::{FileArtifacts, FileCaches};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
@@ -40,6 +40,7 @@ impl Clock for ManualClock {
 struct Able {
     scripted: Arc<Scripted>,
     abilities: Arc<Mutex<Abilities>>,
+    isolates: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -49,7 +50,7 @@ impl Executor for Able {
     }
 
     fn isolates(&self) -> bool {
-        self.scripted.isolates()
+        self.isolates.load(Ordering::SeqCst)
     }
 
     fn abilities(&self) -> Abilities {
@@ -82,6 +83,8 @@ pub(crate) struct World {
     pub(crate) executor: Arc<Scripted>,
     /// What the executor says that it can do.
     pub(crate) abilities: Arc<Mutex<Abilities>>,
+    /// Whether the executor says that code of strangers may run in it.
+    pub(crate) isolates: Arc<AtomicBool>,
     /// What every job leaves behind as its test report.
     pub(crate) report: Arc<Mutex<Option<String>>>,
     url: String,
@@ -139,16 +142,18 @@ impl World {
         let router = github.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         let report = Arc::new(Mutex::new(None));
-        let executor = Arc::new(scripted(Arc::clone(&report)).without_isolation());
+        let executor = Arc::new(scripted(Arc::clone(&report)));
         let abilities = Arc::new(Mutex::new(Abilities {
             images: false,
             services: true,
             ports: true,
             network_none: true,
         }));
+        let isolates = Arc::new(AtomicBool::new(false));
         let able = Able {
             scripted: Arc::clone(&executor),
             abilities: Arc::clone(&abilities),
+            isolates: Arc::clone(&isolates),
         };
         let app = build_app(&github, &url, dir.path(), &clock, able).await;
         Self {
@@ -158,6 +163,7 @@ impl World {
             clock,
             executor,
             abilities,
+            isolates,
             report,
             url,
             tree,
@@ -171,6 +177,7 @@ impl World {
         let able = Able {
             scripted: Arc::clone(&self.executor),
             abilities: Arc::clone(&self.abilities),
+            isolates: Arc::clone(&self.isolates),
         };
         self.app = build_app(&self.github, &self.url, self.dir.path(), &self.clock, able).await;
     }
@@ -269,6 +276,11 @@ impl World {
         git(&self.tree, &["rev-parse", "HEAD"])
     }
 
+    /// Goes to a commit, to go on from there.
+    pub(crate) fn checkout(&self, commit: &str) {
+        git(&self.tree, &["checkout", "-q", "--detach", commit]);
+    }
+
     /// A base on `main` and a head on `change`, both with this specification.
     pub(crate) fn change(&self, specification: &str) -> (String, String) {
         self.write(".herald.yml", specification);
@@ -288,7 +300,7 @@ impl World {
             verify: Some(Arc::new(move |body: &[u8], header: &str| {
                 verify(std::slice::from_ref(&secret), body, header)
             })),
-            ready: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+            ready: Arc::new(AtomicBool::new(true)),
         };
         let answer = web::router(web).oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
@@ -318,6 +330,10 @@ impl World {
     pub(crate) async fn deliver(&self, event: &str, payload: &Value) {
         // GitHub's clock goes on between two events.
         self.pass(1);
+        if let Some(number) = payload["pull_request"]["number"].as_i64() {
+            let pull = payload["pull_request"].clone();
+            self.state().pulls.insert((self.project.id, number), pull);
+        }
         let guid = uuid::Uuid::new_v4().to_string();
         assert_eq!(self.deliver_as(&guid, event, payload).await, 202);
     }
@@ -331,6 +347,31 @@ impl World {
     pub(crate) async fn pull(&self, action: &str, head: &str, base: &str) {
         self.deliver("pull_request", &self.pull_request(action, head, base))
             .await;
+    }
+
+    /// A person comments on pull request 7; says the comment's id.
+    pub(crate) async fn comment(&self, person: i64, body: &str) -> i64 {
+        self.pass(1);
+        let payload = self.github.comment(&self.project, 7, person, body);
+        self.deliver("issue_comment", &payload).await;
+        payload["comment"]["id"].as_i64().unwrap()
+    }
+
+    /// Makes an account.
+    pub(crate) fn person(&self, id: i64, login: &str, permission: &str) {
+        let person = Person {
+            login: login.to_owned(),
+            permission: permission.to_owned(),
+        };
+        self.state().people.insert(id, person);
+    }
+
+    /// The reactions to a comment.
+    pub(crate) fn reactions(&self, comment: i64) -> Vec<String> {
+        let state = self.state();
+        let of = |reacted: &&Reacted| reacted.comment == comment;
+        let reactions = state.reactions.iter().filter(of);
+        reactions.map(|reacted| reacted.content.clone()).collect()
     }
 
     pub(crate) async fn push(&self, branch: &str, before: &str, after: &str) {
@@ -443,7 +484,7 @@ async fn build_app(
     Arc::new(App::new(parts, settings))
 }
 
-/// Plays a job by what its steps say: `exit N` ends so, `hold` waits, `say NAME` writes a secret,
+/// Plays a job by what its steps say: `exit N` ends so, `has PATH` fails without that file, `hold` waits, `say NAME` writes a secret,
 /// `leave PATH CONTENT` an artifact and `keep CONTENT` a cache; a report is left behind where the
 /// world has one.
 fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
@@ -477,9 +518,11 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
                 ("keep", content) => files.push((CollectKind::Cache, "cache.tar", content)),
                 _ => {}
             }
-            let code = script
-                .strip_prefix("exit ")
-                .map_or(0, |code| code.parse().unwrap());
+            let code = match script.split_once(' ') {
+                Some(("exit", code)) => code.parse().unwrap(),
+                Some(("has", path)) => i32::from(!order.workspace.join(path).exists()),
+                _ => 0,
+            };
             failed = code != 0;
             acts.push(Act::End(step.index, Exit::Code(code)));
         }

@@ -1,0 +1,124 @@
+//! What people ask for: whether they may, and what follows.
+
+use super::state::App;
+use crate::domain::{
+    Again, Answer, Answers, Approved, Ask, Change, Place, Repository, RepositoryId, Wish,
+    pull_subject,
+};
+use crate::feedback::Asked;
+use crate::ports::Kind;
+use crate::ports::error::Result;
+
+impl App {
+    /// What follows from what somebody asks for. Whether they may is asked from GitHub now, by
+    /// their numeric id.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub(super) async fn changes_of_ask(
+        &self,
+        repository: &Repository,
+        ask: Ask,
+    ) -> Result<Vec<Change>> {
+        let id = repository.id.clone();
+        let may = self.parts.forge.may_write(repository, ask.person).await?;
+        match ask.place.clone() {
+            // GitHub shows the buttons to people with write permission only.
+            Place::Button { .. } if !may => Ok(Vec::new()),
+            Place::Button { check } => Ok(of_button(id, check, &ask)),
+            Place::Comment {
+                pull,
+                comment,
+                at_ms,
+            } => {
+                let asked = Asked {
+                    links: &self.settings.links,
+                    pull,
+                    comment,
+                };
+                if !may {
+                    return Ok(vec![say(id, asked.refused())]);
+                }
+                let change = match ask.wish {
+                    Wish::Unclear => say(id, asked.unclear()),
+                    Wish::Cancel => Change::CancelSubject {
+                        repository: id,
+                        subject: pull_subject(pull),
+                        reason: "by `/herald cancel`".to_owned(),
+                        answers: asked.cancel(),
+                    },
+                    Wish::Retry { job } => Change::Rerun {
+                        repository: id,
+                        answers: asked.retry(job.as_deref()),
+                        again: Again::Pull { number: pull, job },
+                    },
+                    Wish::Approve { ref commit } => {
+                        self.approval(repository, &ask, &asked, commit.as_deref(), at_ms)
+                            .await?
+                    }
+                };
+                Ok(vec![change])
+            }
+        }
+    }
+
+    /// Approval is for what the person has seen: a head that is another one by now, or that came
+    /// after the comment, is not it.
+    async fn approval(
+        &self,
+        repository: &Repository,
+        ask: &Ask,
+        asked: &Asked<'_>,
+        named: Option<&str>,
+        at_ms: i64,
+    ) -> Result<Change> {
+        let id = repository.id.clone();
+        let store = &self.parts.store;
+        let Some(waiting) = store.awaiting_approval(&id, asked.pull).await? else {
+            return Ok(say(id, asked.nothing_to_approve()));
+        };
+        let now = self.parts.forge.pull_request(repository, asked.pull).await;
+        let head = match now {
+            Ok(now) => now.head,
+            Err(error) if error.kind == Kind::Gone => waiting.commit.clone(),
+            Err(error) => return Err(error),
+        };
+        let seen = match named {
+            Some(beginning) => head.as_str().starts_with(beginning),
+            None => waiting.since_ms < at_ms,
+        };
+        if head != waiting.commit || !seen {
+            return Ok(say(id, asked.other_head(&head)));
+        }
+        Ok(Change::Approve {
+            repository: id,
+            answers: asked.approve(&head),
+            what: Approved::Head {
+                pull: asked.pull,
+                commit: head,
+            },
+            person: Some(ask.person),
+        })
+    }
+}
+
+fn of_button(repository: RepositoryId, check: String, ask: &Ask) -> Vec<Change> {
+    match ask.wish {
+        Wish::Retry { .. } => vec![Change::Rerun {
+            repository,
+            again: Again::FailedOfCheck(check),
+            answers: Answers::default(),
+        }],
+        Wish::Approve { .. } => vec![Change::Approve {
+            repository,
+            what: Approved::Check(check),
+            person: Some(ask.person),
+            answers: Answers::default(),
+        }],
+        Wish::Cancel | Wish::Unclear => Vec::new(),
+    }
+}
+
+fn say(repository: RepositoryId, answer: Answer) -> Change {
+    Change::Say { repository, answer }
+}

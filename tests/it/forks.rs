@@ -1,0 +1,317 @@
+//! Code of strangers: who lets it run, for how long, and what it never gets.
+
+use std::sync::atomic::Ordering;
+
+use herald::domain::Secret;
+use serde_json::{Value, json};
+
+use crate::world::{World, world};
+
+const GREEN: &str = "execute:\n  - name: work\n    run: exit 0\n";
+const WAITS: &str = "someone with write permission must approve this commit";
+/// A person who may only read.
+const STRANGER: i64 = 900;
+
+/// The payload for a pull request from a fork, by a stranger.
+fn from_fork(w: &World, action: &str, head: &str, base: &str) -> Value {
+    let mut payload = w.pull_request(action, head, base);
+    payload["pull_request"]["head"]["repo"] = json!({"id": 999});
+    payload["pull_request"]["user"] = json!({"id": STRANGER, "login": "eve", "type": "User"});
+    payload["sender"] = payload["pull_request"]["user"].clone();
+    // What a payload says of somebody's standing is not believed.
+    payload["pull_request"]["author_association"] = json!("OWNER");
+    payload
+}
+
+async fn deliver(w: &World, action: &str, head: &str, base: &str) {
+    let payload = from_fork(w, action, head, base);
+    w.deliver("pull_request", &payload).await;
+    w.drain().await;
+}
+
+/// A world with an executor that isolates, and a stranger.
+fn open_to_strangers(w: &World) {
+    w.isolates.store(true, Ordering::SeqCst);
+    w.person(STRANGER, "eve", "read");
+}
+
+fn newest(w: &World, head: &str) -> (String, String) {
+    let check = w.checks(head, "herald").pop().unwrap();
+    (check.conclusion.unwrap_or(check.status), check.title)
+}
+
+fn waits() -> (String, String) {
+    ("action_required".to_owned(), WAITS.to_owned())
+}
+
+/// What still waits for a person at the end of a story is no loose end.
+fn forget_pending(w: &World) {
+    w.state()
+        .statuses
+        .retain(|status| status.state != "pending");
+}
+
+#[tokio::test]
+async fn a_strangers_code_runs_when_a_member_has_approved_it_and_waits_again_after_a_push() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        assert_eq!(w.ended(&head, "herald"), waits());
+        assert_eq!(w.check(&head, "herald").buttons, ["approve"]);
+        assert_eq!(w.status(&head, "herald/build").0, "pending");
+        assert!(w.executor.orders().is_empty());
+
+        let comment = w
+            .comment(500, &format!("Fine.\n/herald approve {}", &head[..7]))
+            .await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        assert_eq!(w.status(&head, "herald/build").0, "success");
+        let checks = w.checks(&head, "herald");
+        assert_eq!(checks.len(), 2);
+        assert_eq!(checks[0].details_url, checks[1].details_url, "one build");
+        let (answer, _) = w.next_comment();
+        assert!(answer.contains(&format!("Approved {head}")), "{answer}");
+        assert!(w.reactions(comment).is_empty());
+        assert_eq!(w.executor.orders().len(), 1);
+
+        // A person may run it again; it was approved.
+        let again = w.github.rerequested(&w.project, &head, None);
+        w.deliver("check_suite", &again).await;
+        w.drain().await;
+        assert_eq!(w.executor.orders().len(), 2);
+
+        w.write("new", "evil");
+        let pushed = w.commit("change");
+        deliver(w, "synchronize", &pushed, &main).await;
+        assert_eq!(w.ended(&pushed, "herald"), waits());
+        assert_eq!(w.executor.orders().len(), 2);
+        // Back to what was approved once: that approval is gone, and nothing runs.
+        deliver(w, "synchronize", &head, &main).await;
+        assert_eq!(w.executor.orders().len(), 2);
+        let again = w.github.rerequested(&w.project, &head, None);
+        w.deliver("check_suite", &again).await;
+        w.drain().await;
+        assert_eq!(w.executor.orders().len(), 2);
+        forget_pending(w);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn approval_by_the_button_and_only_by_who_may_write() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        let check = w.check(&head, "herald");
+        let by = |person| w.github.button(&w.project, &check, "approve", person);
+        w.deliver("check_run", &by(STRANGER)).await;
+        // Nobody GitHub knows, and nobody at all.
+        w.deliver("check_run", &by(77_777)).await;
+        w.deliver("check_run", &by(0)).await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald"), waits());
+        w.deliver("check_run", &by(500)).await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        // Twice is once.
+        w.deliver("check_run", &by(500)).await;
+        w.drain().await;
+        assert_eq!(w.executor.orders().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_is_refused_and_a_name_that_changed_hands_helps_nobody() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        w.comment(STRANGER, "/herald approve").await;
+        w.drain().await;
+        let (answer, _) = w.next_comment();
+        assert!(answer.contains("people with write permission"), "{answer}");
+        // The stranger takes the name that a member had before.
+        w.person(500, "mona-lisa", "write");
+        w.person(STRANGER, "mona", "read");
+        w.comment(STRANGER, "/herald approve").await;
+        // A member whose permission was taken away since.
+        w.person(501, "hubot", "admin");
+        w.person(501, "hubot", "read");
+        w.comment(501, "/herald approve").await;
+        w.drain().await;
+        w.next_comment();
+        w.next_comment();
+        assert_eq!(w.ended(&head, "herald"), waits());
+        // A comment of a bot, and one that was edited into a command by somebody.
+        for (key, value) in [("type", json!("Bot")), ("id", json!(STRANGER))] {
+            let mut payload = w.github.comment(&w.project, 7, 500, "/herald approve");
+            payload["comment"]["user"][key] = value;
+            w.deliver("issue_comment", &payload).await;
+        }
+        let mut edited = w.github.comment(&w.project, 7, 500, "/herald approve");
+        edited["action"] = json!("edited");
+        w.deliver("issue_comment", &edited).await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald"), waits());
+        assert!(w.executor.orders().is_empty());
+        forget_pending(w);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn approval_is_for_the_head_that_was_seen() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, first) = w.change(GREEN);
+        deliver(w, "opened", &first, &main).await;
+        // The comment is written; before Herald hears of it the stranger pushes.
+        w.pass(5);
+        let late = w.github.comment(&w.project, 7, 500, "/herald approve");
+        let named = format!("/herald approve {}", &first[..10]);
+        let late_named = w.github.comment(&w.project, 7, 500, &named);
+        w.pass(5);
+        w.write("new", "evil");
+        let second = w.commit("change");
+        deliver(w, "synchronize", &second, &main).await;
+        for comment in [&late, &late_named] {
+            w.deliver("issue_comment", comment).await;
+            w.drain().await;
+            let (answer, _) = w.next_comment();
+            assert!(answer.contains("Not approved"), "{answer}");
+            assert!(
+                answer.contains(&format!("the head is {second}")),
+                "{answer}"
+            );
+        }
+        // GitHub has a newer head than the one that Herald has heard of.
+        w.write("newer", "more evil");
+        let third = w.commit("change");
+        let payload = from_fork(w, "synchronize", &third, &main);
+        let key = (w.project.id, 7);
+        w.state().pulls.insert(key, payload["pull_request"].clone());
+        w.comment(500, "/herald approve").await;
+        w.drain().await;
+        let (answer, _) = w.next_comment();
+        assert!(answer.contains(&format!("the head is {third}")), "{answer}");
+        assert!(w.executor.orders().is_empty());
+        forget_pending(w);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_base_voids_the_approval() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        w.comment(500, "/herald approve").await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        w.next_comment();
+        let mut payload = from_fork(w, "edited", &head, &main);
+        payload["changes"] = json!({"base": {"ref": {"from": "main"}}});
+        payload["pull_request"]["base"]["ref"] = json!("release");
+        w.deliver("pull_request", &payload).await;
+        w.drain_patiently().await;
+        assert_eq!(newest(w, &head), waits());
+        assert_eq!(w.executor.orders().len(), 1);
+        w.comment(500, "/herald approve").await;
+        w.drain().await;
+        w.next_comment();
+        assert_eq!(newest(w, &head).0, "success");
+        assert_eq!(w.executor.orders().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_members_own_fork_needs_nobody_else() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        let mut payload = w.pull_request("opened", &head, &main);
+        payload["pull_request"]["head"]["repo"] = json!({"id": 999});
+        w.deliver("pull_request", &payload).await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald").0, "success");
+
+        // Somebody else pushes to the member's fork.
+        w.write("new", "x");
+        let pushed = w.commit("change");
+        let mut payload = w.pull_request("synchronize", &pushed, &main);
+        payload["pull_request"]["head"]["repo"] = json!({"id": 999});
+        payload["sender"] = json!({"id": STRANGER, "type": "User"});
+        w.deliver("pull_request", &payload).await;
+        w.drain().await;
+        assert_eq!(w.ended(&pushed, "herald"), waits());
+        assert_eq!(w.executor.orders().len(), 1);
+        forget_pending(w);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_runs_nothing_needs_no_approval() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, _) = w.change(GREEN);
+        w.remove(".herald.yml");
+        let removed = w.commit("change");
+        deliver(w, "opened", &removed, &main).await;
+        let title = "this change removes .herald.yml".to_owned();
+        assert_eq!(w.ended(&removed, "herald"), ("failure".to_owned(), title));
+        // A `when` that would skip its own gate: what the base says is to be run.
+        w.write(
+            ".herald.yml",
+            &format!("when: {{branches: [none]}}\n{GREEN}"),
+        );
+        let ungated = w.commit("change");
+        deliver(w, "synchronize", &ungated, &main).await;
+        assert_eq!(w.ended(&ungated, "herald"), waits());
+        let summary = w.check(&ungated, "herald").summary;
+        assert!(summary.contains("It changes `.herald.yml`"), "{summary}");
+        w.write(".herald.yml", "execute: 1\n");
+        let broken = w.commit("change");
+        deliver(w, "synchronize", &broken, &main).await;
+        assert_eq!(w.ended(&broken, "herald").0, "failure");
+        assert!(w.executor.orders().is_empty());
+        w.next_comment();
+        forget_pending(w);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_strangers_build_gets_no_secret() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, _) = w.change("jobs:\n  build:\n    secrets: [TOKEN]\n    execute: ['true']\n");
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let value = Secret::new("correct-horse-battery");
+        let store = &w.app.parts.store;
+        let project = store.repository("octo", "project").await.unwrap().unwrap();
+        store
+            .keep_secret(&project.id, "TOKEN", &value, 0)
+            .await
+            .unwrap();
+        w.write("stranger", "");
+        let head = w.commit("change");
+        deliver(w, "opened", &head, &main).await;
+        w.comment(500, "/herald approve").await;
+        w.drain().await;
+        w.next_comment();
+        let orders = w.executor.orders();
+        let order = orders.last().unwrap();
+        assert!(order.job.secrets.is_empty());
+        assert!(!format!("{order:?}").contains("horse"));
+        assert_eq!(order.login_images.as_deref(), Some(&[][..]));
+    })
+    .await;
+}
