@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use herald::demo::{Check, State};
+use herald::demo::{Check, Person, State};
 
 use crate::serve::{Forge, Herald, copy_dir, place, switch};
 
@@ -744,13 +744,7 @@ async fn secrets_caches_and_artifacts_reach_containers_and_come_back() {
         // A first delivery makes the repository known.
         let push = forge.github.push(&forge.project, "main", &main, &main);
         assert_eq!(herald.deliver(&forge, "push", &push).await, 202);
-        let known = format!("{}/{}", forge.project.owner, forge.project.name);
-        for _ in 0..50 {
-            if herald.get(&format!("/repos/{known}")).await.0 == 200 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        eventually("the repository", || known(&forge)).await;
         keep_secret(&forge, "TOKEN");
         herald
             .open_pull_request(&forge, "opened", &head, &main)
@@ -896,6 +890,108 @@ async fn an_image_behind_a_login_is_for_who_has_it() {
             check.title
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_code_runs_after_approval_without_secrets_and_waits_again_after_a_push() {
+    const EVE: i64 = 900;
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    for executor in EXECUTORS {
+        let forge = Forge::new(false).await;
+        let eve = Person {
+            login: "eve".to_owned(),
+            permission: "read".to_owned(),
+        };
+        forge.github.state().people.insert(EVE, eve);
+        let look = "env; env | base64; cat /run/secrets/* /proc/1/environ 2>&1 || true\n\
+                    grep -r correct-horse / --exclude-dir=proc --exclude-dir=sys 2>/dev/null | head\n\
+                    echo looked";
+        let (main, _) = project(&forge, &image("busybox:1"), "true");
+        let look: String = look
+            .lines()
+            .map(|line| format!("          {line}\n"))
+            .collect();
+        forge.write(
+            ".herald.yml",
+            &format!(
+                "jobs:\n  build:\n    image: {}\n    resources: {{cpus: 0.5, memory: 256MiB}}\n    \
+                 secrets: [TOKEN]\n    execute:\n      - run: |\n{look}",
+                image("busybox:1")
+            ),
+        );
+        let head = forge.commit("Look for secrets");
+        let herald = Herald::spawn(command(&forge, executor));
+        let push = forge.github.push(&forge.project, "main", &main, &main);
+        assert_eq!(herald.deliver(&forge, "push", &push).await, 202);
+        eventually("the repository", || known(&forge)).await;
+        keep_secret(&forge, "TOKEN");
+
+        let stranger = async |action: &str, head: &str| {
+            let (github, project) = (&forge.github, &forge.project);
+            let sides = (("change", head), ("main", main.as_str()));
+            let mut payload = github.pull_request(project, action, 7, sides.0, sides.1);
+            payload["pull_request"]["head"]["repo"] = serde_json::json!({"id": 999});
+            payload["pull_request"]["user"] = serde_json::json!({"id": EVE, "type": "User"});
+            payload["sender"] = payload["pull_request"]["user"].clone();
+            let key = (project.id, 7);
+            let pull = payload["pull_request"].clone();
+            github.state().pulls.insert(key, pull);
+            assert_eq!(herald.deliver(&forge, "pull_request", &payload).await, 202);
+            forge.completed(head, "herald").await
+        };
+        let approve = async |person: i64, head: &str| {
+            let body = format!("/herald approve {head}");
+            let comment = forge.github.comment(&forge.project, 7, person, &body);
+            assert_eq!(herald.deliver(&forge, "issue_comment", &comment).await, 202);
+        };
+        let check = stranger("opened", &head).await;
+        assert_eq!(check.conclusion.as_deref(), Some("action_required"));
+        approve(EVE, &head).await;
+        forge
+            .until("the refusal", |state| state.comments.len() == 1)
+            .await;
+        assert_eq!(forge.github.state().checks_of(&head, "herald").len(), 1);
+        approve(500, &head).await;
+        forge
+            .until("the approved build", |state| {
+                let checks = state.checks_of(&head, "herald");
+                checks.len() == 2 && checks.iter().all(|check| check.status == "completed")
+            })
+            .await;
+        let check = forge.completed(&head, "herald").await;
+        let log = herald
+            .get(&format!("{}/jobs/build/log.txt", address(&check)))
+            .await
+            .1;
+        assert_eq!(
+            check.conclusion.as_deref(),
+            Some("success"),
+            "{executor}: {} {log}",
+            check.title
+        );
+        assert!(log.contains("looked"), "{executor}: {log}");
+        for marker in [SECRET, "Y29ycmVjdC1ob3JzZ", "correct%2Dhorse", "TOKEN="] {
+            assert!(!log.contains(marker), "{executor}: {marker} in {log}");
+        }
+        forge.write("evil", "1");
+        let pushed = forge.commit("Another look");
+        let check = stranger("synchronize", &pushed).await;
+        assert_eq!(check.conclusion.as_deref(), Some("action_required"));
+    }
+}
+
+/// Whether the server's database has the repository.
+fn known(forge: &Forge) -> bool {
+    let name = format!("{}/{}", forge.project.owner, forge.project.name);
+    Command::new(env!("CARGO_BIN_EXE_herald"))
+        .args(["admin", "secret", "list", &name, "--data-dir"])
+        .arg(forge.dir.path().join("data"))
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,7 +123,7 @@ pub(crate) async fn world(story: impl AsyncFnOnce(&mut World)) {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
         let bare = dir.path().join("project.git");
@@ -192,16 +192,28 @@ impl World {
         app::drain(&self.app).await.unwrap();
     }
 
+    /// How many deliveries were given up.
+    pub(crate) async fn failed_deliveries(&self) -> i64 {
+        let pool = self.database().await;
+        let query = "SELECT COUNT(*) FROM deliveries WHERE state = 'failed'";
+        let (count,): (i64,) = sqlx::query_as(query).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        count
+    }
+
+    async fn database(&self) -> sqlx::AnyPool {
+        sqlx::any::install_default_drivers();
+        let file = self.dir.path().join("herald.db");
+        let address = format!("sqlite://{}", file.display());
+        sqlx::AnyPool::connect(&address).await.unwrap()
+    }
+
     /// Works until a job waits for room, and changes what it is to carry out.
     pub(crate) async fn until_queued(&self, change: impl Fn(&mut Value)) {
         while self.waiting().await.jobs == 0 {
             assert!(app::step(&self.app).await.unwrap(), "no job follows");
         }
-        sqlx::any::install_default_drivers();
-        let file = self.dir.path().join("herald.db");
-        let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", file.display()))
-            .await
-            .unwrap();
+        let pool = self.database().await;
         let query = "SELECT id, job_order FROM jobs WHERE state = 'queued'";
         let (id, order): (String, String) = sqlx::query_as(query).fetch_one(&pool).await.unwrap();
         let mut order: Value = serde_json::from_str(&order).unwrap();
