@@ -46,6 +46,19 @@ pub(super) fn authenticate_app(github: &GitHub, headers: &HeaderMap) -> Result<(
     Ok(())
 }
 
+/// Whether a token is one of the installation.
+pub(super) fn authorize_installation(
+    state: &State,
+    now_ms: i64,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    let token = bearer(headers).ok_or_else(|| bad_credentials("no token"))?;
+    match state.tokens.get(token) {
+        Some(access) if access.ends_ms > now_ms => Ok(()),
+        _ => Err(bad_credentials("an unknown or ended token")),
+    }
+}
+
 /// Whether a token may do this in a repository; says the repository's id.
 pub(super) fn authorize(
     state: &State,

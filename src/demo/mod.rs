@@ -9,11 +9,15 @@ mod access;
 mod api;
 mod faults;
 mod git;
+mod hook;
+mod limits;
 mod sample;
 mod show;
 mod state;
 
 pub use faults::{Fault, What};
+pub use hook::{Delivered, Hook};
+pub use limits::RateLimits;
 pub use sample::{Sample, sample};
 pub use show::show;
 pub use state::{

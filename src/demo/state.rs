@@ -15,6 +15,8 @@ use sha2::Sha256;
 use tokio::sync::watch;
 
 use super::faults::Fault;
+use super::hook::{Delivered, Hook};
+use super::limits::RateLimits;
 use crate::domain::Secret;
 use crate::ports::Clock;
 
@@ -137,6 +139,18 @@ pub struct State {
     pub requests: Vec<Request>,
     /// Faults to come.
     pub faults: Vec<Fault>,
+    /// Deliveries that were made or tried, the oldest first.
+    pub deliveries: Vec<Delivered>,
+    /// Deliveries that were asked for once more.
+    pub asked_again: Vec<u64>,
+    /// Open pull requests, as `pull_request` in the payload of their deliveries.
+    pub pulls: Vec<Value>,
+    /// The App's webhook.
+    pub hook: Hook,
+    /// The permissions that the installation accepted; all, where nothing is said.
+    pub accepted: Option<Value>,
+    /// Limits, where they are kept.
+    pub limits: Option<RateLimits>,
     /// How long a token lives, in milliseconds.
     pub token_life_ms: i64,
     /// How far its clock is ahead of the real one, in milliseconds.
@@ -293,7 +307,7 @@ impl GitHub {
         project
     }
 
-    fn repository_json(project: &Project) -> Value {
+    pub(super) fn repository_json(project: &Project) -> Value {
         json!({
             "id": project.id,
             "name": project.name,

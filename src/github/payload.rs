@@ -90,7 +90,7 @@ struct RepositoryRow {
 }
 
 #[derive(Deserialize)]
-struct PullRow {
+pub(super) struct PullRow {
     number: i64,
     head: Side,
     base: Side,
@@ -221,12 +221,31 @@ fn pull_request(host: &str, payload: &Payload) -> Result<Event> {
         .pull_request
         .as_ref()
         .ok_or_else(|| missing("pull_request"))?;
+    let pull = pull_of(host, row)?;
+    let sender = sender(payload);
+    Ok(match action {
+        "closed" => Event::PullRequestClosed { repository, pull },
+        "synchronize" => Event::PullRequestUpdated {
+            repository,
+            pull,
+            sender,
+        },
+        _ => Event::PullRequestOpened {
+            repository,
+            pull,
+            sender,
+        },
+    })
+}
+
+/// A pull request, as deliveries and lists have it.
+pub(super) fn pull_of(host: &str, row: &PullRow) -> Result<PullRequest> {
     let updated_ms = row
         .updated_at
         .as_deref()
         .and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
         .map_or(0, |time| time.timestamp_millis());
-    let pull = PullRequest {
+    Ok(PullRequest {
         number: row.number,
         head: sha(&row.head.sha)?,
         head_ref: row.head.reference.clone(),
@@ -243,20 +262,6 @@ fn pull_request(host: &str, payload: &Payload) -> Result<Event> {
             .as_ref()
             .is_some_and(|user| user.kind.as_deref() == Some("Bot")),
         updated_ms,
-    };
-    let sender = sender(payload);
-    Ok(match action {
-        "closed" => Event::PullRequestClosed { repository, pull },
-        "synchronize" => Event::PullRequestUpdated {
-            repository,
-            pull,
-            sender,
-        },
-        _ => Event::PullRequestOpened {
-            repository,
-            pull,
-            sender,
-        },
     })
 }
 

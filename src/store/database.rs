@@ -301,7 +301,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 3] = [
+    const FILES: [(i64, &str, &str); 4] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -312,6 +312,11 @@ fn migrator(engine: &str) -> Migrator {
             3,
             "images",
             include_str!("../../migrations/0003_images.sql"),
+        ),
+        (
+            5,
+            "writing",
+            include_str!("../../migrations/0005_writing.sql"),
         ),
     ];
     let migrations = FILES

@@ -404,6 +404,7 @@ async fn build_app(
     let options = ClientOptions {
         api_url: format!("{url}/api/v3"),
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
+        rested: true,
     };
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
