@@ -1,4 +1,4 @@
-//! What an operator asks of a server: stored secrets.
+//! What an operator asks of a server: stored secrets, and deliveries.
 //!
 //! A command asks the running server over the Unix socket `admin.sock` in its data directory, which
 //! nobody but Herald's own user can open; where no server runs, it carries the request out itself
@@ -7,5 +7,5 @@
 mod request;
 mod socket;
 
-pub use request::{Answer, Listed, Request, carry_out};
+pub use request::{Answer, Listed, ListedDelivery, Request, carry_out};
 pub use socket::{SOCKET, ask, listen, serve};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::secret::{check_name, check_value};
 use crate::domain::{Repository, Secret};
 use crate::ports::error::Result;
+use crate::ports::store::Replayed;
 use crate::ports::{Kind, Store};
 
 /// What is asked for. Not printable: there are values in it.
@@ -32,7 +33,23 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// List deliveries.
+    ListDeliveries {
+        /// Those only whose handling failed.
+        failed: bool,
+        /// How many.
+        limit: u32,
+    },
+    /// Have a delivery handled again whose handling failed.
+    ReplayDelivery {
+        /// Its GUID.
+        guid: String,
+    },
 }
+
+/// How a handled delivery is refused.
+const HANDLED: &str = "was handled; handling it again could build or cancel twice. To build a commit \
+                       again, use \"Re-run\" on its check on GitHub";
 
 /// What comes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +61,11 @@ pub enum Answer {
     Secrets {
         /// One each.
         secrets: Vec<Listed>,
+    },
+    /// Deliveries, the newest first.
+    Deliveries {
+        /// One each.
+        deliveries: Vec<ListedDelivery>,
     },
     /// The request is wrong, and why.
     Wrong {
@@ -66,6 +88,21 @@ pub struct Listed {
     pub updated_ms: i64,
 }
 
+/// A delivery in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedDelivery {
+    /// Its GUID.
+    pub guid: String,
+    /// The event's name.
+    pub event: String,
+    /// When it came, in unix milliseconds.
+    pub received_ms: i64,
+    /// `waiting`, `handled`, `failed`.
+    pub state: String,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
 /// Carries a request out.
 pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answer {
     let answer = match request {
@@ -76,6 +113,8 @@ pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answ
         } => set(store, &repository, &name, value, now_ms).await,
         Request::ListSecrets { repository } => list(store, &repository).await,
         Request::RemoveSecret { repository, name } => remove(store, &repository, &name).await,
+        Request::ListDeliveries { failed, limit } => deliveries(store, failed, limit).await,
+        Request::ReplayDelivery { guid } => replay(store, &guid, now_ms).await,
     };
     answer.unwrap_or_else(|error| match error.kind {
         Kind::Refused => Answer::Wrong {
@@ -154,4 +193,30 @@ async fn remove(store: &dyn Store, repository: &str, name: &str) -> Result<Answe
     } else {
         Ok(wrong(&format!("{repository} has no secret `{name}`")))
     }
+}
+
+async fn deliveries(store: &dyn Store, failed: bool, limit: u32) -> Result<Answer> {
+    let kept = store.list_deliveries(failed, i64::from(limit)).await?;
+    Ok(Answer::Deliveries {
+        deliveries: kept
+            .into_iter()
+            .map(|delivery| ListedDelivery {
+                guid: delivery.guid,
+                event: delivery.event,
+                received_ms: delivery.received_ms,
+                state: delivery.state,
+                error: delivery.error,
+            })
+            .collect(),
+    })
+}
+
+async fn replay(store: &dyn Store, guid: &str, now_ms: i64) -> Result<Answer> {
+    Ok(match store.replay_delivery(guid, now_ms).await? {
+        Replayed::Waiting => Answer::Done,
+        Replayed::Handled => wrong(&format!("delivery {guid} {HANDLED}")),
+        Replayed::Unknown => wrong(&format!(
+            "there is no delivery {guid}; `herald admin deliveries list` says which there are"
+        )),
+    })
 }

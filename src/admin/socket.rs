@@ -97,7 +97,8 @@ fn subject(request: &Request) -> Option<String> {
         Request::RemoveSecret { repository, name } => {
             Some(format!("secret {name} of {repository} was removed"))
         }
-        Request::ListSecrets { .. } => None,
+        Request::ReplayDelivery { guid } => Some(format!("delivery {guid} is handled again")),
+        Request::ListSecrets { .. } | Request::ListDeliveries { .. } => None,
     }
 }
 

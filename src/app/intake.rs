@@ -121,7 +121,7 @@ impl App {
     }
 
     /// Adds to each build the check run that shows at once.
-    fn announce(&self, changes: Vec<Change>) -> Vec<Change> {
+    pub(super) fn announce(&self, changes: Vec<Change>) -> Vec<Change> {
         let mut names = (String::new(), String::new());
         changes
             .into_iter()

@@ -2,7 +2,7 @@
 //!
 //! Four durable queues, each drained by its own loop: deliveries become triggers (`intake`),
 //! triggers become builds (`prepare`), jobs are carried out (`run`), and the state of builds
-//! is rendered and sent to GitHub (`publish`, `send`). Every step takes its work under a
+//! is rendered and sent to GitHub (`publish`, `send`). What never arrived is looked for (`recovery`). Every step takes its work under a
 //! lease, does it, and settles it in one transaction, so that it can be repeated after a crash at
 //! any instant. This module speaks through `ports` only; it knows no SQL, HTTP or octocrab.
 //! What a user caused ends in a check; the rest is an error, logged once by `work`.
@@ -15,6 +15,7 @@ mod intake;
 mod order;
 mod prepare;
 mod publish;
+mod recovery;
 mod refusal;
 mod run;
 mod send;
@@ -27,6 +28,7 @@ mod work;
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
 pub use order::{Surroundings, environment, job_order};
+pub use recovery::catch_up;
 pub use refusal::{Ground, refusals};
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use steps::carry_out;

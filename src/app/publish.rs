@@ -3,12 +3,26 @@
 use tracing::warn;
 
 use super::state::App;
-use crate::domain::{BuildId, State};
+use crate::domain::{BuildId, CheckState, Content, Publication, State, Target};
 use crate::feedback;
 use crate::ports::error::Result;
 
 /// How many builds that wait are rendered again at once.
 const REFRESHED: i64 = 10;
+/// Up to how many jobs of a build are said to run on their own check runs. Of more, the table in
+/// `herald` says it, and each of the others goes from queued to its end: GitHub allows only so many
+/// writes.
+const TOLD_ONE_BY_ONE: usize = 8;
+
+/// Whether this says of a single job that it runs.
+fn is_job_running(publication: &Publication) -> bool {
+    let of_job = matches!(publication.target, Target::Check { job: Some(_), .. });
+    let state = match &publication.content {
+        Content::Check(check) => Some(check.state),
+        _ => None,
+    };
+    of_job && state == Some(CheckState::InProgress)
+}
 
 impl App {
     /// Renders builds that changed; `false` when none did.
@@ -50,7 +64,10 @@ impl App {
             let queue = store.queue(build, self.now_ms()).await?;
             view.ahead = queue.map_or(0, |queue| queue.waits_for(self.settings.room));
         }
-        let publications = feedback::publications(&self.settings.links, &view);
+        let mut publications = feedback::publications(&self.settings.links, &view);
+        if view.jobs.len() > TOLD_ONE_BY_ONE {
+            publications.retain(|publication| !is_job_running(publication));
+        }
         let badges = feedback::badge_values(&view);
         store
             .publish(&view, publications, badges, self.now_ms())

@@ -48,29 +48,40 @@ impl App {
 
     /// What follows from an error.
     fn failed(&self, outgoing: &mut Outgoing, error: PortError) -> Sent {
-        warn!(
-            publication = outgoing.id,
-            "failed to publish to {}: {error}",
-            outgoing.repository.full_name()
-        );
+        if matches!(error.kind, Kind::Throttled { .. }) {
+            debug!(publication = outgoing.id, "not sent now: {error}");
+        } else {
+            warn!(
+                publication = outgoing.id,
+                "failed to publish to {}: {error}",
+                outgoing.repository.full_name()
+            );
+        }
         let retry = retry_at(self.now_ms(), outgoing.tries);
-        let later = |at_ms, uncertain, throttled| Sent::Later {
+        let later = |at_ms, uncertain| Sent::Later {
             at_ms,
             error: error.message.clone(),
             uncertain,
-            throttled,
         };
         match error.kind {
-            // GitHub did not look at the request: what was uncertain before stays so.
-            Kind::Throttled { until_ms } => later(until_ms, outgoing.uncertain, true),
-            Kind::Transient => later(retry, true, false),
+            // GitHub did not look at the request. Unless it is GitHub that wants to hear nothing,
+            // what is more urgent may go.
+            Kind::Throttled { until_ms } => Sent::Wait {
+                until_ms,
+                everything: self
+                    .parts
+                    .forge
+                    .closed_until(&outgoing.repository)
+                    .is_some(),
+            },
+            Kind::Transient => later(retry, true),
             Kind::Gone if outgoing.tries < TRIES => {
                 // Not yet visible, or deleted by somebody: look for it again, else make it anew.
                 outgoing.remote = None;
                 outgoing.annotations_sent = 0;
-                later(retry, true, false)
+                later(retry, true)
             }
-            Kind::Denied if outgoing.tries < TRIES => later(retry, outgoing.uncertain, false),
+            Kind::Denied if outgoing.tries < TRIES => later(retry, outgoing.uncertain),
             Kind::Gone | Kind::Denied | Kind::Refused => Sent::Never {
                 error: error.message,
             },

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::attempt::Begin;
+use super::recovery::keep_looking;
 use super::state::App;
 use crate::ports::error::Result;
 use crate::ports::store::{Claim, Lane};
@@ -73,6 +74,8 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
         tasks.spawn(repeat(Arc::clone(&app), Work::Triggers, stop.clone()));
     }
     let jobs = tokio::spawn(run_jobs(Arc::clone(&app), held, stop.clone()));
+    let (looking, stopped) = (Arc::clone(&app), stop.clone());
+    tasks.spawn(async move { keep_looking(&looking, &stopped).await });
     tasks.spawn(repeat(Arc::clone(&app), Work::Render, last.clone()));
     for _ in 0..SENDERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Send, last.clone()));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::arguments::{AdminCommand, AdminFlags, SecretCommand};
+use super::arguments::{AdminCommand, AdminFlags, DeliveriesCommand, SecretCommand};
 use super::screen::Screen;
 use super::{End, runtime, wrong};
 use crate::admin::{self, Answer, Request};
@@ -17,8 +17,61 @@ use crate::wire::{SystemClock, lock, open_store};
 pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
     let reader = Reader::new(std::env::vars(), [("HERALD_DATA_DIR", flags.data_dir)]);
     let config = Config::read(reader)?;
-    let AdminCommand::Secret { command } = flags.command;
-    let (request, done) = match command {
+    let (request, done) = match flags.command {
+        AdminCommand::Secret { command } => secret(command, screen)?,
+        AdminCommand::Deliveries { command } => deliveries(command),
+    };
+    match runtime()?.block_on(ask(&config, request))? {
+        Answer::Done => screen.say(&done),
+        Answer::Secrets { secrets } => {
+            for secret in secrets {
+                screen.result(&format!("{}\t{}\n", secret.name, time(secret.updated_ms)));
+            }
+        }
+        Answer::Deliveries { deliveries } => {
+            for delivery in deliveries {
+                // One line each, whatever the error says.
+                let error = delivery
+                    .error
+                    .unwrap_or_default()
+                    .replace(['\t', '\n'], " ");
+                screen.result(&format!(
+                    "{}\t{}\t{}\t{}\t{error}\n",
+                    delivery.guid,
+                    delivery.event,
+                    time(delivery.received_ms),
+                    delivery.state,
+                ));
+            }
+        }
+        Answer::Wrong { text } => return Err(wrong(text)),
+        Answer::Failed { text } => anyhow::bail!("failed to {text}"),
+    }
+    Ok(End::Good)
+}
+
+fn time(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms).map_or_else(String::new, |at| {
+        at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    })
+}
+
+/// The request, and what is said when it is done.
+fn deliveries(command: DeliveriesCommand) -> (Request, String) {
+    match command {
+        DeliveriesCommand::List { failed, limit } => {
+            (Request::ListDeliveries { failed, limit }, String::new())
+        }
+        DeliveriesCommand::Replay { guid } => {
+            let done = format!("{guid} is handled again as soon as the server gets to it.");
+            (Request::ReplayDelivery { guid }, done)
+        }
+    }
+}
+
+/// The request, and what is said when it is done.
+fn secret(command: SecretCommand, screen: &Screen) -> anyhow::Result<(Request, String)> {
+    Ok(match command {
         SecretCommand::Set {
             repository,
             name,
@@ -41,22 +94,7 @@ pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
             let done = format!("{name} is removed from {repository}.");
             (Request::RemoveSecret { repository, name }, done)
         }
-    };
-    match runtime()?.block_on(ask(&config, request))? {
-        Answer::Done => screen.say(&done),
-        Answer::Secrets { secrets } => {
-            for secret in secrets {
-                let at = chrono::DateTime::from_timestamp_millis(secret.updated_ms)
-                    .map_or_else(String::new, |at| {
-                        at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-                    });
-                screen.result(&format!("{}\t{at}\n", secret.name));
-            }
-        }
-        Answer::Wrong { text } => return Err(wrong(text)),
-        Answer::Failed { text } => anyhow::bail!("failed to {text}"),
-    }
-    Ok(End::Good)
+    })
 }
 
 /// By the running server; without one, on the database.

@@ -218,6 +218,29 @@ pub(super) enum AdminCommand {
         #[command(subcommand)]
         command: SecretCommand,
     },
+    /// Deliveries of webhooks, as they were kept.
+    Deliveries {
+        #[command(subcommand)]
+        command: DeliveriesCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// List deliveries, the newest first: GUID, event, when it came, state, and what went wrong.
+    List {
+        /// Those only whose handling failed.
+        #[arg(long)]
+        failed: bool,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Handle a delivery again whose handling failed.
+    Replay {
+        /// Its GUID (`X-GitHub-Delivery`).
+        guid: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

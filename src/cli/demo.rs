@@ -135,6 +135,7 @@ async fn build(
         executor,
         "demo".to_owned(),
         clock,
+        true,
     )?);
     let secrets = credentials.webhook_secrets;
     let web = Web {

@@ -134,6 +134,7 @@ async fn github(config: &Config, findings: &mut Findings<'_>) {
         let options = ClientOptions {
             api_url: config.github_api_url.clone(),
             key: Some(key),
+            rested: false,
         };
         Client::new(options, std::sync::Arc::new(SystemClock))
     });

@@ -5,17 +5,19 @@ use std::collections::HashMap;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request as HttpRequest, State as Handle};
-use axum::http::header::{DATE, RETRY_AFTER};
+use axum::http::header::{DATE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, patch, post};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::access::{authenticate_app, authorize, mint};
 use super::faults::{What, strike};
+use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
-use super::{git, people};
+use super::{git, hook, people};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -46,6 +48,14 @@ impl GitHub {
     pub fn router(&self) -> Router {
         let api = Router::new()
             .route("/app", get(app))
+            .route("/app/hook/config", get(hook::config))
+            .route("/app/hook/deliveries", get(hook::list_deliveries))
+            .route("/app/hook/deliveries/{id}", get(hook::read_delivery))
+            .route("/app/hook/deliveries/{id}/attempts", post(hook::redeliver))
+            .route("/app/installations", get(hook::installations))
+            .route("/installation/repositories", get(hook::reach))
+            .route("/rate_limit", get(hook::rate_limit))
+            .route("/repos/{owner}/{repo}/pulls", get(hook::list_pulls))
             .route("/app/installations/{id}/access_tokens", post(mint))
             .route("/repos/{owner}/{repo}/check-runs", post(create_check))
             .route("/repos/{owner}/{repo}/check-runs/{id}", patch(update_check))
@@ -80,8 +90,9 @@ impl GitHub {
     }
 }
 
-/// Faults, the clock in `Date`, and the list of requests.
+/// Faults, limits, marks of content, the clock in `Date`, and the list of requests.
 async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next) -> Response {
+    let known = request.headers().get(IF_NONE_MATCH).cloned();
     let method = request.method().as_str().to_owned();
     let path = request
         .uri()
@@ -89,7 +100,22 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
         .map(ToString::to_string)
         .unwrap_or_default();
     let fault = strike(&mut github.state().faults, &method, &path);
+    let api = path.starts_with("/api/");
+    let now_ms = github.now_ms();
+    let refused = match &mut github.state().limits {
+        // Requests for tokens are the App's own.
+        Some(limits) if api && !path.contains("/app/") => limits.count(now_ms, &method, &path),
+        _ => None,
+    };
     let mut response = match fault {
+        _ if refused.is_some() => {
+            let message = json!({"message": "You have exceeded a rate limit"});
+            let mut response = (StatusCode::FORBIDDEN, Json(message)).into_response();
+            if let Some(Refused::Secondary(seconds)) = refused {
+                retry_after(response.headers_mut(), seconds);
+            }
+            response
+        }
         Some(What::Status(status)) => StatusCode::from_u16(status)
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             .into_response(),
@@ -111,6 +137,19 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
         }
         None => next.run(request).await,
     };
+    if api && method == "GET" && response.status() == StatusCode::OK {
+        response = marked(response, known.as_ref()).await;
+    }
+    {
+        let mut state = github.state();
+        let skew_ms = state.skew_ms;
+        if let Some(limits) = state.limits.as_mut().filter(|_| api) {
+            if response.status() == StatusCode::NOT_MODIFIED {
+                limits.give_back();
+            }
+            limits.describe(now_ms, skew_ms, response.headers_mut());
+        }
+    }
     let now = chrono::DateTime::from_timestamp_millis(github.now_ms());
     if let Some(date) = now
         .map(|now| now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
@@ -127,16 +166,40 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
     response
 }
 
+/// Marks an answer with a hash of its body; who has it already gets 304 and no body.
+async fn marked(response: Response, known: Option<&HeaderValue>) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let hash: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+        if known == Some(&etag) {
+            return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
+        }
+        parts.headers.insert(ETAG, etag);
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+/// The permissions that the App asks for.
+pub(super) fn permissions() -> Value {
+    json!({
+        "actions": "read", "checks": "write", "contents": "read", "deployments": "write",
+        "merge_queues": "read", "metadata": "read", "pull_requests": "write",
+        "statuses": "write",
+    })
+}
+
 async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {
     authenticate_app(&github, &headers)?;
     let answer = json!({
         "id": GitHub::APP_ID,
         "name": "herald-demo",
-        "permissions": {
-            "actions": "read", "checks": "write", "contents": "read", "deployments": "write",
-            "merge_queues": "read", "metadata": "read", "pull_requests": "write",
-            "statuses": "write",
-        },
+        "permissions": permissions(),
         "events": [
             "check_run", "check_suite", "issue_comment", "merge_group", "pull_request", "push",
             "repository", "workflow_run",
@@ -327,7 +390,7 @@ async fn update_check(
 }
 
 /// One page of a list, by `per_page` and `page`.
-fn page(items: Vec<Value>, query: &HashMap<String, String>) -> Vec<Value> {
+pub(super) fn page(items: Vec<Value>, query: &HashMap<String, String>) -> Vec<Value> {
     let number = |key: &str, default: usize| {
         query
             .get(key)

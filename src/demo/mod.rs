@@ -9,12 +9,16 @@ mod access;
 mod api;
 mod faults;
 mod git;
+mod hook;
+mod limits;
 mod people;
 mod sample;
 mod show;
 mod state;
 
 pub use faults::{Fault, What};
+pub use hook::{Delivered, Hook};
+pub use limits::RateLimits;
 pub use sample::{Sample, sample};
 pub use show::show;
 pub use state::{

@@ -78,7 +78,11 @@ async fn pull(
     let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
     let pull = state
         .pulls
-        .get(&(repository, number))
+        .iter()
+        .find(|pull| {
+            pull.pointer("/base/repo/id") == Some(&json!(repository))
+                && pull.pointer("/number") == Some(&json!(number))
+        })
         .ok_or_else(not_found)?;
     Ok((StatusCode::OK, Json(pull.clone())))
 }

@@ -15,6 +15,8 @@ use sha2::Sha256;
 use tokio::sync::watch;
 
 use super::faults::Fault;
+use super::hook::{Delivered, Hook};
+use super::limits::RateLimits;
 use crate::domain::Secret;
 use crate::ports::Clock;
 
@@ -155,14 +157,24 @@ pub struct State {
     pub reactions: Vec<Reacted>,
     /// Accounts by their numeric ids.
     pub people: HashMap<i64, Person>,
-    /// Pull requests as the API shows them, by repository and number.
-    pub pulls: HashMap<(i64, i64), Value>,
     /// Tokens that were given out.
     pub tokens: HashMap<String, Access>,
     /// Requests that were made, git's too.
     pub requests: Vec<Request>,
     /// Faults to come.
     pub faults: Vec<Fault>,
+    /// Deliveries that were made or tried, the oldest first.
+    pub deliveries: Vec<Delivered>,
+    /// Deliveries that were asked for once more.
+    pub asked_again: Vec<u64>,
+    /// Open pull requests, as `pull_request` in the payload of their deliveries.
+    pub pulls: Vec<Value>,
+    /// The App's webhook.
+    pub hook: Hook,
+    /// The permissions that the installation accepted; all, where nothing is said.
+    pub accepted: Option<Value>,
+    /// Limits, where they are kept.
+    pub limits: Option<RateLimits>,
     /// How long a token lives, in milliseconds.
     pub token_life_ms: i64,
     /// How far its clock is ahead of the real one, in milliseconds.
@@ -171,6 +183,17 @@ pub struct State {
 }
 
 impl State {
+    /// Takes over a pull request as the payload of its delivery has it.
+    pub fn set_pull(&mut self, pull: &Value) {
+        let same = |other: &Value| {
+            ["/number", "/base/repo/id"]
+                .iter()
+                .all(|at| other.pointer(at) == pull.pointer(at))
+        };
+        self.pulls.retain(|other| !same(other));
+        self.pulls.push(pull.clone());
+    }
+
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
@@ -327,7 +350,7 @@ impl GitHub {
         project
     }
 
-    fn repository_json(project: &Project) -> Value {
+    pub(super) fn repository_json(project: &Project) -> Value {
         json!({
             "id": project.id,
             "name": project.name,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LINK, RETRY_AFTER,
+    USER_AGENT,
+};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use octocrab::Octocrab;
@@ -11,6 +14,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::cache::{Cache, Kept};
+use super::limit::{Cost, Limits, Told, Urgency};
 use super::token::{AppKey, Skew, Token, Tokens};
 use crate::domain::{InstallationId, RepositoryId, Secret};
 use crate::ports::error::Result;
@@ -18,8 +23,6 @@ use crate::ports::{Clock, Kind, PortError};
 
 /// The largest answer that is read, in bytes.
 const ANSWER_MAX: usize = 32 * 1024 * 1024;
-/// How long to wait at a rate limit without a word on how long (GitHub: at least a minute).
-const LIMITED_MS: i64 = 60_000;
 
 /// Where GitHub is and who we are.
 #[derive(Debug)]
@@ -28,6 +31,9 @@ pub struct ClientOptions {
     pub api_url: String,
     /// The App; `None` until it is registered: then every request is `Denied`.
     pub key: Option<AppKey>,
+    /// Whether nothing was asked of GitHub as this App in the last hour; if that is not known, a
+    /// good part of what GitHub allows is taken for used.
+    pub rested: bool,
 }
 
 /// Sends requests as the App or as one of its installations.
@@ -37,16 +43,63 @@ pub struct Client {
     key: Option<AppKey>,
     tokens: Tokens,
     skew: Skew,
+    limits: Limits,
+    cache: Cache,
     clock: Arc<dyn Clock>,
 }
 
-/// As whom a request is sent.
+/// As whom a request is sent, and how urgent it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum As {
+pub(super) struct As {
+    /// An installation; `None` for the App itself.
+    who: Option<InstallationId>,
+    urgency: Urgency,
+}
+
+impl As {
     /// The App itself.
-    App,
+    pub(super) const APP: Self = Self {
+        who: None,
+        urgency: Urgency::First,
+    };
+
     /// One of its installations.
-    Installation(InstallationId),
+    pub(super) fn installation(id: InstallationId) -> Self {
+        Self {
+            who: Some(id),
+            ..Self::APP
+        }
+    }
+
+    /// The same, this urgent.
+    pub(super) fn when(self, urgency: Urgency) -> Self {
+        Self { urgency, ..self }
+    }
+}
+
+/// A good answer.
+struct Answer {
+    body: Vec<u8>,
+    /// Where the list goes on.
+    cursor: Option<String>,
+}
+
+/// What one request came back with.
+struct Returned {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    /// Until when nothing may be sent, where it was refused because of a limit.
+    closed_until_ms: Option<i64>,
+}
+
+/// One request.
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    body: Option<&'a Value>,
+    /// The mark of the answer that is there already.
+    etag: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +127,8 @@ impl Client {
             key: options.key,
             tokens: Tokens::default(),
             skew: Skew::default(),
+            limits: Limits::new((!options.rested).then(|| clock.now_ms())),
+            cache: Cache::default(),
             clock,
         })
     }
@@ -109,10 +164,24 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T> {
-        let bytes = self.request(who, &method, path, body).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            PortError::transient(format!("understand the answer to {method} {path}: {error}"))
-        })
+        let answer = self.request(who, &method, path, body).await?;
+        understand(&method, path, &answer.body)
+    }
+
+    /// Reads one page of a list that is followed by cursor, and says where it goes on.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        who: As,
+        path: &str,
+    ) -> Result<(T, Option<String>)> {
+        let answer = self.request(who, &Method::GET, path, None).await?;
+        let page = understand(&Method::GET, path, &answer.body)?;
+        Ok((page, answer.cursor))
+    }
+
+    /// Until when GitHub wants to hear nothing from an installation, if it said so.
+    pub(super) fn closed_until(&self, id: InstallationId) -> Option<i64> {
+        self.limits.closed_until(Some(id), self.clock.now_ms())
     }
 
     /// Sends a request and drops the answer.
@@ -164,48 +233,77 @@ impl Client {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Answer> {
+        let known = match method {
+            &Method::GET => self.cache.get(who.who, path),
+            _ => None,
+        };
+        let asked = Asked {
+            method,
+            path,
+            body,
+            etag: known.as_ref().map(|known| known.etag.as_str()),
+        };
         let mut renewed = false;
         loop {
-            let token = match who {
-                As::App => self.app_token()?,
-                As::Installation(id) => self.installation_token(id).await?,
+            let token = match who.who {
+                None => self.app_token()?,
+                Some(id) => self.installation_token(id, who.urgency).await?,
             };
-            let (status, headers, bytes) = self.once(method, path, body, &token).await?;
-            if status == StatusCode::UNAUTHORIZED && !renewed {
+            let returned = self.once(who, &asked, &token).await?;
+            if returned.status == StatusCode::UNAUTHORIZED && !renewed {
                 // The token ended early, or our clock is off: `once` has noted GitHub's time.
                 renewed = true;
-                if let As::Installation(id) = who {
+                if let Some(id) = who.who {
                     self.forget(id, &token).await;
                 }
                 continue;
             }
-            if status.is_success() {
-                return Ok(bytes);
+            if returned.status == StatusCode::NOT_MODIFIED
+                && let Some(known) = known
+            {
+                return Ok(Answer {
+                    body: known.body,
+                    cursor: known.cursor,
+                });
             }
-            return Err(self.refusal(method, path, status, &headers, &bytes));
+            if !returned.status.is_success() {
+                return Err(Self::refusal(&asked, &returned));
+            }
+            let answer = Answer {
+                cursor: cursor(&returned.headers),
+                body: returned.body,
+            };
+            let etag = returned.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+            if let (&Method::GET, Some(etag)) = (method, etag) {
+                let kept = Kept {
+                    etag: etag.to_owned(),
+                    body: answer.body.clone(),
+                    cursor: answer.cursor.clone(),
+                };
+                self.cache.keep(who.who, path, kept);
+            }
+            return Ok(answer);
         }
     }
 
-    /// One request, without any repetition.
-    async fn once(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-        token: &Secret,
-    ) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
+    /// One request, without any repetition, when there is room for it in the budget.
+    async fn once(&self, who: As, asked: &Asked<'_>, token: &Secret) -> Result<Returned> {
+        let Asked { method, path, .. } = asked;
         let unclear = |error: &dyn std::fmt::Display| {
             PortError::transient(format!("reach GitHub for {method} {path}: {error}"))
         };
         let mut request = Request::builder()
-            .method(method.clone())
+            .method((*method).clone())
             .uri(format!("{}{path}", self.base))
             .header(USER_AGENT, concat!("herald/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "application/vnd.github+json")
             .header("X-GitHub-Api-Version", "2022-11-28")
             .header(AUTHORIZATION, format!("Bearer {}", token.expose()));
-        let content = match body {
+        if let Some(etag) = asked.etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let content = match asked.body {
             Some(body) => {
                 request = request.header(CONTENT_TYPE, "application/json");
                 body.to_string()
@@ -215,6 +313,16 @@ impl Client {
         let request = request
             .body(content)
             .map_err(|error| PortError::refused(format!("ask for {method} {path}: {error}")))?;
+        let pass = self
+            .limits
+            .pass(who.who, cost(method, path), who.urgency, || {
+                self.clock.now_ms()
+            })
+            .await
+            .map_err(|until_ms| {
+                let message = format!("ask for {method} {path} yet: GitHub's limits are near");
+                PortError::new(Kind::Throttled { until_ms }, message)
+            })?;
         let answer = self.http.execute(request).await.map_err(|error| {
             let text = error_chain(&error);
             unclear(&text)
@@ -222,12 +330,50 @@ impl Client {
         let status = answer.status();
         let headers = answer.headers().clone();
         self.note_time(&headers);
-        let bytes = Limited::new(answer.into_body(), ANSWER_MAX)
-            .collect()
-            .await
-            .map_err(|error| unclear(&error))?
-            .to_bytes();
-        Ok((status, headers, bytes.to_vec()))
+        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let body = body.map(|body| body.to_bytes().to_vec());
+        // Also where the body broke off: the head tells of limits.
+        let told = self.told(status, &headers, body.as_deref().unwrap_or_default());
+        let closed_until_ms = pass.told(self.clock.now_ms(), &told);
+        let body = body.map_err(|error| unclear(&error))?;
+        Ok(Returned {
+            status,
+            headers,
+            body,
+            closed_until_ms,
+        })
+    }
+
+    /// What an answer tells of limits. The rules are those of "Rate limits for the REST API":
+    /// `Retry-After`, else the reset of an exhausted limit; words count where there is neither.
+    fn told(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Told {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name: &str| -> Option<i64> { text(name)?.parse().ok() };
+        let now_ms = self.clock.now_ms();
+        let retry_ms = match (number("retry-after"), text("retry-after")) {
+            (Some(seconds), _) => Some(now_ms.saturating_add(seconds.max(1).saturating_mul(1000))),
+            (None, Some(date)) => chrono::DateTime::parse_from_rfc2822(date)
+                .ok()
+                .map(|date| date.timestamp_millis() - self.skew.ms()),
+            (None, None) => None,
+        };
+        let reset_ms = number("x-ratelimit-reset")
+            .map(|reset| reset.saturating_mul(1000).saturating_sub(self.skew.ms()));
+        // Other resources, as searches, have limits of their own.
+        let core = text("x-ratelimit-resource").is_none_or(|resource| resource == "core");
+        let small = |name| number(name).and_then(|count| u32::try_from(count).ok());
+        let remaining = small("x-ratelimit-remaining");
+        let said = || said(body).message.to_lowercase().contains("rate limit");
+        let limited = status == StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::FORBIDDEN
+                && (headers.contains_key(RETRY_AFTER) || remaining == Some(0) || said());
+        Told {
+            limited,
+            retry_ms,
+            limit: small("x-ratelimit-limit").filter(|_| core),
+            remaining: remaining.filter(|_| core),
+            reset_ms: reset_ms.filter(|_| core),
+        }
     }
 
     fn note_time(&self, headers: &HeaderMap) {
@@ -240,7 +386,7 @@ impl Client {
     }
 
     /// A token for everything the App may do in an installation.
-    async fn installation_token(&self, id: InstallationId) -> Result<Secret> {
+    async fn installation_token(&self, id: InstallationId, urgency: Urgency) -> Result<Secret> {
         let slot = self.tokens.slot(id);
         let mut held = slot.lock().await;
         if let Some(token) = held.as_ref()
@@ -248,7 +394,7 @@ impl Client {
         {
             return Ok(token.secret.clone());
         }
-        let token = self.mint(id, None).await?;
+        let token = self.mint(id, None, urgency).await?;
         let secret = token.secret.clone();
         *held = Some(token);
         Ok(secret)
@@ -264,24 +410,36 @@ impl Client {
             "repository_ids": [repository.number()],
             "permissions": {"contents": "read"},
         });
-        Ok(self.mint(installation, Some(&narrow)).await?.secret)
+        let token = self.mint(installation, Some(&narrow), Urgency::First);
+        Ok(token.await?.secret)
     }
 
-    async fn mint(&self, id: InstallationId, narrow: Option<&Value>) -> Result<Token> {
+    async fn mint(
+        &self,
+        id: InstallationId,
+        narrow: Option<&Value>,
+        urgency: Urgency,
+    ) -> Result<Token> {
         let path = format!("/app/installations/{id}/access_tokens");
+        let asked = Asked {
+            method: &Method::POST,
+            path: &path,
+            body: narrow,
+            etag: None,
+        };
         let mut tried = false;
         loop {
             let app = self.app_token()?;
             let before = self.skew.ms();
-            let (status, headers, bytes) = self.once(&Method::POST, &path, narrow, &app).await?;
-            if status == StatusCode::UNAUTHORIZED && !tried && self.skew.ms() != before {
+            let returned = self.once(As::APP.when(urgency), &asked, &app).await?;
+            if returned.status == StatusCode::UNAUTHORIZED && !tried && self.skew.ms() != before {
                 tried = true;
                 continue;
             }
-            if !status.is_success() {
-                return Err(self.refusal(&Method::POST, &path, status, &headers, &bytes));
+            if !returned.status.is_success() {
+                return Err(Self::refusal(&asked, &returned));
             }
-            let minted: Minted = serde_json::from_slice(&bytes)
+            let minted: Minted = serde_json::from_slice(&returned.body)
                 .map_err(|_| PortError::transient("understand a new token"))?;
             let ends = chrono::DateTime::parse_from_rfc3339(&minted.expires_at)
                 .map_err(|_| PortError::transient("understand when a new token ends"))?;
@@ -302,59 +460,28 @@ impl Client {
         }
     }
 
-    /// An answer that is no success, classed by what to do next. The rules for 403 and 429 are
-    /// GitHub's: `Retry-After`, else the reset of an exhausted limit, else a minute.
-    fn refusal(
-        &self,
-        method: &Method,
-        path: &str,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> PortError {
-        #[derive(Deserialize, Default)]
-        struct Message {
-            #[serde(default)]
-            message: String,
-            #[serde(default)]
-            errors: Value,
-        }
-        let said: Message = serde_json::from_slice(body).unwrap_or_default();
+    /// An answer that is no success, classed by what to do next.
+    fn refusal(asked: &Asked<'_>, returned: &Returned) -> PortError {
+        let (status, said) = (returned.status, said(&returned.body));
         let details = match &said.errors {
             Value::Null => String::new(),
             errors => format!(" {errors}"),
         };
+        let Asked { method, path, .. } = asked;
         let message: String = format!("{method} {path}: {status}: {}{details}", said.message)
             .chars()
             .take(1_000)
             .collect();
-        let number =
-            |name: &str| -> Option<i64> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
-        let now_ms = self.clock.now_ms();
-        let exhausted = number("x-ratelimit-remaining") == Some(0);
-        let secondary = said.message.to_lowercase().contains("rate limit");
-        let kind = match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN
-                if status == StatusCode::TOO_MANY_REQUESTS
-                    || headers.contains_key(RETRY_AFTER)
-                    || exhausted
-                    || secondary =>
-            {
-                let until_ms = match (number("retry-after"), number("x-ratelimit-reset")) {
-                    (Some(seconds), _) => now_ms + seconds.max(1) * 1000,
-                    (None, Some(reset)) if exhausted => {
-                        (reset * 1000 - self.skew.ms()).max(now_ms + 1000)
-                    }
-                    _ => now_ms + LIMITED_MS,
-                };
-                Kind::Throttled { until_ms }
-            }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
-            StatusCode::NOT_FOUND | StatusCode::GONE => Kind::Gone,
-            StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT => Kind::Transient,
+        let kind = match (returned.closed_until_ms, status) {
+            (Some(until_ms), _) => Kind::Throttled { until_ms },
+            (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Kind::Denied,
+            (None, StatusCode::NOT_FOUND | StatusCode::GONE) => Kind::Gone,
+            (None, StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT) => Kind::Transient,
             // A repository that was renamed: its new name comes with a delivery. A write is never
             // sent elsewhere.
-            status if status.is_server_error() || status.is_redirection() => Kind::Transient,
+            (None, status) if status.is_server_error() || status.is_redirection() => {
+                Kind::Transient
+            }
             _ => Kind::Refused,
         };
         PortError::new(kind, message)
@@ -383,4 +510,69 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+fn understand<T: DeserializeOwned>(method: &Method, path: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        PortError::transient(format!("understand the answer to {method} {path}: {error}"))
+    })
+}
+
+/// The words of a refusal.
+#[derive(Deserialize, Default)]
+struct Said {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    errors: Value,
+}
+
+fn said(body: &[u8]) -> Said {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+/// What a request costs. GitHub does not list what creates content; whatever makes something in a
+/// repository is taken for it.
+fn cost(method: &Method, path: &str) -> Cost {
+    match *method {
+        Method::GET | Method::HEAD => Cost::Read,
+        Method::POST if path.starts_with("/repos/") => Cost::Create,
+        _ => Cost::Write,
+    }
+}
+
+/// The `cursor` of the next page. Nothing else is taken from the address: it names a host, and a
+/// token must go to the configured host only.
+fn cursor(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let next = link.split(',').find(|link| link.contains("rel=\"next\""))?;
+    let address = next.split_once('<')?.1.split_once('>')?.0;
+    let query = address.split_once('?')?.1;
+    let cursor = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("cursor="))?;
+    // It goes back as it came: still escaped, and nothing that could end the query.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    (!cursor.is_empty() && cursor.bytes().all(plain)).then(|| cursor.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cursor;
+    use http::header::{HeaderMap, HeaderValue, LINK};
+
+    #[test]
+    fn of_a_next_page_only_the_cursor_is_taken() {
+        let next = |link: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LINK, HeaderValue::from_static(link));
+            cursor(&headers)
+        };
+        let link =
+            "<https://elsewhere/app/hook/deliveries?per_page=100&cursor=v1_9%3D>; rel=\"next\"";
+        assert_eq!(next(link).as_deref(), Some("v1_9%3D"));
+        let last = "<https://a/b?cursor=1>; rel=\"prev\", <https://a/b?page=2>; rel=\"next\"";
+        assert_eq!(next(last), None);
+        assert_eq!(next("<https://a/b?cursor=1#x>; rel=\"next\""), None);
+    }
 }

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::{As, Client};
+use super::limit::Urgency;
 use super::payload;
 use crate::domain::{
     Annotation, CheckRun, CheckState, Comment, Event, PersonId, PullRequest, Reaction, Repository,
     Sha, Status, StatusState,
 };
 use crate::ports::error::Result;
-use crate::ports::forge::FoundCheck;
+use crate::ports::forge::{FoundCheck, ListedDelivery, RecoveredDelivery};
 use crate::ports::source::Remote;
 use crate::ports::{Forge, Kind};
 
@@ -94,12 +95,17 @@ impl GitHub {
         &self.client
     }
 
+    /// The host that ids of repositories begin with.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Asks GitHub who the App is: its name there.
     ///
     /// # Errors
     /// As the kinds say.
     pub async fn app(&self) -> Result<AppInfo> {
-        self.client.json(As::App, Method::GET, "/app", None).await
+        self.client.json(As::APP, Method::GET, "/app", None).await
     }
 }
 
@@ -130,7 +136,23 @@ fn at(repository: &Repository, rest: &str) -> String {
 }
 
 fn who(repository: &Repository) -> As {
-    As::Installation(repository.installation)
+    As::installation(repository.installation)
+}
+
+/// How urgent it is to tell a state: what is final goes before all else.
+fn check_urgency(check: &CheckRun) -> Urgency {
+    match check.state {
+        CheckState::Completed(_) => Urgency::Conclusion,
+        CheckState::Queued => Urgency::First,
+        CheckState::InProgress => Urgency::Progress,
+    }
+}
+
+fn status_urgency(status: &Status) -> Urgency {
+    match status.state {
+        StatusState::Pending => Urgency::Progress,
+        _ => Urgency::Conclusion,
+    }
 }
 
 /// Escapes what goes into a query.
@@ -151,14 +173,14 @@ fn time(ms: i64) -> Option<String> {
     Some(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
 }
 
-fn list_at(key: &'static str) -> impl Fn(Value) -> Option<Vec<Value>> {
+pub(super) fn list_at(key: &'static str) -> impl Fn(Value) -> Option<Vec<Value>> {
     move |mut answer| match answer.get_mut(key)?.take() {
         Value::Array(items) => Some(items),
         _ => None,
     }
 }
 
-fn list(answer: Value) -> Option<Vec<Value>> {
+pub(super) fn list(answer: Value) -> Option<Vec<Value>> {
     match answer {
         Value::Array(items) => Some(items),
         _ => None,
@@ -288,7 +310,11 @@ impl Forge for GitHub {
         );
         let rows: Vec<CheckRunRow> = self
             .client
-            .pages(who(repository), &path, list_at("check_runs"))
+            .pages(
+                who(repository).when(Urgency::Conclusion),
+                &path,
+                list_at("check_runs"),
+            )
             .await?;
         Ok(rows
             .into_iter()
@@ -312,7 +338,7 @@ impl Forge for GitHub {
         let made: Id = self
             .client
             .json(
-                who(repository),
+                who(repository).when(check_urgency(check)),
                 Method::POST,
                 &at(repository, "check-runs"),
                 Some(&Value::Object(body)),
@@ -330,8 +356,14 @@ impl Forge for GitHub {
     ) -> Result<()> {
         let body = Value::Object(check_body(check, annotations));
         let path = at(repository, &format!("check-runs/{id}"));
+        // Once it is there, that it waits is progress.
+        let urgency = match check_urgency(check) {
+            Urgency::First => Urgency::Progress,
+            urgency => urgency,
+        };
+        let who = who(repository).when(urgency);
         self.client
-            .send(who(repository), Method::PATCH, &path, Some(&body))
+            .send(who, Method::PATCH, &path, Some(&body))
             .await
     }
 
@@ -343,7 +375,8 @@ impl Forge for GitHub {
     ) -> Result<Option<Status>> {
         // The newest first; all pages, because other integrations write there too.
         let path = at(repository, &format!("commits/{commit}/statuses"));
-        let rows: Vec<StatusRow> = self.client.pages(who(repository), &path, list).await?;
+        let who = who(repository).when(Urgency::Conclusion);
+        let rows: Vec<StatusRow> = self.client.pages(who, &path, list).await?;
         Ok(rows
             .into_iter()
             .find(|row| row.context.eq_ignore_ascii_case(context))
@@ -364,8 +397,9 @@ impl Forge for GitHub {
             "target_url": status.target_url,
         });
         let path = at(repository, &format!("statuses/{}", status.commit));
+        let who = who(repository).when(status_urgency(status));
         self.client
-            .send(who(repository), Method::POST, &path, Some(&body))
+            .send(who, Method::POST, &path, Some(&body))
             .await
     }
 
@@ -376,7 +410,8 @@ impl Forge for GitHub {
         marker: &str,
     ) -> Result<Option<String>> {
         let path = at(repository, &format!("issues/{pull}/comments"));
-        let rows: Vec<CommentRow> = self.client.pages(who(repository), &path, list).await?;
+        let who = who(repository);
+        let rows: Vec<CommentRow> = self.client.pages(who, &path, list).await?;
         let ours = self.client.app_id();
         Ok(rows
             .into_iter()
@@ -405,6 +440,29 @@ impl Forge for GitHub {
             )
             .await?;
         Ok(made.id.to_string())
+    }
+
+    async fn deliveries(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<ListedDelivery>, Option<String>)> {
+        self.list_deliveries(cursor).await
+    }
+
+    async fn delivery(&self, id: u64) -> Result<RecoveredDelivery> {
+        self.read_delivery(id).await
+    }
+
+    async fn redeliver(&self, id: u64) -> Result<()> {
+        self.redeliver_one(id).await
+    }
+
+    async fn open_pulls(&self, repository: &Repository) -> Result<Vec<PullRequest>> {
+        self.list_open_pulls(repository).await
+    }
+
+    fn closed_until(&self, repository: &Repository) -> Option<i64> {
+        self.client.closed_until(repository.installation)
     }
 
     async fn update_comment(

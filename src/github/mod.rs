@@ -4,8 +4,11 @@
 //! authentication and retries stay off, because Herald decides what is repeated (a repeated POST
 //! doubles comments) and which token a request gets. Errors are classed by what to do next.
 
+mod cache;
 mod client;
 mod forge;
+mod found;
+mod limit;
 mod manifest;
 mod payload;
 mod signature;
@@ -13,6 +16,7 @@ mod token;
 
 pub use client::{Client, ClientOptions};
 pub use forge::{AppInfo, GitHub};
+pub use found::{AccountInfo, HookConfig, InstallationInfo, RateLeft};
 pub use manifest::{manifest_events, manifest_permissions};
 pub use payload::read_event;
 pub use signature::verify;

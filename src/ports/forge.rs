@@ -17,6 +17,30 @@ pub struct FoundCheck {
     pub annotations: usize,
 }
 
+/// An attempt to deliver an event, as GitHub lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDelivery {
+    /// GitHub's id of the attempt.
+    pub id: u64,
+    /// The delivery's own id, the same for all attempts.
+    pub guid: String,
+    /// The event's name.
+    pub event: String,
+    /// When the attempt was made, in unix milliseconds of GitHub's clock.
+    pub delivered_ms: i64,
+    /// Whether it was answered with success.
+    pub arrived: bool,
+}
+
+/// What GitHub still has of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecoveredDelivery {
+    /// The body, as JSON; not byte for byte what was sent.
+    Body(String),
+    /// GitHub does not show it.
+    Unreadable,
+}
+
 /// The forge that repositories live on. Repositories are reached by the installation and the
 /// numeric id, so that a rename in between does no harm.
 #[async_trait]
@@ -26,6 +50,33 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// `Refused` when the body is not what GitHub sends for such an event.
     fn read_event(&self, event: &str, body: &str) -> Result<Event>;
+    /// A page of the deliveries of the last days, the newest first, and the cursor of the next page.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn deliveries(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<ListedDelivery>, Option<String>)>;
+    /// What an attempt carried.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn delivery(&self, id: u64) -> Result<RecoveredDelivery>;
+    /// Asks for a delivery once more; it comes by the webhook.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn redeliver(&self, id: u64) -> Result<()>;
+    /// All open pull requests of a repository.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn open_pulls(&self, repository: &Repository) -> Result<Vec<PullRequest>>;
+    /// Until when GitHub wants to hear nothing at all about the repository's installation (unix
+    /// milliseconds), if it said so. `Throttled` without such a word means that requests of this
+    /// urgency wait; more urgent ones may go.
+    fn closed_until(&self, repository: &Repository) -> Option<i64>;
     /// Where and with what to fetch the repository: a token good for this repository and for
     /// reading contents only, none where the repository is public.
     ///

@@ -66,6 +66,32 @@ pub struct Delivery {
     pub tries: u32,
 }
 
+/// What an operator sees of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptDelivery {
+    /// GitHub's id of it.
+    pub guid: String,
+    /// The event's name.
+    pub event: String,
+    /// When it arrived, in unix milliseconds.
+    pub received_ms: i64,
+    /// `waiting`, `handled`, `failed`.
+    pub state: String,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// What came of handling a delivery again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replayed {
+    /// It waits now, with its tries counted from the beginning.
+    Waiting,
+    /// It was handled; nothing was done.
+    Handled,
+    /// There is none of this GUID.
+    Unknown,
+}
+
 /// A build about to be, made from a trigger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildDraft {
@@ -153,8 +179,14 @@ pub enum Sent {
         error: String,
         /// Whether it may have taken effect.
         uncertain: bool,
-        /// The whole installation must wait (rate limit).
-        throttled: bool,
+    },
+    /// A rate limit stands in the way: not before this moment. No failure, and what was uncertain
+    /// before stays so.
+    Wait {
+        /// When, in unix milliseconds.
+        until_ms: i64,
+        /// Whether nothing else of the installation may be sent before.
+        everything: bool,
     },
     /// Never; give this version up.
     Never {
@@ -267,6 +299,16 @@ pub trait Store: Send + Sync {
     async fn settle_delivery(&self, guid: &str, changes: Vec<Change>, now_ms: i64) -> Result<()>;
     /// Handling failed; it is tried again at `retry_ms`, or given up.
     async fn fail_delivery(&self, guid: &str, error: &str, retry_ms: Option<i64>) -> Result<()>;
+    /// Which of these are there, in whatever state.
+    async fn known_deliveries(&self, guids: &[String]) -> Result<Vec<String>>;
+    /// Deliveries, the newest first: all, or those only whose handling failed.
+    async fn list_deliveries(&self, failed: bool, limit: i64) -> Result<Vec<KeptDelivery>>;
+    /// Has a delivery handled that waits or whose handling failed, now.
+    async fn replay_delivery(&self, guid: &str, now_ms: i64) -> Result<Replayed>;
+    /// Carries out changes that follow from no delivery.
+    async fn apply(&self, changes: Vec<Change>, now_ms: i64) -> Result<()>;
+    /// Whether the head of a pull request was heard of: there is a trigger of it, or a build.
+    async fn knows_head(&self, repository: &RepositoryId, pull: i64, head: &Sha) -> Result<bool>;
 
     /// The oldest trigger that is due, leased until `lease_ms`, with its repository.
     async fn claim_trigger(
@@ -374,6 +416,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Build>>;
     /// Repositories that are public, by name.
     async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>>;
+    /// All repositories that the App has access to, in the order of their names.
+    async fn active_repositories(&self) -> Result<Vec<Repository>>;
     /// A badge's value; the default branch's without `branch`.
     async fn badge(
         &self,
@@ -387,6 +431,8 @@ pub trait Store: Send + Sync {
     async fn setting(&self, name: &str) -> Result<Option<String>>;
     /// Stores a setting unless it is there, and says what it is then.
     async fn setting_or(&self, name: &str, value: &str) -> Result<String>;
+    /// Stores a setting, over what was there.
+    async fn keep_setting(&self, name: &str, value: &str) -> Result<()>;
     /// Stores a secret of a repository, over one of the same name.
     ///
     /// # Errors

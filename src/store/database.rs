@@ -301,7 +301,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 4] = [
+    const FILES: [(i64, &str, &str); 5] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -317,6 +317,11 @@ fn migrator(engine: &str) -> Migrator {
             4,
             "approvals",
             include_str!("../../migrations/0004_approvals.sql"),
+        ),
+        (
+            5,
+            "writing",
+            include_str!("../../migrations/0005_writing.sql"),
         ),
     ];
     let migrations = FILES

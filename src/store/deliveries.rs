@@ -7,7 +7,7 @@ use super::{approvals, publications, reruns, triggers};
 use crate::domain::{
     Answers, Change, Installation, InstallationId, Occasion, Repository, RepositoryId,
 };
-use crate::ports::store::{Delivery, Lane, NewDelivery, Recorded};
+use crate::ports::store::{Delivery, KeptDelivery, Lane, NewDelivery, Recorded, Replayed};
 
 pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Result<Recorded> {
     let done = sqlx::query(
@@ -106,6 +106,83 @@ pub(super) async fn fail(
     .bind(retry_ms.unwrap_or(0))
     .execute(on)
     .await?;
+    Ok(())
+}
+
+pub(super) async fn known(on: &mut AnyConnection, guids: &[String]) -> Result<Vec<String>> {
+    let mut known = Vec::new();
+    for guid in guids {
+        let row = sqlx::query("SELECT guid FROM deliveries WHERE guid = $1")
+            .bind(guid)
+            .fetch_optional(&mut *on)
+            .await?;
+        if row.is_some() {
+            known.push(guid.clone());
+        }
+    }
+    Ok(known)
+}
+
+pub(super) async fn list(
+    on: &mut AnyConnection,
+    failed: bool,
+    limit: i64,
+) -> Result<Vec<KeptDelivery>> {
+    sqlx::query(
+        "SELECT guid, event, received_ms, state, error FROM deliveries \
+         WHERE state = 'failed' OR $1 = 0 ORDER BY received_ms DESC, guid LIMIT $2",
+    )
+    .bind(i64::from(failed))
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(KeptDelivery {
+            guid: row.try_get("guid")?,
+            event: row.try_get("event")?,
+            received_ms: row.try_get("received_ms")?,
+            state: row.try_get("state")?,
+            error: row.try_get("error")?,
+        })
+    })
+    .collect()
+}
+
+/// Has a delivery handled again from its first try, unless it was handled.
+pub(super) async fn replay(on: &mut AnyConnection, guid: &str, now_ms: i64) -> Result<Replayed> {
+    let done = sqlx::query(
+        "UPDATE deliveries SET state = 'waiting', due_ms = $2, tries = 0 \
+         WHERE guid = $1 AND state <> 'handled'",
+    )
+    .bind(guid)
+    .bind(now_ms)
+    .execute(&mut *on)
+    .await?;
+    if done.rows_affected() > 0 {
+        return Ok(Replayed::Waiting);
+    }
+    let known = known(on, &[guid.to_owned()]).await?;
+    Ok(if known.is_empty() {
+        Replayed::Unknown
+    } else {
+        Replayed::Handled
+    })
+}
+
+/// Carries out changes that follow from no delivery.
+pub(super) async fn apply_all(
+    on: &mut AnyConnection,
+    changes: &[Change],
+    now_ms: i64,
+) -> Result<()> {
+    let moment = Moment {
+        now_ms,
+        received_ms: now_ms,
+    };
+    for change in changes {
+        apply(on, change, &moment).await?;
+    }
     Ok(())
 }
 

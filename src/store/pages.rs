@@ -46,6 +46,17 @@ pub(super) async fn public_repositories(
     .collect()
 }
 
+pub(super) async fn active_repositories(on: &mut AnyConnection) -> Result<Vec<Repository>> {
+    sqlx::query(select_repository!(
+        "FROM repositories r WHERE r.state = 'active' ORDER BY r.owner, r.name"
+    ))
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(rows::repository)
+    .collect()
+}
+
 pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<BuildView>> {
     let Some(row) = sqlx::query("SELECT * FROM builds WHERE id = $1")
         .bind(id)

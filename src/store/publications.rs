@@ -95,7 +95,16 @@ struct Place<'a> {
     job: Option<&'a str>,
 }
 
-/// Keeps what a thing should say; nothing happens where it says that already.
+/// How long more of the same waits after it was sent `repeats` times, in milliseconds: five
+/// seconds, doubled each time, at most ten minutes. So a thing is told on a number of times that
+/// grows with the logarithm of how long it takes.
+fn quiet_ms(repeats: i64) -> i64 {
+    (5_000_i64 << repeats.clamp(1, 8).saturating_sub(1)).min(600_000)
+}
+
+/// Keeps what a thing should say; nothing happens where it says that already. A new state goes out
+/// at once; more of the same (where a build is in the queue, which of its jobs run) waits a while,
+/// and of what comes in that time only the last is sent.
 async fn put(
     on: &mut AnyConnection,
     row: &Place<'_>,
@@ -109,6 +118,17 @@ async fn put(
          WHERE r.id = $9 \
          ON CONFLICT (target) DO UPDATE SET content = excluded.content, \
          priority = excluded.priority, installation = excluded.installation, \
+         due_ms = CASE WHEN excluded.priority NOT IN (1, 2) THEN \
+           CASE WHEN publications.error IS NULL THEN excluded.due_ms \
+           ELSE publications.due_ms END \
+         WHEN excluded.priority = publications.priority \
+           AND publications.quiet_ms > publications.due_ms THEN publications.quiet_ms \
+         WHEN publications.error IS NULL AND excluded.priority <> publications.priority \
+           THEN excluded.due_ms ELSE publications.due_ms END, \
+         repeats = CASE WHEN excluded.priority = publications.priority \
+           THEN publications.repeats ELSE 0 END, \
+         quiet_ms = CASE WHEN excluded.priority = publications.priority \
+           THEN publications.quiet_ms ELSE 0 END, \
          version = publications.version + 1 WHERE publications.content <> excluded.content",
     )
     .bind(rows::new_id())
@@ -355,11 +375,12 @@ pub(super) async fn claim(
             outgoing => outgoing?,
         };
         sqlx::query(
-            "UPDATE publications SET lease_ms = $2, tries = tries + 1, uncertain = 1 \
-             WHERE id = $1",
+            "UPDATE publications SET lease_ms = $2, tries = tries + 1, uncertain = 1, \
+             repeats = repeats + 1, quiet_ms = $3 WHERE id = $1",
         )
         .bind(&id)
         .bind(lease_ms)
+        .bind(now_ms + quiet_ms(row.try_get::<i64, _>("repeats")? + 1))
         .execute(&mut *on)
         .await?;
         return Ok(Some(outgoing));
@@ -386,20 +407,30 @@ async fn outgoing(on: &mut AnyConnection, row: &AnyRow, lease_ms: i64) -> Result
 
 pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sent) -> Result<()> {
     let annotations = i64::try_from(outgoing.annotations_sent).unwrap_or(i64::MAX);
-    let (done, due_ms, error, uncertain, keep_tries) = match sent {
-        Sent::All => (true, None, None, false, false),
-        Sent::Part => (false, None, None, false, false),
+    let (done, due_ms, error, uncertain, tries) = match sent {
+        Sent::All => (true, None, None, false, 0),
+        Sent::Part => (false, None, None, false, 0),
+        // It does not keep back a conclusion, so it is not noted as an error.
+        Sent::Wait { until_ms, .. } => (
+            false,
+            Some(*until_ms),
+            None,
+            outgoing.uncertain,
+            outgoing.tries,
+        ),
         Sent::Later {
             at_ms,
             error,
             uncertain,
-            ..
-        } => (false, Some(*at_ms), Some(error.as_str()), *uncertain, true),
-        Sent::Never { error } => (true, None, Some(error.as_str()), false, false),
+        } => {
+            let tries = outgoing.tries.saturating_add(1);
+            (false, Some(*at_ms), Some(error.as_str()), *uncertain, tries)
+        }
+        Sent::Never { error } => (true, None, Some(error.as_str()), false, 0),
     };
     sqlx::query(
         "UPDATE publications SET remote = $2, annotations_sent = $3, lease_ms = 0, error = $4, \
-         uncertain = $5, tries = CASE WHEN $6 = 1 THEN tries ELSE 0 END, \
+         uncertain = $5, tries = $6, \
          sent = CASE WHEN $7 = 1 AND sent < $8 THEN $8 ELSE sent END, \
          due_ms = COALESCE($9, due_ms) WHERE id = $1 AND lease_ms = $10",
     )
@@ -408,17 +439,16 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
     .bind(annotations)
     .bind(error)
     .bind(i64::from(uncertain))
-    .bind(i64::from(keep_tries))
+    .bind(i64::from(tries))
     .bind(i64::from(done))
     .bind(outgoing.version)
     .bind(due_ms)
     .bind(outgoing.lease_ms)
     .execute(&mut *on)
     .await?;
-    if let Sent::Later {
-        at_ms,
-        throttled: true,
-        ..
+    if let Sent::Wait {
+        until_ms,
+        everything: true,
     } = sent
     {
         sqlx::query(
@@ -426,7 +456,7 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
              ON CONFLICT (installation) DO UPDATE SET until_ms = excluded.until_ms",
         )
         .bind(outgoing.repository.installation.0)
-        .bind(at_ms)
+        .bind(until_ms)
         .execute(on)
         .await?;
     }

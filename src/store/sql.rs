@@ -15,8 +15,9 @@ use crate::domain::{
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
-    Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, Lane, NewDelivery, Outgoing,
-    Queue, Recorded, Room, Sent, StoredBadge, StoredSecret, Waiting,
+    Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, KeptDelivery, Lane,
+    NewDelivery, Outgoing, Queue, Recorded, Replayed, Room, Sent, StoredBadge, StoredSecret,
+    Waiting,
 };
 use crate::ports::{PortError, Store};
 
@@ -112,6 +113,29 @@ impl Store for SqlStore {
 
     async fn fail_delivery(&self, guid: &str, error: &str, retry_ms: Option<i64>) -> Result<()> {
         transact!(self.database, tx => deliveries::fail(tx.on(), guid, error, retry_ms).await)
+    }
+
+    async fn known_deliveries(&self, guids: &[String]) -> Result<Vec<String>> {
+        let mut on = self.database.read().await?;
+        Ok(deliveries::known(&mut on, guids).await?)
+    }
+
+    async fn list_deliveries(&self, failed: bool, limit: i64) -> Result<Vec<KeptDelivery>> {
+        let mut on = self.database.read().await?;
+        Ok(deliveries::list(&mut on, failed, limit).await?)
+    }
+
+    async fn replay_delivery(&self, guid: &str, now_ms: i64) -> Result<Replayed> {
+        transact!(self.database, tx => deliveries::replay(tx.on(), guid, now_ms).await)
+    }
+
+    async fn apply(&self, changes: Vec<Change>, now_ms: i64) -> Result<()> {
+        transact!(self.database, tx => deliveries::apply_all(tx.on(), &changes, now_ms).await)
+    }
+
+    async fn knows_head(&self, repository: &RepositoryId, pull: i64, head: &Sha) -> Result<bool> {
+        let mut on = self.database.read().await?;
+        Ok(triggers::knows_head(&mut on, repository, pull, head).await?)
     }
 
     async fn claim_trigger(
@@ -304,6 +328,11 @@ impl Store for SqlStore {
         Ok(pages::public_repositories(&mut on, limit).await?)
     }
 
+    async fn active_repositories(&self) -> Result<Vec<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::active_repositories(&mut on).await?)
+    }
+
     async fn badge(
         &self,
         owner: &str,
@@ -333,6 +362,20 @@ impl Store for SqlStore {
             pages::setting(tx.on(), name)
                 .await?
                 .ok_or_else(|| StoreError::Stored(format!("no setting {name}")))
+        })
+    }
+
+    async fn keep_setting(&self, name: &str, value: &str) -> Result<()> {
+        transact!(self.database, tx => {
+            sqlx::query(
+                "INSERT INTO settings (name, value) VALUES ($1, $2) \
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )
+            .bind(name)
+            .bind(value)
+            .execute(tx.on())
+            .await?;
+            Ok(())
         })
     }
 

@@ -649,7 +649,6 @@ async fn the_newest_content_is_sent_once_and_looked_for_after_doubt() {
             at_ms: 6_000,
             error: "500".to_owned(),
             uncertain: true,
-            throttled: false,
         };
         store.sent(&outgoing, later).await.unwrap();
         assert!(next(store, 5_999).await.is_none());
@@ -743,11 +742,9 @@ async fn a_limited_installation_waits_as_a_whole() {
             )
             .await
             .unwrap();
-        let limited = Sent::Later {
-            at_ms: 60_000,
-            error: "403".to_owned(),
-            uncertain: false,
-            throttled: true,
+        let limited = Sent::Wait {
+            until_ms: 60_000,
+            everything: true,
         };
         store.sent(&outgoing, limited).await.unwrap();
         assert!(

@@ -160,6 +160,25 @@ pub(super) async fn note_pull(
     Ok(done.rows_affected() > 0)
 }
 
+/// Whether the head of a pull request was heard of.
+pub(super) async fn knows_head(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    pull: i64,
+    head: &Sha,
+) -> Result<bool> {
+    let known = sqlx::query(
+        "SELECT id FROM triggers WHERE repository = $1 AND subject = $2 AND commit_id = $3 \
+         UNION ALL SELECT id FROM builds WHERE repository = $1 AND commit_id = $3 LIMIT 1",
+    )
+    .bind(repository.as_str())
+    .bind(format!("pull/{pull}"))
+    .bind(head.as_str())
+    .fetch_optional(on)
+    .await?;
+    Ok(known.is_some())
+}
+
 /// Ends the active triggers of a subject, except those for the commit `but`, and with them what
 /// nobody else wants.
 pub(super) async fn end_subject(

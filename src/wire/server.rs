@@ -76,7 +76,7 @@ pub fn git_source(folder: PathBuf) -> GitSource {
     })
 }
 
-/// Puts the use cases together.
+/// Puts the use cases together. `rested`: whether nothing was asked of GitHub in the last hour.
 ///
 /// # Errors
 /// When the credentials are no good.
@@ -87,6 +87,7 @@ pub fn app(
     executor: Arc<dyn Executor>,
     worker: String,
     clock: Arc<dyn Clock>,
+    rested: bool,
 ) -> anyhow::Result<App> {
     let options = ClientOptions {
         api_url: config.github_api_url.clone(),
@@ -94,6 +95,7 @@ pub fn app(
             .map(|known| AppKey::new(known.app_id, &known.private_key))
             .transpose()
             .context("HERALD_GITHUB_PRIVATE_KEY")?,
+        rested,
     };
     let client = Client::new(options, Arc::clone(&clock))?;
     let forge: Arc<dyn Forge> = Arc::new(GitHub::new(client, &config.github_url));
@@ -161,7 +163,15 @@ impl Server {
             warn!("HERALD_PROCESS_SANDBOX=off: a step can read what Herald can read");
         }
         let clock = Arc::new(SystemClock);
-        let app = Arc::new(app(config, credentials, store, executor, worker, clock)?);
+        let app = Arc::new(app(
+            config,
+            credentials,
+            store,
+            executor,
+            worker,
+            clock,
+            false,
+        )?);
         let verify = credentials.map(|known| {
             let secrets = known.webhook_secrets.clone();
             let check: web::Verify = Arc::new(move |body, header| verify(&secrets, body, header));

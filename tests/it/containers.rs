@@ -935,9 +935,7 @@ async fn a_strangers_code_runs_after_approval_without_secrets_and_waits_again_af
             payload["pull_request"]["head"]["repo"] = serde_json::json!({"id": 999});
             payload["pull_request"]["user"] = serde_json::json!({"id": EVE, "type": "User"});
             payload["sender"] = payload["pull_request"]["user"].clone();
-            let key = (project.id, 7);
-            let pull = payload["pull_request"].clone();
-            github.state().pulls.insert(key, pull);
+            github.state().set_pull(&payload["pull_request"]);
             assert_eq!(herald.deliver(&forge, "pull_request", &payload).await, 202);
             forge.completed(head, "herald").await
         };

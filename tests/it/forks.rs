@@ -192,8 +192,7 @@ async fn approval_is_for_the_head_that_was_seen() {
         w.write("newer", "more evil");
         let third = w.commit("change");
         let payload = from_fork(w, "synchronize", &third, &main);
-        let key = (w.project.id, 7);
-        w.state().pulls.insert(key, payload["pull_request"].clone());
+        w.state().set_pull(&payload["pull_request"]);
         w.comment(500, "/herald approve").await;
         w.drain().await;
         let (answer, _) = w.next_comment();

@@ -342,9 +342,8 @@ impl World {
     pub(crate) async fn deliver(&self, event: &str, payload: &Value) {
         // GitHub's clock goes on between two events.
         self.pass(1);
-        if let Some(number) = payload["pull_request"]["number"].as_i64() {
-            let pull = payload["pull_request"].clone();
-            self.state().pulls.insert((self.project.id, number), pull);
+        if event == "pull_request" {
+            self.state().set_pull(&payload["pull_request"]);
         }
         let guid = uuid::Uuid::new_v4().to_string();
         assert_eq!(self.deliver_as(&guid, event, payload).await, 202);
@@ -457,6 +456,7 @@ async fn build_app(
     let options = ClientOptions {
         api_url: format!("{url}/api/v3"),
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
+        rested: true,
     };
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();

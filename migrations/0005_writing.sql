@@ -1,0 +1,6 @@
+-- How often things on GitHub are told on.
+
+-- `repeats`: how often a thing was sent in the state it is in (queued, running); `quiet_ms`: until
+-- when more of the same waits.
+ALTER TABLE publications ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE publications ADD COLUMN quiet_ms BIGINT NOT NULL DEFAULT 0;

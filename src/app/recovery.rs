@@ -1,0 +1,241 @@
+//! What was missed: deliveries that never arrived, and open pull requests that nobody told of.
+//!
+//! GitHub keeps the deliveries of the last days, whether they arrived or not, and those that are not
+//! known here are taken up under their own GUID, through the same path as a webhook: so none counts
+//! twice. An event that GitHub never sent is in no list; for those, the open pull requests of each
+//! repository are compared with what was built. All of it asks after everything else, and stops where
+//! GitHub's limits are near; what is left is for the next time.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::state::App;
+use crate::domain::event::changes;
+use crate::domain::{Change, Event, Repository, RepositoryId};
+use crate::ports::error::Result;
+use crate::ports::forge::{ListedDelivery, RecoveredDelivery};
+use crate::ports::store::NewDelivery;
+use crate::ports::{Kind, PortError};
+
+/// How far back GitHub's list goes (Enterprise Server: a week).
+const WINDOW_MS: i64 = 3 * 24 * 60 * 60 * 1000;
+/// So much of what was looked at before is looked at again: a delivery is listed when its attempt is
+/// over, and attempts take different times.
+const OVERLAP_MS: i64 = 15 * 60 * 1000;
+/// The setting with the moment up to which the list was looked through.
+const CHECKED: &str = "deliveries_checked_ms";
+/// How many pages are read at most; each has a hundred.
+const PAGES: usize = 500;
+/// How many deliveries of the list may fail before it is left for the next time.
+const FAILURES: usize = 5;
+/// How often the list is looked through.
+const DELIVERIES_EVERY: Duration = Duration::from_mins(5);
+/// How long after one repository the next is compared.
+const PULLS_PACE: Duration = Duration::from_secs(3);
+/// How often a repository is compared, in milliseconds.
+const PULLS_EVERY_MS: i64 = 60 * 60 * 1000;
+
+impl App {
+    /// Takes up deliveries that did not arrive, and says how many.
+    ///
+    /// # Errors
+    /// As the kinds say; what was taken up until then stays.
+    pub async fn take_up_deliveries(&self) -> Result<usize> {
+        let store = &self.parts.store;
+        let now_ms = self.now_ms();
+        let checked = store.setting(CHECKED).await?;
+        let checked_ms = checked.and_then(|text| text.parse::<i64>().ok());
+        let since_ms = (now_ms - WINDOW_MS).max(checked_ms.unwrap_or(0) - OVERLAP_MS);
+        let mut missed = self.missed(since_ms).await?;
+        // In the order in which they were made, as they would have come.
+        missed.sort_by_key(|delivery| (delivery.delivered_ms, delivery.id));
+        let (mut taken, mut failures) = (0, Vec::new());
+        for delivery in &missed {
+            match self.take_up(delivery).await {
+                Ok(true) => taken += 1,
+                Ok(false) => {}
+                // One that GitHub cannot give must not keep the others.
+                Err(error) if error.kind == Kind::Transient && failures.len() < FAILURES => {
+                    failures.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = failures.pop() {
+            return Err(error);
+        }
+        store.keep_setting(CHECKED, &now_ms.to_string()).await?;
+        Ok(taken)
+    }
+
+    /// The deliveries since then that are not known, each once: its first attempt.
+    async fn missed(&self, since_ms: i64) -> Result<Vec<ListedDelivery>> {
+        let mut missed: HashMap<String, ListedDelivery> = HashMap::new();
+        let mut cursor = None;
+        for _ in 0..PAGES {
+            let (page, next) = self.parts.forge.deliveries(cursor.as_deref()).await?;
+            let guids: Vec<String> = page.iter().map(|row| row.guid.clone()).collect();
+            let known = self.parts.store.known_deliveries(&guids).await?;
+            let known: HashSet<String> = known.into_iter().collect();
+            let past = page.iter().any(|row| row.delivered_ms < since_ms);
+            for row in page {
+                if row.delivered_ms >= since_ms && !known.contains(&row.guid) {
+                    // The newest come first: what stays is the earliest.
+                    missed.insert(row.guid.clone(), row);
+                }
+            }
+            if past || next.is_none() {
+                break;
+            }
+            cursor = next;
+        }
+        Ok(missed.into_values().collect())
+    }
+
+    /// Keeps one missed delivery as if it had come by the webhook.
+    async fn take_up(&self, delivery: &ListedDelivery) -> Result<bool> {
+        let forge = &self.parts.forge;
+        let body = match forge.delivery(delivery.id).await {
+            Ok(RecoveredDelivery::Body(body)) => body,
+            Ok(RecoveredDelivery::Unreadable) => {
+                info!(
+                    delivery.guid,
+                    "delivery {} is asked for again", delivery.guid
+                );
+                forge.redeliver(delivery.id).await?;
+                return Ok(false);
+            }
+            Err(error) if matches!(error.kind, Kind::Gone | Kind::Refused) => {
+                warn!(delivery.guid, "failed to {error}");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        info!(
+            delivery.guid,
+            delivery.event, "delivery {} ({}) did not arrive", delivery.guid, delivery.event
+        );
+        let new = NewDelivery {
+            guid: delivery.guid.clone(),
+            event: delivery.event.clone(),
+            body,
+            received_ms: delivery.delivered_ms.min(self.now_ms()),
+        };
+        self.parts.store.record_delivery(new).await?;
+        self.stir();
+        Ok(true)
+    }
+
+    /// Has the open pull requests of a repository built of whose heads nothing is known, and says
+    /// how many there were.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    pub async fn take_up_pulls(&self, repository: &Repository) -> Result<usize> {
+        let store = &self.parts.store;
+        let mut taken = 0;
+        for pull in self.parts.forge.open_pulls(repository).await? {
+            if store
+                .knows_head(&repository.id, pull.number, &pull.head)
+                .await?
+            {
+                continue;
+            }
+            info!(
+                repository = repository.full_name(),
+                commit = pull.head.as_str(),
+                "nobody told of the head of {}#{}",
+                repository.full_name(),
+                pull.number
+            );
+            let sender = pull.author;
+            let event = Event::PullRequestOpened {
+                repository: repository.clone(),
+                pull,
+                sender,
+            };
+            // The repository is known better from its own deliveries.
+            let changes = self
+                .announce(changes(event))
+                .into_iter()
+                .filter(|change| !matches!(change, Change::KeepRepository(_)))
+                .collect();
+            store.apply(changes, self.now_ms()).await?;
+            self.stir();
+            taken += 1;
+        }
+        Ok(taken)
+    }
+}
+
+/// Looks for everything that was missed, once.
+///
+/// # Errors
+/// The first error; what was taken up until then stays.
+pub async fn catch_up(app: &App) -> Result<()> {
+    app.take_up_deliveries().await?;
+    for repository in app.parts.store.active_repositories().await? {
+        app.take_up_pulls(&repository).await?;
+    }
+    Ok(())
+}
+
+/// Looks for what was missed, at once and then regularly, until `stop`.
+pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
+    let mut compared: HashMap<RepositoryId, i64> = HashMap::new();
+    let mut deliveries = tokio::time::interval(DELIVERIES_EVERY);
+    let mut pace = tokio::time::interval(PULLS_PACE);
+    for every in [&mut deliveries, &mut pace] {
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
+    while !stop.is_cancelled() {
+        let done = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = deliveries.tick() => app.take_up_deliveries().await.map(|_| ()),
+            _ = pace.tick() => app.compare_next(&mut compared).await,
+        };
+        if let Err(error) = done {
+            tell(&error);
+        }
+    }
+}
+
+/// Limits are no trouble: there is a next time.
+fn tell(error: &PortError) {
+    match error.kind {
+        Kind::Throttled { .. } => info!("what was missed is looked for later: {error}"),
+        _ => warn!("failed to {error}"),
+    }
+}
+
+impl App {
+    /// Compares the repository whose turn it is.
+    async fn compare_next(&self, compared: &mut HashMap<RepositoryId, i64>) -> Result<()> {
+        let now_ms = self.now_ms();
+        let all = self.parts.store.active_repositories().await?;
+        let due = all
+            .iter()
+            .filter(|repository| {
+                compared
+                    .get(&repository.id)
+                    .is_none_or(|at_ms| at_ms + PULLS_EVERY_MS <= now_ms)
+            })
+            .min_by_key(|repository| compared.get(&repository.id).copied());
+        let Some(repository) = due else {
+            return Ok(());
+        };
+        let done = self.take_up_pulls(repository).await;
+        // One that fails must not keep the others from their turn; it has one again in an hour.
+        match &done {
+            Err(error) if matches!(error.kind, Kind::Throttled { .. }) => {}
+            _ => {
+                compared.insert(repository.id.clone(), now_ms);
+            }
+        }
+        done.map(|_| ())
+    }
+}
