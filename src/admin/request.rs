@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ask::is_abbreviation;
 use crate::domain::secret::{check_name, check_value};
-use crate::domain::{Repository, Secret};
+use crate::domain::{Answers, Approved, Change, Repository, Secret};
 use crate::ports::error::Result;
 use crate::ports::store::Replayed;
 use crate::ports::{Kind, Store};
@@ -32,6 +33,15 @@ pub enum Request {
         repository: String,
         /// Its name.
         name: String,
+    },
+    /// Let a stranger's commit be built.
+    Approve {
+        /// `OWNER/REPO`.
+        repository: String,
+        /// The pull request.
+        pull: i64,
+        /// The beginning of the commit's id, 7 characters or more.
+        commit: String,
     },
     /// List deliveries.
     ListDeliveries {
@@ -113,6 +123,11 @@ pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answ
         } => set(store, &repository, &name, value, now_ms).await,
         Request::ListSecrets { repository } => list(store, &repository).await,
         Request::RemoveSecret { repository, name } => remove(store, &repository, &name).await,
+        Request::Approve {
+            repository,
+            pull,
+            commit,
+        } => approve(store, &repository, pull, &commit, now_ms).await,
         Request::ListDeliveries { failed, limit } => deliveries(store, failed, limit).await,
         Request::ReplayDelivery { guid } => replay(store, &guid, now_ms).await,
     };
@@ -144,6 +159,43 @@ async fn find(store: &dyn Store, name: &str) -> Result<std::result::Result<Repos
              send one event of it first"
         ))
     }))
+}
+
+async fn approve(
+    store: &dyn Store,
+    repository: &str,
+    pull: i64,
+    commit: &str,
+    now_ms: i64,
+) -> Result<Answer> {
+    if !is_abbreviation(commit) {
+        return Ok(wrong(&format!(
+            "`{commit}` is not the beginning of a commit's id: 7 characters or more, 0-9 and a-f"
+        )));
+    }
+    let found = match find(store, repository).await? {
+        Ok(found) => found,
+        Err(answer) => return Ok(answer),
+    };
+    let Some(waiting) = store.awaiting_approval(&found.id, pull).await? else {
+        return Ok(wrong(&format!(
+            "nothing in pull request #{pull} of {repository} waits for approval"
+        )));
+    };
+    let head = waiting.commit;
+    if !head.as_str().starts_with(&commit.to_ascii_lowercase()) {
+        return Ok(wrong(&format!(
+            "the head of pull request #{pull} is {head}; look at it, then approve that"
+        )));
+    }
+    let change = Change::Approve {
+        repository: found.id,
+        what: Approved::Head { pull, commit: head },
+        person: None,
+        answers: Answers::default(),
+    };
+    store.apply(vec![change], now_ms).await?;
+    Ok(Answer::Done)
 }
 
 async fn set(

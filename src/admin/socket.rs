@@ -98,6 +98,13 @@ fn subject(request: &Request) -> Option<String> {
             Some(format!("secret {name} of {repository} was removed"))
         }
         Request::ReplayDelivery { guid } => Some(format!("delivery {guid} is handled again")),
+        Request::Approve {
+            repository,
+            pull,
+            commit,
+        } => Some(format!(
+            "{commit} of pull request #{pull} of {repository} was approved"
+        )),
         Request::ListSecrets { .. } | Request::ListDeliveries { .. } => None,
     }
 }

@@ -64,17 +64,19 @@ impl App {
         Ok(claim)
     }
 
-    /// Jobs that a worker did not finish get a new attempt.
-    pub(super) async fn recover(&self, what: &str, worker: &str) -> Result<()> {
+    /// Jobs that a worker did not finish get a new attempt. `false` when there are none.
+    pub(super) async fn recover(&self, what: &str, worker: &str) -> Result<bool> {
         let store = &self.parts.store;
-        for (job, held_by) in store.lost_jobs(worker, self.now_ms()).await? {
+        let lost = store.lost_jobs(worker, self.now_ms()).await?;
+        let any = !lost.is_empty();
+        for (job, held_by) in lost {
             info!(job = job.as_str(), "job {job} was lost: {what}");
             store
                 .interrupt_job(&job, &held_by, &gone(what), self.now_ms())
                 .await?;
             self.stir();
         }
-        Ok(())
+        Ok(any)
     }
 
     /// The jobs that this worker held when it ended, to be gone on with.

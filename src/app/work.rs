@@ -27,6 +27,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const SENDERS: usize = 4;
 /// How often jobs whose workers are gone are looked for.
 const LOST: Duration = Duration::from_secs(5);
+/// Why a job whose lease has ended begins anew.
+const GONE: &str = "its worker went away";
 /// How often what no job owns is removed from where jobs run.
 const SWEEP: Duration = Duration::from_mins(1);
 /// How often builds that wait are shown how long the queue before them is.
@@ -165,7 +167,7 @@ async fn run_jobs(app: Arc<App>, held: Vec<Claim>, stop: CancellationToken) {
             }
             _ = patrol.tick() => {
                 // Leases that ended: their workers are gone.
-                if let Err(error) = app.recover("its worker went away", "").await {
+                if let Err(error) = app.recover(GONE, "").await {
                     error!("failed to recover lost jobs: {error}");
                 }
             }
@@ -190,6 +192,9 @@ pub async fn step(app: &App) -> Result<bool> {
         if once(app, work).await? {
             return Ok(true);
         }
+    }
+    if app.recover(GONE, "").await? {
+        return Ok(true);
     }
     let Some(claim) = app.claim_job().await? else {
         return Ok(false);

@@ -19,6 +19,19 @@ pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
     let config = Config::read(reader)?;
     let (request, done) = match flags.command {
         AdminCommand::Secret { command } => secret(command, screen)?,
+        AdminCommand::Approve {
+            repository,
+            pull,
+            commit,
+        } => {
+            let done = format!("{commit} is approved; the server builds it now.");
+            let request = Request::Approve {
+                repository,
+                pull,
+                commit,
+            };
+            (request, done)
+        }
         AdminCommand::Deliveries { command } => deliveries(command),
     };
     match runtime()?.block_on(ask(&config, request))? {

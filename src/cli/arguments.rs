@@ -218,6 +218,16 @@ pub(super) enum AdminCommand {
         #[command(subcommand)]
         command: SecretCommand,
     },
+    /// Let a stranger's commit be built that waits for it.
+    Approve {
+        /// OWNER/REPO.
+        #[arg(value_name = "OWNER/REPO")]
+        repository: String,
+        /// The pull request's number.
+        pull: i64,
+        /// The commit that was looked at: its first 7 characters or more.
+        commit: String,
+    },
     /// Deliveries of webhooks, as they were kept.
     Deliveries {
         #[command(subcommand)]

@@ -102,6 +102,14 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
     let fault = strike(&mut github.state().faults, &method, &path);
     let api = path.starts_with("/api/");
     let now_ms = github.now_ms();
+    if api && !path.contains("/app/") {
+        let mut state = github.state();
+        if now_ms < state.quiet_until_ms {
+            state.too_early.push(format!("{method} {path}"));
+        }
+        let quiet_ms = fault.map_or(0, What::quiet_ms);
+        state.quiet_until_ms = state.quiet_until_ms.max(now_ms + quiet_ms);
+    }
     let refused = match &mut github.state().limits {
         // Requests for tokens are the App's own.
         Some(limits) if api && !path.contains("/app/") => limits.count(now_ms, &method, &path),
@@ -127,17 +135,27 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
             response
         }
-        Some(What::LostAnswer) => {
-            let done = next.run(request).await;
-            // The head arrives, the body breaks off: the client cannot know what happened.
-            let broken = futures_util::stream::once(async {
-                Err::<Bytes, _>(std::io::Error::other("the connection broke"))
-            });
-            (done.status(), Body::from_stream(broken)).into_response()
+        Some(What::Limited(status)) => {
+            let message = json!({"message": "You have exceeded a secondary rate limit"});
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+            (status, Json(message)).into_response()
+        }
+        // The head arrives, the body breaks off: the client cannot know what happened.
+        Some(What::LostAnswer) => broken(next.run(request).await.status()),
+        Some(What::Dropped) => broken(StatusCode::OK),
+        Some(What::Truncated) => halved(next.run(request).await).await,
+        Some(What::NotJson) => {
+            next.run(request).await;
+            (StatusCode::OK, axum::response::Html("<h1>Welcome</h1>")).into_response()
+        }
+        Some(What::Slow) => {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            next.run(request).await
         }
         None => next.run(request).await,
     };
-    if api && method == "GET" && response.status() == StatusCode::OK {
+    let whole = matches!(fault, None | Some(What::Slow));
+    if api && whole && method == "GET" && response.status() == StatusCode::OK {
         response = marked(response, known.as_ref()).await;
     }
     {
@@ -164,6 +182,23 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
     });
     github.changed();
     response
+}
+
+/// An answer whose body breaks off at once.
+fn broken(status: StatusCode) -> Response {
+    let broken = futures_util::stream::once(async {
+        Err::<Bytes, _>(std::io::Error::other("the connection broke"))
+    });
+    (status, Body::from_stream(broken)).into_response()
+}
+
+/// The first half of an answer.
+async fn halved(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    (parts.status, bytes.slice(..bytes.len() / 2)).into_response()
 }
 
 /// Marks an answer with a hash of its body; who has it already gets 304 and no body.

@@ -7,8 +7,30 @@ pub enum What {
     Status(u16),
     /// It is done, and the answer is lost on the way.
     LostAnswer,
+    /// The connection breaks and nothing is done.
+    Dropped,
+    /// It is done, and half of the answer arrives.
+    Truncated,
+    /// It is done, and something between us and GitHub answers with a page for people.
+    NotJson,
+    /// It takes a moment.
+    Slow,
     /// It is refused for its rate, with so many seconds to wait.
     Throttled(u32),
+    /// It is refused for its rate with this status, without a word on how long.
+    Limited(u16),
+}
+
+impl What {
+    /// How long nothing may be asked after it, in milliseconds: `Retry-After`, else at least a minute
+    /// ("Rate limits for the REST API" in GitHub's documentation).
+    pub(super) fn quiet_ms(self) -> i64 {
+        match self {
+            Self::Throttled(seconds) => i64::from(seconds) * 1000,
+            Self::Limited(_) => 60_000,
+            _ => 0,
+        }
+    }
 }
 
 /// A fault for requests to come.

@@ -163,6 +163,10 @@ pub struct State {
     pub requests: Vec<Request>,
     /// Faults to come.
     pub faults: Vec<Fault>,
+    /// Requests of the installation that came before a refused one may be repeated.
+    pub too_early: Vec<String>,
+    /// Until when there is to be none.
+    pub(super) quiet_until_ms: i64,
     /// Deliveries that were made or tried, the oldest first.
     pub deliveries: Vec<Delivered>,
     /// Deliveries that were asked for once more.

@@ -112,7 +112,7 @@ pub const RERUN_FAILED: &str = "rerun_failed";
 pub const APPROVE: &str = "approve";
 
 /// Whether a text is long enough and of the right letters for the beginning of a commit's id.
-fn is_abbreviation(text: &str) -> bool {
+pub fn is_abbreviation(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

@@ -135,3 +135,41 @@ async fn secrets_are_kept_with_a_running_server_and_without_one() {
     }
     assert!(!herald.log.lock().unwrap().contains("hunter"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_approves_the_commit_that_waits_and_no_other() {
+    let forge = Forge::new(false).await;
+    forge.write(".herald.yml", "execute: [exit 0]\n");
+    let main = forge.commit("main");
+    forge.branch("change");
+    let head = forge.commit("change");
+    let data = forge.dir.path().join("data");
+    let herald = Herald::start(&forge);
+    let project = &forge.project;
+    let mut payload =
+        forge
+            .github
+            .pull_request(project, "opened", 7, ("change", &head), ("main", &main));
+    payload["pull_request"]["head"]["repo"] = serde_json::Value::Null;
+    assert_eq!(herald.deliver(&forge, "pull_request", &payload).await, 202);
+    // This server's executor does not isolate, so the build waits for no approval.
+    let check = forge.completed(&head, "herald").await;
+    assert_eq!(check.conclusion.as_deref(), Some("action_required"));
+    let approve = |pull: &str, commit: &str| {
+        let (status, _, told) = admin(&data, &["approve", "octo/project", pull, commit], "");
+        assert_eq!(status, 2, "{told}");
+        told
+    };
+    for (pull, commit, words) in [
+        (
+            "7",
+            head.as_str(),
+            "nothing in pull request #7 of octo/project waits",
+        ),
+        ("8", head.as_str(), "nothing in pull request #8"),
+        ("7", "main", "is not the beginning of a commit's id"),
+    ] {
+        let told = approve(pull, commit);
+        assert!(told.contains(words), "{told}");
+    }
+}

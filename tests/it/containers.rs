@@ -977,6 +977,32 @@ async fn a_strangers_code_runs_after_approval_without_secrets_and_waits_again_af
         let pushed = forge.commit("Another look");
         let check = stranger("synchronize", &pushed).await;
         assert_eq!(check.conclusion.as_deref(), Some("action_required"));
+        // The operator may approve too.
+        for (commit, told) in [
+            (&head[..10], "look at it, then approve that"),
+            (&pushed[..10], "is approved"),
+        ] {
+            let output = Command::new(env!("CARGO_BIN_EXE_herald"))
+                .args([
+                    "admin",
+                    "approve",
+                    "octo/project",
+                    "7",
+                    commit,
+                    "--data-dir",
+                ])
+                .arg(forge.dir.path().join("data"))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains(told), "{executor}: {said}");
+        }
+        forge
+            .until("the build that the operator approved", |state| {
+                let checks = state.checks_of(&pushed, "herald");
+                checks.len() == 2 && checks.iter().all(|check| check.status == "completed")
+            })
+            .await;
     }
 }
 

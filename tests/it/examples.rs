@@ -13,14 +13,13 @@ fn expected(event: &str, payload: &Value) -> &'static str {
     let action = payload["action"].as_str().unwrap_or_default();
     let deleted = payload["deleted"] == json!(true);
     match (event, action) {
-        ("pull_request", "opened" | "reopened" | "ready_for_review") => "build",
+        ("pull_request", "opened" | "reopened" | "ready_for_review")
+        | ("merge_group", "checks_requested") => "build",
         ("pull_request", "synchronize") => "build the new head",
         ("pull_request", "edited") if !payload["changes"]["base"].is_null() => "build again",
-        ("pull_request", "closed") => "cancel",
+        ("pull_request", "closed") | ("merge_group", "destroyed") => "cancel",
         ("push", _) if !deleted => "build",
         ("check_suite" | "check_run", "rerequested") => "run again",
-        ("merge_group", "checks_requested") => "build",
-        ("merge_group", "destroyed") => "cancel",
         ("installation", "created" | "unsuspend" | "new_permissions_accepted") => "register",
         ("installation", "deleted" | "suspend") => "pause",
         ("installation_repositories", _) => "forget",

@@ -253,6 +253,12 @@ impl World {
         self.app.parts.store.waiting(now).await.unwrap()
     }
 
+    /// What waits, also for a later time.
+    pub(crate) async fn waiting_ever(&self) -> Waiting {
+        let late = self.clock.now_ms() + 7 * 24 * 3_600_000;
+        self.app.parts.store.waiting(late).await.unwrap()
+    }
+
     pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.github.state()
     }
@@ -460,7 +466,16 @@ async fn build_app(
     };
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
-    let store = SqlStore::sqlite(&dir.join("herald.db")).await.unwrap();
+    // A server that was dropped in the middle of something takes a moment to let go.
+    let mut opened = SqlStore::sqlite(&dir.join("herald.db")).await;
+    for _ in 0..1_000 {
+        if opened.is_ok() {
+            break;
+        }
+        tokio::task::yield_now().await;
+        opened = SqlStore::sqlite(&dir.join("herald.db")).await;
+    }
+    let store = opened.unwrap();
     let store: Arc<dyn Store> = Arc::new(store.with_key(key));
     let source = GitSource::new(GitOptions {
         program: PathBuf::from("git"),
@@ -497,7 +512,7 @@ async fn build_app(
 }
 
 /// Plays a job by what its steps say: `exit N` ends so, `has PATH` fails without that file, `hold` waits, `say NAME` writes a secret,
-/// `leave PATH CONTENT` an artifact and `keep CONTENT` a cache; a report is left behind where the
+/// `leave PATH CONTENT` an artifact, `keep CONTENT` a cache and `fail N` a report; a report is left behind where the
 /// world has one.
 fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
     Scripted::new(move |order: &JobOrder| {
@@ -528,6 +543,11 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
                     files.push((CollectKind::Artifact, path, content));
                 }
                 ("keep", content) => files.push((CollectKind::Cache, "cache.tar", content)),
+                ("fail", count) => acts.push(Act::File {
+                    kind: CollectKind::Tests,
+                    path: "reports/junit.xml".to_owned(),
+                    bytes: failed_tests(count.parse().unwrap()).into_bytes(),
+                }),
                 _ => {}
             }
             let code = match script.split_once(' ') {
@@ -552,6 +572,19 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
         }));
         Ok(acts)
     })
+}
+
+/// A report of a test that passes and of this many that fail, on the lines of `tests/test_many.py`.
+pub(crate) fn failed_tests(count: usize) -> String {
+    let cases: String = (1..=count)
+        .map(|line| {
+            format!(
+                "<testcase name='t{line}'><failure message='m{line}'>\
+                 tests/test_many.py:{line}: E</failure></testcase>"
+            )
+        })
+        .collect();
+    format!("<testsuite name='s'><testcase name='good'/>{cases}</testsuite>")
 }
 
 /// Runs git away from anybody's settings, and says what it printed.
