@@ -192,14 +192,25 @@ pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     while !stop.is_cancelled() {
-        let done = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            _ = deliveries.tick() => app.take_up_deliveries().await.map(|_| ()),
-            _ = pace.tick() => app.compare_next(&mut compared).await,
-        };
-        if let Err(error) = done {
-            tell(&error);
+            _ = deliveries.tick() => {
+                if let Err(error) = app.take_up_deliveries().await {
+                    tell(&error);
+                    if let Kind::Throttled { until_ms } = error.kind {
+                        // It goes on where it was stopped, as soon as there is room.
+                        let wait_ms = u64::try_from(until_ms - app.now_ms()).unwrap_or(0);
+                        let wait = Duration::from_millis(wait_ms).max(PULLS_PACE);
+                        deliveries.reset_after(wait.min(DELIVERIES_EVERY));
+                    }
+                }
+            }
+            _ = pace.tick() => {
+                if let Err(error) = app.compare_next(&mut compared).await {
+                    tell(&error);
+                }
+            }
         }
     }
 }
