@@ -176,6 +176,7 @@ impl App {
 /// # Errors
 /// The first error; what was taken up until then stays.
 pub async fn catch_up(app: &App) -> Result<()> {
+    app.close_stuck().await?;
     app.take_up_deliveries().await?;
     for repository in app.parts.store.active_repositories().await? {
         app.take_up_pulls(&repository).await?;
@@ -185,6 +186,9 @@ pub async fn catch_up(app: &App) -> Result<()> {
 
 /// Looks for what was missed, at once and then regularly, until `stop`.
 pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
+    if let Err(error) = app.keep_silent().await {
+        tell(&error);
+    }
     let mut compared: HashMap<RepositoryId, i64> = HashMap::new();
     let mut deliveries = tokio::time::interval(DELIVERIES_EVERY);
     let mut pace = tokio::time::interval(PULLS_PACE);
@@ -196,6 +200,9 @@ pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
             biased;
             () = stop.cancelled() => return,
             _ = deliveries.tick() => {
+                if let Err(error) = app.close_stuck().await {
+                    tell(&error);
+                }
                 if let Err(error) = app.take_up_deliveries().await {
                     tell(&error);
                     if let Kind::Throttled { until_ms } = error.kind {
@@ -224,6 +231,24 @@ fn tell(error: &PortError) {
 }
 
 impl App {
+    /// What GitHub said to the process before this one about waiting holds for this one too.
+    async fn keep_silent(&self) -> Result<()> {
+        for (installation, until_ms) in self.parts.store.throttled(self.now_ms()).await? {
+            self.parts.forge.hold(installation, until_ms);
+        }
+        Ok(())
+    }
+
+    /// Completes check runs that would stay open for ever.
+    async fn close_stuck(&self) -> Result<()> {
+        let closed = self.parts.store.close_stuck(self.now_ms()).await?;
+        if closed > 0 {
+            warn!("{closed} check runs were open that nobody would have completed");
+            self.stir();
+        }
+        Ok(())
+    }
+
     /// Compares the repository whose turn it is.
     async fn compare_next(&self, compared: &mut HashMap<RepositoryId, i64>) -> Result<()> {
         let now_ms = self.now_ms();

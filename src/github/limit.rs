@@ -299,6 +299,13 @@ impl Limits {
         })
     }
 
+    /// Lets nothing pass before this moment.
+    pub(super) fn hold(&self, who: Option<InstallationId>, until_ms: i64) {
+        let place = self.place(who);
+        let mut budget = place.budget();
+        budget.closed_until_ms = budget.closed_until_ms.max(until_ms);
+    }
+
     /// Until when GitHub wants to hear nothing at all, if it does.
     pub(super) fn closed_until(&self, who: Option<InstallationId>, now_ms: i64) -> Option<i64> {
         let until_ms = self.place(who).budget().closed_until_ms;

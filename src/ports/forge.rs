@@ -4,7 +4,9 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use super::source::Remote;
-use crate::domain::{Annotation, CheckRun, Comment, Event, PullRequest, Repository, Sha, Status};
+use crate::domain::{
+    Annotation, CheckRun, Comment, Event, InstallationId, PullRequest, Repository, Sha, Status,
+};
 
 /// A check run found on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,9 @@ pub trait Forge: Send + Sync {
     /// milliseconds), if it said so. `Throttled` without such a word means that requests of this
     /// urgency wait; more urgent ones may go.
     fn closed_until(&self, repository: &Repository) -> Option<i64>;
+    /// Sends nothing about an installation before this moment (unix milliseconds): GitHub said so to
+    /// a former process.
+    fn hold(&self, installation: InstallationId, until_ms: i64);
     /// Where and with what to fetch the repository: a token good for this repository and for
     /// reading contents only, none where the repository is public.
     ///

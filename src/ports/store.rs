@@ -8,8 +8,9 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, Job, JobId, JobResult,
-    Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, InstallationId, Job, JobId,
+    JobResult, Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord,
+    Trigger,
 };
 use crate::spec;
 
@@ -363,6 +364,11 @@ pub trait Store: Send + Sync {
     async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>>;
     /// How sending went; `remote` and `annotations_sent` as known now.
     async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()>;
+
+    /// Completes check runs that nobody will touch again, and says how many there were.
+    async fn close_stuck(&self, now_ms: i64) -> Result<u64>;
+    /// Installations of which nothing may be sent, and until when (unix milliseconds).
+    async fn throttled(&self, now_ms: i64) -> Result<Vec<(InstallationId, i64)>>;
 
     /// The repository that the name leads to, also an old name.
     async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>>;

@@ -720,6 +720,80 @@ async fn a_limited_installation_waits_as_a_whole() {
 }
 
 #[tokio::test]
+async fn more_of_the_same_waits_and_the_end_does_not() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let tell = async |description: &str, state, now_ms| {
+            let mut publication = status(state);
+            if let Content::Status(status) = &mut publication.content {
+                description.clone_into(&mut status.description);
+            }
+            let view = view(store, 1).await;
+            // As if the build had changed.
+            let mut tx = store.database.begin().await.unwrap();
+            sqlx::query("UPDATE builds SET published = revision - 1")
+                .execute(tx.on())
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            store
+                .publish(&view, vec![publication], Vec::new(), now_ms)
+                .await
+                .unwrap();
+        };
+        let sent = async |now_ms| {
+            let mut sent = Vec::new();
+            while let Some(outgoing) = next(store, now_ms).await {
+                store.sent(&outgoing, Sent::All).await.unwrap();
+                if let Content::Status(status) = outgoing.content {
+                    sent.push(status.description);
+                }
+            }
+            sent
+        };
+        tell("1 of 9", StatusState::Pending, 10_000).await;
+        assert_eq!(sent(10_000).await, ["1 of 9"]);
+        tell("2 of 9", StatusState::Pending, 11_000).await;
+        tell("3 of 9", StatusState::Pending, 12_000).await;
+        assert!(sent(14_999).await.is_empty());
+        assert_eq!(sent(15_000).await, ["3 of 9"], "the newest only");
+        tell("4 of 9", StatusState::Pending, 16_000).await;
+        assert!(sent(29_999).await.is_empty(), "longer each time");
+        tell("9 of 9", StatusState::Success, 29_999).await;
+        assert_eq!(sent(29_999).await, ["9 of 9"], "the end comes at once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_check_that_nobody_would_complete_is_completed() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        assert_eq!(store.close_stuck(2_000).await.unwrap(), 0, "it runs");
+        let mut tx = store.database.begin().await.unwrap();
+        sqlx::query("UPDATE builds SET state = 'finished', published = revision")
+            .execute(tx.on())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.close_stuck(2_000).await.unwrap(), 1);
+        let outgoing = store.claim_publication(2_000, 2_100).await.unwrap();
+        let outgoing = outgoing.unwrap();
+        let Content::Check(check) = outgoing.content else {
+            panic!("a check run");
+        };
+        assert_eq!(
+            check.state,
+            CheckState::Completed(Conclusion::Cancelled),
+            "{}",
+            check.title
+        );
+        assert_eq!(store.close_stuck(2_000).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_badge_keeps_what_the_later_push_said() {
     on_both(async |store| {
         let value = |message: &str| BadgeValue {
