@@ -4,3 +4,6 @@
 -- when more of the same waits.
 ALTER TABLE publications ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE publications ADD COLUMN quiet_ms BIGINT NOT NULL DEFAULT 0;
+
+-- Check runs that are not completed.
+CREATE INDEX publications_open ON publications (build) WHERE priority IN (1, 2);

@@ -92,7 +92,11 @@ impl App {
         let Event::Asked { repository, ask } = event else {
             return Ok(self.announce(changes(event)));
         };
-        let mut all = self.changes_of_ask(&repository, ask).await?;
+        let asked = self.changes_of_ask(&repository, ask).await;
+        if asked.is_err() {
+            self.keep_limit(&repository).await?;
+        }
+        let mut all = asked?;
         all.insert(0, Change::KeepRepository(repository));
         Ok(all)
     }

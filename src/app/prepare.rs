@@ -48,7 +48,10 @@ impl App {
                 );
                 store.drop_trigger(&trigger.id, self.now_ms()).await?;
             }
-            Err(error) => self.trigger_failed(&trigger, &error).await?,
+            Err(error) => {
+                self.keep_limit(&repository).await?;
+                self.trigger_failed(&trigger, &error).await?;
+            }
         }
         self.stir();
         Ok(true)

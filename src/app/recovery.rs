@@ -176,6 +176,7 @@ impl App {
 /// # Errors
 /// The first error; what was taken up until then stays.
 pub async fn catch_up(app: &App) -> Result<()> {
+    app.close_stuck().await?;
     app.take_up_deliveries().await?;
     for repository in app.parts.store.active_repositories().await? {
         app.take_up_pulls(&repository).await?;
@@ -192,14 +193,28 @@ pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     while !stop.is_cancelled() {
-        let done = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            _ = deliveries.tick() => app.take_up_deliveries().await.map(|_| ()),
-            _ = pace.tick() => app.compare_next(&mut compared).await,
-        };
-        if let Err(error) = done {
-            tell(&error);
+            _ = deliveries.tick() => {
+                if let Err(error) = app.close_stuck().await {
+                    tell(&error);
+                }
+                if let Err(error) = app.take_up_deliveries().await {
+                    tell(&error);
+                    if let Kind::Throttled { until_ms } = error.kind {
+                        // It goes on where it was stopped, as soon as there is room.
+                        let wait_ms = u64::try_from(until_ms - app.now_ms()).unwrap_or(0);
+                        let wait = Duration::from_millis(wait_ms).max(PULLS_PACE);
+                        deliveries.reset_after(wait.min(DELIVERIES_EVERY));
+                    }
+                }
+            }
+            _ = pace.tick() => {
+                if let Err(error) = app.compare_next(&mut compared).await {
+                    tell(&error);
+                }
+            }
         }
     }
 }
@@ -213,6 +228,39 @@ fn tell(error: &PortError) {
 }
 
 impl App {
+    /// What GitHub said to the process before this one about waiting holds for this one too. To be
+    /// called before anything is asked.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_silent(&self) -> Result<()> {
+        for (installation, until_ms) in self.parts.store.throttled(self.now_ms()).await? {
+            self.parts.forge.hold(installation, until_ms);
+        }
+        Ok(())
+    }
+
+    /// Keeps what GitHub has said about waiting for the process that comes after this one.
+    pub(super) async fn keep_limit(&self, repository: &Repository) -> Result<()> {
+        match self.parts.forge.closed_until(repository) {
+            Some(until_ms) => {
+                let store = &self.parts.store;
+                store.keep_throttle(repository.installation, until_ms).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Completes check runs that would stay open for ever.
+    async fn close_stuck(&self) -> Result<()> {
+        let closed = self.parts.store.close_stuck(self.now_ms()).await?;
+        if closed > 0 {
+            warn!("{closed} check runs were open that nobody would have completed");
+            self.stir();
+        }
+        Ok(())
+    }
+
     /// Compares the repository whose turn it is.
     async fn compare_next(&self, compared: &mut HashMap<RepositoryId, i64>) -> Result<()> {
         let now_ms = self.now_ms();

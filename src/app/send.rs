@@ -20,6 +20,9 @@ const LEASE_MS: i64 = 120_000;
 const ANNOTATIONS: usize = 50;
 /// How long one publication may take with all its requests; well within the lease.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How often something is tried or looked for at least before it is made again; in between is a wait
+/// of seconds.
+const LOOKS: u32 = 2;
 /// How often something that we may not do, or that is not found, is tried: about a day long, at
 /// last every five minutes.
 const TRIES: u32 = 300;
@@ -118,6 +121,7 @@ impl App {
             outgoing.remote = Some(found.id);
             outgoing.annotations_sent = found.annotations;
         }
+        seen_or_settled(outgoing)?;
         let next = batch(check, outgoing.annotations_sent);
         match self.put_check(outgoing, check, next).await {
             Err(error) if error.kind == Kind::Refused && !next.is_empty() => {
@@ -182,6 +186,7 @@ impl App {
             outgoing.remote = forge
                 .find_comment(&outgoing.repository, comment.pull, &comment.marker)
                 .await?;
+            seen_or_settled(outgoing)?;
         }
         match &outgoing.remote {
             Some(id) => {
@@ -197,6 +202,16 @@ impl App {
         }
         Ok(Sent::All)
     }
+}
+
+/// Fails where something may have been made a moment ago and is in no list: lists lag behind. It is
+/// looked for once more, and made after that.
+fn seen_or_settled(outgoing: &Outgoing) -> Result<()> {
+    if outgoing.uncertain && outgoing.remote.is_none() && outgoing.tries < LOOKS {
+        let message = format!("find what may have been made of {}", outgoing.id);
+        return Err(PortError::transient(message));
+    }
+    Ok(())
 }
 
 /// The annotations that go with the next request.

@@ -57,6 +57,9 @@ async fn once(app: &App, work: Work) -> Result<bool> {
 /// Works until `stop`; then running jobs are ended and what they leave is published, for at most
 /// ten seconds.
 pub async fn serve(app: Arc<App>, stop: CancellationToken) {
+    if let Err(error) = app.keep_silent().await {
+        error!("failed to {error}");
+    }
     // A crash leaves checkouts behind; nobody else uses this folder.
     let _ = std::fs::remove_dir_all(&app.settings.work_dir);
     let held = app.held_jobs().await.unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
 //! `herald doctor`: what is wrong with this server, and what to do about it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
@@ -10,6 +11,7 @@ use super::{End, runtime, serve};
 use crate::config::{Config, Database, ExecutorKind};
 use crate::domain::Secret;
 use crate::github::{AppKey, Client, ClientOptions, GitHub};
+use crate::ports::Forge;
 use crate::store::SqlStore;
 use crate::wire::{SystemClock, install_crypto, place};
 
@@ -134,7 +136,7 @@ async fn github(config: &Config, findings: &mut Findings<'_>) {
         let options = ClientOptions {
             api_url: config.github_api_url.clone(),
             key: Some(key),
-            rested: false,
+            rested: true,
         };
         Client::new(options, std::sync::Arc::new(SystemClock))
     });
@@ -154,6 +156,9 @@ async fn github(config: &Config, findings: &mut Findings<'_>) {
                 app.name, app.id
             ));
             permissions(&app, findings);
+            hook(config, &github, findings).await;
+            deliveries(&github, findings).await;
+            installations(&github, findings).await;
         }
         Err(error) => findings.bad(
             &format!("GitHub: failed to {error}"),
@@ -171,6 +176,140 @@ async fn github(config: &Config, findings: &mut Findings<'_>) {
     let long_enough = |secret: &Secret| secret.expose().len() >= 16;
     if !credentials.webhook_secrets.iter().all(long_enough) {
         findings.odd("the webhook secret is short; take 32 random characters or more");
+    }
+}
+
+/// Where GitHub sends deliveries.
+async fn hook(config: &Config, github: &GitHub, findings: &mut Findings<'_>) {
+    let hook = match github.hook().await {
+        Ok(hook) => hook,
+        Err(error) => {
+            let way_out = "ask again later; the webhook's settings are on the App's page";
+            findings.bad(&format!("webhook: failed to {error}"), way_out);
+            return;
+        }
+    };
+    let wanted = format!(
+        "{}/webhooks/github",
+        config.public_url.trim_end_matches('/')
+    );
+    let mut good = true;
+    match hook.url.as_deref() {
+        Some(url) if url.trim_end_matches('/') == wanted => {}
+        Some(url) => {
+            good = false;
+            findings.bad(
+                &format!("webhook: GitHub sends deliveries to {url}"),
+                &format!(
+                    "set it to {wanted} on the App's page, or HERALD_PUBLIC_URL to what it is"
+                ),
+            );
+        }
+        None => {
+            good = false;
+            let way_out = format!("set it to {wanted} on the App's page, and \"Active\"");
+            findings.bad("webhook: GitHub has no address for deliveries", &way_out);
+        }
+    }
+    if hook.content_type.as_deref() != Some("json") {
+        good = false;
+        findings.bad(
+            "webhook: deliveries do not come as JSON",
+            "choose the content type application/json on the App's page",
+        );
+    }
+    let insecure = hook.insecure_ssl.as_str() == Some("1") || hook.insecure_ssl == json!(1);
+    if insecure {
+        good = false;
+        findings.bad(
+            "webhook: GitHub does not look at this server's certificate",
+            "enable SSL verification on the App's page",
+        );
+    }
+    if good {
+        findings.good(&format!("webhook: {wanted}"));
+    }
+}
+
+/// Whether the newest deliveries arrived: each by the best of its attempts.
+async fn deliveries(github: &GitHub, findings: &mut Findings<'_>) {
+    let listed = match github.deliveries(None).await {
+        Ok((listed, _)) => listed,
+        Err(error) => {
+            let way_out = "ask again later; the App's page has them under Advanced";
+            findings.bad(&format!("deliveries: failed to {error}"), way_out);
+            return;
+        }
+    };
+    let mut arrived: BTreeMap<&str, bool> = BTreeMap::new();
+    for attempt in &listed {
+        *arrived.entry(&attempt.guid).or_default() |= attempt.arrived;
+    }
+    let failed = arrived.values().filter(|arrived| !**arrived).count();
+    if failed == 0 {
+        findings.good(&format!("the newest {} deliveries arrived", arrived.len()));
+    } else {
+        findings.bad(
+            &format!("{failed} of the newest {} deliveries did not arrive", arrived.len()),
+            "see what was answered on the App's page under Advanced; a running server takes up what \
+             it missed by itself",
+        );
+    }
+}
+
+/// What each installation has accepted, and whether it can be reached.
+async fn installations(github: &GitHub, findings: &mut Findings<'_>) {
+    let all = match github.installations().await {
+        Ok(all) => all,
+        Err(error) => {
+            findings.bad(
+                &format!("installations: failed to {error}"),
+                "ask again later",
+            );
+            return;
+        }
+    };
+    if all.is_empty() {
+        findings.odd("the App is installed nowhere; install it from its page");
+    }
+    let wanted = crate::github::manifest_permissions(MANIFEST);
+    for installation in &all {
+        let who = installation.account.as_ref().map_or_else(
+            || installation.id.to_string(),
+            |account| account.login.clone(),
+        );
+        if installation.suspended_at.is_some() {
+            findings.odd(&format!("the installation on {who} is suspended"));
+            continue;
+        }
+        for (name, level) in &wanted {
+            let given = installation.permissions.get(name).map(String::as_str);
+            if given != Some("write") && given != Some(level.as_str()) {
+                findings.bad(
+                    &format!("the installation on {who} has not accepted {name}: {level}"),
+                    "an owner accepts it under Settings, GitHub Apps, Configure",
+                );
+            }
+        }
+        match github.reach(installation).await {
+            Ok(count) => findings.good(&format!("installed on {who}: {count} repositories")),
+            Err(error) => findings.bad(
+                &format!("the installation on {who}: failed to {error}"),
+                "ask again later; if it stays so, install the App there again",
+            ),
+        }
+        match github.rate_left(installation).await {
+            Ok(Some(left)) if left.remaining * 10 < left.limit => findings.odd(&format!(
+                "{} of {} requests of {who} are left in this hour; Herald waits when none is",
+                left.remaining, left.limit
+            )),
+            Ok(Some(left)) => findings.good(&format!(
+                "{} of {} requests of {who} are left in this hour",
+                left.remaining, left.limit
+            )),
+            Ok(None) => {}
+            Err(error) => findings.odd(&format!("rate limit of {who}: failed to {error}")),
+        }
     }
 }
 

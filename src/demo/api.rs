@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Query, Request as HttpRequest, State as Handle};
 use axum::http::header::{DATE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::access::{authenticate_app, authorize, mint};
-use super::faults::{What, strike};
+use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
 use super::{git, hook, people};
@@ -182,23 +182,6 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
     });
     github.changed();
     response
-}
-
-/// An answer whose body breaks off at once.
-fn broken(status: StatusCode) -> Response {
-    let broken = futures_util::stream::once(async {
-        Err::<Bytes, _>(std::io::Error::other("the connection broke"))
-    });
-    (status, Body::from_stream(broken)).into_response()
-}
-
-/// The first half of an answer.
-async fn halved(response: Response) -> Response {
-    let (parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
-    (parts.status, bytes.slice(..bytes.len() / 2)).into_response()
 }
 
 /// Marks an answer with a hash of its body; who has it already gets 304 and no body.

@@ -1,5 +1,9 @@
 //! What can go wrong at GitHub, on request.
 
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -59,4 +63,21 @@ pub(super) fn strike(faults: &mut [Fault], method: &str, path: &str) -> Option<W
     }
     fault.times -= 1;
     Some(fault.what)
+}
+
+/// An answer whose body breaks off at once.
+pub(super) fn broken(status: StatusCode) -> Response {
+    let broken = futures_util::stream::once(async {
+        Err::<Bytes, _>(std::io::Error::other("the connection broke"))
+    });
+    (status, Body::from_stream(broken)).into_response()
+}
+
+/// The first half of an answer.
+pub(super) async fn halved(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    (parts.status, bytes.slice(..bytes.len() / 2)).into_response()
 }

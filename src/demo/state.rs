@@ -198,6 +198,11 @@ impl State {
         self.pulls.push(pull.clone());
     }
 
+    /// Whoever was told to wait has died before the answer arrived, and cannot know of it.
+    pub fn forget_limit(&mut self) {
+        self.quiet_until_ms = 0;
+    }
+
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id

@@ -179,6 +179,11 @@ impl Client {
         Ok((page, answer.cursor))
     }
 
+    /// Sends nothing of an installation before this moment.
+    pub(super) fn hold(&self, id: InstallationId, until_ms: i64) {
+        self.limits.hold(Some(id), until_ms);
+    }
+
     /// Until when GitHub wants to hear nothing from an installation, if it said so.
     pub(super) fn closed_until(&self, id: InstallationId) -> Option<i64> {
         self.limits.closed_until(Some(id), self.clock.now_ms())

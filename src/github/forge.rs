@@ -9,8 +9,8 @@ use super::client::{As, Client};
 use super::limit::Urgency;
 use super::payload;
 use crate::domain::{
-    Annotation, CheckRun, CheckState, Comment, Event, PersonId, PullRequest, Reaction, Repository,
-    Sha, Status, StatusState,
+    Annotation, CheckRun, CheckState, Comment, Event, InstallationId, PersonId, PullRequest,
+    Reaction, Repository, Sha, Status, StatusState,
 };
 use crate::ports::error::Result;
 use crate::ports::forge::{FoundCheck, ListedDelivery, RecoveredDelivery};
@@ -459,6 +459,10 @@ impl Forge for GitHub {
 
     async fn open_pulls(&self, repository: &Repository) -> Result<Vec<PullRequest>> {
         self.list_open_pulls(repository).await
+    }
+
+    fn hold(&self, installation: InstallationId, until_ms: i64) {
+        self.client.hold(installation, until_ms);
     }
 
     fn closed_until(&self, repository: &Repository) -> Option<i64> {

@@ -37,7 +37,7 @@ impl Urgency {
             Self::Conclusion => 100,
             Self::First => 90,
             Self::Progress => 60,
-            Self::Background => 30,
+            Self::Background => 50,
         }
     }
 }
@@ -164,7 +164,7 @@ impl Budget {
         Self {
             closed_until_ms: 0,
             strikes: 0,
-            points: Window::new(MINUTE_MS, 900, used(450)),
+            points: Window::new(MINUTE_MS, 900, used(200)),
             created: Window::new(MINUTE_MS, 80, used(40)),
             created_an_hour: Window::new(HOUR_MS, 500, used(100)),
             limit: PRIMARY,
@@ -299,6 +299,13 @@ impl Limits {
         })
     }
 
+    /// Lets nothing pass before this moment.
+    pub(super) fn hold(&self, who: Option<InstallationId>, until_ms: i64) {
+        let place = self.place(who);
+        let mut budget = place.budget();
+        budget.closed_until_ms = budget.closed_until_ms.max(until_ms);
+    }
+
     /// Until when GitHub wants to hear nothing at all, if it does.
     pub(super) fn closed_until(&self, who: Option<InstallationId>, now_ms: i64) -> Option<i64> {
         let until_ms = self.place(who).budget().closed_until_ms;
@@ -377,8 +384,8 @@ mod tests {
     fn progress_leaves_room_for_first_words_and_those_for_conclusions() {
         let mut budget = settled();
         let mut create = |urgency| sent(&mut budget, 0, Cost::Create, urgency);
-        assert_eq!(create(Urgency::Background), 24);
-        assert_eq!(create(Urgency::Progress), 24);
+        assert_eq!(create(Urgency::Background), 40);
+        assert_eq!(create(Urgency::Progress), 8);
         assert_eq!(create(Urgency::First), 24);
         assert_eq!(create(Urgency::Conclusion), 8);
     }
@@ -416,7 +423,8 @@ mod tests {
     fn after_a_start_much_is_taken_for_used() {
         let mut budget = Budget::new(Some(0));
         assert_eq!(sent(&mut budget, 0, Cost::Create, Urgency::Conclusion), 40);
-        assert_eq!(sent(&mut budget, 0, Cost::Read, Urgency::Conclusion), 250);
+        assert_eq!(sent(&mut budget, 0, Cost::Read, Urgency::Background), 50);
+        assert_eq!(sent(&mut budget, 0, Cost::Read, Urgency::Conclusion), 450);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use super::error::Result;
 use super::source::Remote;
 use crate::domain::{
-    Annotation, CheckRun, Comment, Event, PersonId, PullRequest, Reaction, Repository, Sha, Status,
+    Annotation, CheckRun, Comment, Event, InstallationId, PersonId, PullRequest, Reaction,
+    Repository, Sha, Status,
 };
 
 /// A check run found on GitHub.
@@ -77,6 +78,9 @@ pub trait Forge: Send + Sync {
     /// milliseconds), if it said so. `Throttled` without such a word means that requests of this
     /// urgency wait; more urgent ones may go.
     fn closed_until(&self, repository: &Repository) -> Option<i64>;
+    /// Sends nothing about an installation before this moment (unix milliseconds): GitHub said so to
+    /// a former process.
+    fn hold(&self, installation: InstallationId, until_ms: i64);
     /// Where and with what to fetch the repository: a token good for this repository and for
     /// reading contents only, none where the repository is public.
     ///

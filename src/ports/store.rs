@@ -8,8 +8,9 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, Job, JobId, JobResult,
-    PersonId, Preparation, Publication, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, InstallationId, Job, JobId,
+    JobResult, PersonId, Preparation, Publication, Repository, RepositoryId, Secret, Sha,
+    StepRecord, Trigger,
 };
 use crate::spec;
 
@@ -402,6 +403,13 @@ pub trait Store: Send + Sync {
     async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>>;
     /// How sending went; `remote` and `annotations_sent` as known now.
     async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()>;
+
+    /// Completes check runs that nobody will touch again, and says how many there were.
+    async fn close_stuck(&self, now_ms: i64) -> Result<u64>;
+    /// Installations of which nothing may be sent, and until when (unix milliseconds).
+    async fn throttled(&self, now_ms: i64) -> Result<Vec<(InstallationId, i64)>>;
+    /// Keeps until when GitHub wants to hear nothing from an installation.
+    async fn keep_throttle(&self, installation: InstallationId, until_ms: i64) -> Result<()>;
 
     /// The repository that the name leads to, also an old name.
     async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>>;

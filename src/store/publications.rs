@@ -10,8 +10,8 @@ use sqlx::{AnyConnection, Row};
 use super::database::StoreError;
 use super::rows::{self, Result};
 use crate::domain::{
-    Answer, BadgeValue, BuildView, CheckRun, CheckState, Conclusion, Content, Occasion,
-    Publication, RepositoryId, Sha, Target,
+    Answer, BadgeValue, BuildView, CheckRun, CheckState, Conclusion, Content, InstallationId,
+    Occasion, Publication, RepositoryId, Sha, Target,
 };
 use crate::ports::store::{Outgoing, Sent};
 
@@ -96,10 +96,11 @@ struct Place<'a> {
 }
 
 /// How long more of the same waits after it was sent `repeats` times, in milliseconds: five
-/// seconds, doubled each time, at most ten minutes. So a thing is told on a number of times that
-/// grows with the logarithm of how long it takes.
+/// seconds, three times as long each time, at most twenty minutes. So a thing is told on a number of
+/// times that grows with the logarithm of how long it takes.
 fn quiet_ms(repeats: i64) -> i64 {
-    (5_000_i64 << repeats.clamp(1, 8).saturating_sub(1)).min(600_000)
+    let power = u32::try_from(repeats.clamp(1, 6) - 1).unwrap_or(0);
+    (5_000 * 3_i64.pow(power)).min(1_200_000)
 }
 
 /// Keeps what a thing should say; nothing happens where it says that already. A new state goes out
@@ -253,6 +254,51 @@ pub(super) async fn close_attempts(
         complete(on, &row, title, now_ms).await?;
     }
     Ok(())
+}
+
+/// Completes check runs that nobody will touch again: of a build that has ended and is published,
+/// and announced ones that no trigger waits for. There should be none; says how many there were.
+pub(super) async fn close_stuck(on: &mut AnyConnection, now_ms: i64) -> Result<u64> {
+    let of_builds = sqlx::query(
+        "SELECT p.id, p.content FROM publications p JOIN builds b ON b.id = p.build \
+         WHERE p.priority IN (1, 2) AND p.target LIKE 'check|%' \
+         AND b.state = 'finished' AND b.published >= b.revision",
+    )
+    .fetch_all(&mut *on)
+    .await?;
+    for row in &of_builds {
+        complete(on, row, "cancelled: another check run speaks of it", now_ms).await?;
+    }
+    let announced = sqlx::query(
+        "SELECT p.target FROM publications p \
+         WHERE p.priority IN (1, 2) AND p.build IS NULL AND p.target LIKE 'check|%|new' \
+         AND NOT EXISTS (SELECT 1 FROM triggers t WHERE t.repository = p.repository \
+         AND t.commit_id = p.commit_id AND t.state = 'waiting')",
+    )
+    .fetch_all(&mut *on)
+    .await?;
+    for row in &announced {
+        let target: String = row.try_get("target")?;
+        close(on, &target, "nothing to build", now_ms).await?;
+    }
+    Ok((of_builds.len() + announced.len()) as u64)
+}
+
+/// Installations that GitHub wants to hear nothing of, and until when.
+pub(super) async fn throttled(
+    on: &mut AnyConnection,
+    now_ms: i64,
+) -> Result<Vec<(InstallationId, i64)>> {
+    sqlx::query("SELECT installation, until_ms FROM throttles WHERE until_ms > $1")
+        .bind(now_ms)
+        .fetch_all(on)
+        .await?
+        .iter()
+        .map(|row| {
+            let installation = InstallationId(row.try_get("installation")?);
+            Ok((installation, row.try_get("until_ms")?))
+        })
+        .collect()
 }
 
 /// Keeps what a revision of a build looks like.
@@ -451,14 +497,23 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
         everything: true,
     } = sent
     {
-        sqlx::query(
-            "INSERT INTO throttles (installation, until_ms) VALUES ($1, $2) \
-             ON CONFLICT (installation) DO UPDATE SET until_ms = excluded.until_ms",
-        )
-        .bind(outgoing.repository.installation.0)
-        .bind(until_ms)
-        .execute(on)
-        .await?;
+        keep_throttle(on, outgoing.repository.installation, *until_ms).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn keep_throttle(
+    on: &mut AnyConnection,
+    installation: InstallationId,
+    until_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO throttles (installation, until_ms) VALUES ($1, $2) \
+         ON CONFLICT (installation) DO UPDATE SET until_ms = excluded.until_ms",
+    )
+    .bind(installation.0)
+    .bind(until_ms)
+    .execute(on)
+    .await?;
     Ok(())
 }

@@ -10,8 +10,8 @@ use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
 use super::{approvals, deliveries, jobs, pages, publications, secrets, triggers};
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, JobId, JobResult, Publication, Repository,
-    RepositoryId, Secret, Sha, StepRecord, Trigger,
+    BadgeValue, Build, BuildId, BuildView, Change, InstallationId, JobId, JobResult, Publication,
+    Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
@@ -301,6 +301,20 @@ impl Store for SqlStore {
 
     async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()> {
         transact!(self.database, tx => publications::sent(tx.on(), outgoing, &sent).await)
+    }
+
+    async fn close_stuck(&self, now_ms: i64) -> Result<u64> {
+        transact!(self.database, tx => publications::close_stuck(tx.on(), now_ms).await)
+    }
+
+    async fn keep_throttle(&self, installation: InstallationId, until_ms: i64) -> Result<()> {
+        transact!(self.database, tx =>
+            publications::keep_throttle(tx.on(), installation, until_ms).await)
+    }
+
+    async fn throttled(&self, now_ms: i64) -> Result<Vec<(InstallationId, i64)>> {
+        let mut on = self.database.read().await?;
+        Ok(publications::throttled(&mut on, now_ms).await?)
     }
 
     async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>> {

@@ -12,7 +12,8 @@ use crate::domain::{
     Secret, Sha, State, Status, StatusState, Target, Trust,
 };
 use crate::ports::store::{
-    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, Lane, NewDelivery, Recorded, Room, Sent,
+    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, Lane, NewDelivery, Recorded, Replayed,
+    Room, Sent,
 };
 use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
@@ -761,6 +762,173 @@ async fn a_limited_installation_waits_as_a_whole() {
                 .unwrap()
                 .is_some()
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_of_the_same_waits_and_the_end_does_not() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        let tell = async |description: &str, state, now_ms| {
+            let mut publication = status(state);
+            if let Content::Status(status) = &mut publication.content {
+                description.clone_into(&mut status.description);
+            }
+            let view = view(store, 1).await;
+            // As if the build had changed.
+            let mut tx = store.database.begin().await.unwrap();
+            sqlx::query("UPDATE builds SET published = revision - 1")
+                .execute(tx.on())
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            store
+                .publish(&view, vec![publication], Vec::new(), now_ms)
+                .await
+                .unwrap();
+        };
+        let sent = async |now_ms| {
+            let mut sent = Vec::new();
+            while let Some(outgoing) = next(store, now_ms).await {
+                store.sent(&outgoing, Sent::All).await.unwrap();
+                if let Content::Status(status) = outgoing.content {
+                    sent.push(status.description);
+                }
+            }
+            sent
+        };
+        tell("1 of 9", StatusState::Pending, 10_000).await;
+        assert_eq!(sent(10_000).await, ["1 of 9"]);
+        tell("2 of 9", StatusState::Pending, 11_000).await;
+        tell("3 of 9", StatusState::Pending, 12_000).await;
+        assert!(sent(14_999).await.is_empty());
+        assert_eq!(sent(15_000).await, ["3 of 9"], "the newest only");
+        tell("4 of 9", StatusState::Pending, 16_000).await;
+        assert!(sent(29_999).await.is_empty(), "longer each time");
+        tell("9 of 9", StatusState::Success, 29_999).await;
+        assert_eq!(sent(29_999).await, ["9 of 9"], "the end comes at once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_check_that_nobody_would_complete_is_completed() {
+    on_both(async |store| {
+        built(store, &sha('a'), &[order("build", &[])]).await;
+        assert_eq!(store.close_stuck(2_000).await.unwrap(), 0, "it runs");
+        let mut tx = store.database.begin().await.unwrap();
+        sqlx::query("UPDATE builds SET state = 'finished', published = revision")
+            .execute(tx.on())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.close_stuck(2_000).await.unwrap(), 1);
+        let outgoing = store.claim_publication(2_000, 2_100).await.unwrap();
+        let outgoing = outgoing.unwrap();
+        let Content::Check(check) = outgoing.content else {
+            panic!("a check run");
+        };
+        assert_eq!(
+            check.state,
+            CheckState::Completed(Conclusion::Cancelled),
+            "{}",
+            check.title
+        );
+        assert_eq!(store.close_stuck(2_000).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn operators_see_deliveries_and_only_what_was_not_handled_is_handled_again() {
+    on_both(async |store| {
+        let record = async |guid: &str, received_ms| {
+            let delivery = NewDelivery {
+                guid: guid.to_owned(),
+                event: "ping".to_owned(),
+                body: "{}".to_owned(),
+                received_ms,
+            };
+            store.record_delivery(delivery).await.unwrap();
+            store
+                .claim_delivery(Lane::Quick, 50, 100)
+                .await
+                .unwrap()
+                .unwrap();
+        };
+        record("good", 5).await;
+        store.settle_delivery("good", Vec::new(), 60).await.unwrap();
+        record("bad", 6).await;
+        store.fail_delivery("bad", "no", None).await.unwrap();
+        let list = async |failed, limit| -> Vec<(String, String)> {
+            let kept = store.list_deliveries(failed, limit).await.unwrap();
+            kept.into_iter().map(|one| (one.guid, one.state)).collect()
+        };
+        let one = |guid: &str, state: &str| (guid.to_owned(), state.to_owned());
+        let all = [one("bad", "failed"), one("good", "handled")];
+        assert_eq!(list(false, 9).await, all);
+        assert_eq!(list(false, 1).await, all[..1]);
+        assert_eq!(list(true, 9).await, all[..1]);
+        let asked = ["good", "other", "bad"].map(str::to_owned);
+        let known = store.known_deliveries(&asked).await.unwrap();
+        assert_eq!(known, ["good", "bad"]);
+        let replay = async |guid: &str| store.replay_delivery(guid, 70).await.unwrap();
+        assert_eq!(replay("good").await, Replayed::Handled);
+        assert_eq!(replay("other").await, Replayed::Unknown);
+        assert_eq!(replay("bad").await, Replayed::Waiting);
+        let again = store
+            .claim_delivery(Lane::Quick, 70, 200)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((again.guid.as_str(), again.tries), ("bad", 0));
+        assert_eq!(
+            replay("bad").await,
+            Replayed::Waiting,
+            "it is being handled"
+        );
+        assert!(
+            store
+                .claim_delivery(Lane::Quick, 80, 200)
+                .await
+                .unwrap()
+                .is_none(),
+            "and not by two at once"
+        );
+
+        for value in ["1", "2"] {
+            store.keep_setting("a", value).await.unwrap();
+            assert_eq!(store.setting("a").await.unwrap().as_deref(), Some(value));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_is_known_by_its_trigger_or_its_build() {
+    on_both(async |store| {
+        let id = &repository().id;
+        assert!(store.active_repositories().await.unwrap().is_empty());
+        settle(
+            store,
+            "a",
+            vec![build(&sha('a'), pull(7, &sha('a'), 1))],
+            10,
+        )
+        .await;
+        assert_eq!(store.active_repositories().await.unwrap().len(), 1);
+        let knows = async |pull, head| store.knows_head(id, pull, &sha(head)).await.unwrap();
+        assert!(knows(7, 'a').await);
+        assert!(!knows(8, 'a').await, "another one with the same head");
+        assert!(!knows(7, 'b').await);
+        store
+            .apply(vec![build(&sha('b'), pull(7, &sha('b'), 2))], 20)
+            .await
+            .unwrap();
+        assert!(knows(7, 'b').await);
+        assert!(knows(7, 'a').await, "although it has ended");
+        assert_eq!(store.throttled(0).await.unwrap(), Vec::new());
     })
     .await;
 }

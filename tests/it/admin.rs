@@ -173,3 +173,59 @@ async fn the_operator_approves_the_commit_that_waits_and_no_other() {
         assert!(told.contains(words), "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_listed_and_one_that_failed_is_handled_again() {
+    let forge = Forge::new(false).await;
+    let data = forge.dir.path().join("data");
+    let mut herald = Herald::start(&forge);
+    let ping = serde_json::json!({"zen": "x"});
+    // A pull request without what belongs to one: never understood.
+    let broken = serde_json::json!({"action": "opened", "repository": {}});
+    for (guid, event, payload) in [
+        ("11111111-aaaa", "ping", &ping),
+        ("22222222-bbbb", "pull_request", &broken),
+    ] {
+        let answer = herald.deliver_as(&forge, event, guid, payload).await;
+        assert_eq!(answer, 202);
+    }
+    let handled = |text: &str| !text.contains("waiting");
+    let list = ["deliveries", "list"];
+    let mut listed = String::new();
+    for _ in 0..1_000 {
+        listed = admin(&data, &list, "").1;
+        if handled(&listed) {
+            break;
+        }
+    }
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(listed.contains("11111111-aaaa\tping\t"), "{listed}");
+    let (status, failed, told) = admin(&data, &["deliveries", "list", "--failed"], "");
+    assert_eq!(
+        (status, names(&failed)),
+        (0, vec!["22222222-bbbb"]),
+        "{told}"
+    );
+    assert!(failed.contains("\tfailed\tread a pull_request"), "{failed}");
+    let limited = admin(&data, &["deliveries", "list", "--limit", "1"], "").1;
+    assert_eq!(limited.lines().count(), 1);
+
+    let (status, _, told) = admin(&data, &["deliveries", "replay", "11111111-aaaa"], "");
+    assert_eq!(status, 2, "{told}");
+    assert!(told.contains("11111111-aaaa was handled"), "{told}");
+    let (status, _, told) = admin(&data, &["deliveries", "replay", "no-such"], "");
+    assert_eq!(status, 2, "{told}");
+    assert!(told.contains("there is no delivery no-such"), "{told}");
+    let (status, _, told) = admin(&data, &["deliveries", "replay", "22222222-bbbb"], "");
+    assert_eq!(status, 0, "{told}");
+    assert!(told.contains("22222222-bbbb is handled again"), "{told}");
+    herald.kill();
+
+    // Without a server it waits for the next one.
+    let replay = ["deliveries", "replay", "22222222-bbbb"];
+    assert_eq!(admin(&data, &replay, "").0, 0);
+    let listed = admin(&data, &list, "").1;
+    assert!(listed.contains("22222222-bbbb\tpull_request\t"), "{listed}");
+    assert!(!handled(&listed), "{listed}");
+}

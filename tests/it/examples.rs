@@ -22,8 +22,7 @@ fn expected(event: &str, payload: &Value) -> &'static str {
         ("check_suite" | "check_run", "rerequested") => "run again",
         ("installation", "created" | "unsuspend" | "new_permissions_accepted") => "register",
         ("installation", "deleted" | "suspend") => "pause",
-        ("installation_repositories", _) => "forget",
-        ("repository", "deleted") => "forget",
+        ("installation_repositories", _) | ("repository", "deleted") => "forget",
         ("repository", _) => "remember",
         _ => "nothing",
     }

@@ -180,6 +180,7 @@ impl World {
             isolates: Arc::clone(&self.isolates),
         };
         self.app = build_app(&self.github, &self.url, self.dir.path(), &self.clock, able).await;
+        self.app.keep_silent().await.unwrap();
     }
 
     /// Moves the clock.
@@ -349,7 +350,11 @@ impl World {
         // GitHub's clock goes on between two events.
         self.pass(1);
         if event == "pull_request" {
-            self.state().set_pull(&payload["pull_request"]);
+            let mut state = self.state();
+            state.set_pull(&payload["pull_request"]);
+            if payload["action"] == "closed" {
+                state.pulls.pop();
+            }
         }
         let guid = uuid::Uuid::new_v4().to_string();
         assert_eq!(self.deliver_as(&guid, event, payload).await, 202);
@@ -466,16 +471,7 @@ async fn build_app(
     };
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
-    // A server that was dropped in the middle of something takes a moment to let go.
-    let mut opened = SqlStore::sqlite(&dir.join("herald.db")).await;
-    for _ in 0..1_000 {
-        if opened.is_ok() {
-            break;
-        }
-        tokio::task::yield_now().await;
-        opened = SqlStore::sqlite(&dir.join("herald.db")).await;
-    }
-    let store = opened.unwrap();
+    let store = SqlStore::sqlite(&dir.join("herald.db")).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store.with_key(key));
     let source = GitSource::new(GitOptions {
         program: PathBuf::from("git"),

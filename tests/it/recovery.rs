@@ -1,0 +1,176 @@
+//! What was missed, and is taken up all the same.
+
+use herald::app::catch_up;
+use herald::demo::Posted;
+use serde_json::{Value, json};
+
+use crate::world::{World, world};
+
+const GREEN: &str = "execute:\n  - name: work\n    run: exit 0\n";
+
+/// An action on one of several pull requests.
+fn payload(w: &World, action: &str, number: i64, head: &str, base: &str) -> Value {
+    let head = ("change", head);
+    w.github
+        .pull_request(&w.project, action, number, head, ("main", base))
+}
+
+/// States of all deliveries that were kept.
+async fn states(w: &World) -> Vec<String> {
+    let store = &w.app.parts.store;
+    let kept = store.list_deliveries(false, 1_000).await.unwrap();
+    kept.into_iter().map(|delivery| delivery.state).collect()
+}
+
+#[tokio::test]
+async fn what_happened_while_the_server_was_down_is_taken_up_once() {
+    world(async |w: &mut World| {
+        let (main, _) = w.change(GREEN);
+        let heads: Vec<String> = (0..5).map(|_| w.commit("change")).collect();
+        // One arrived, one was handled from its second attempt.
+        let arrived = payload(w, "opened", 1, &heads[0], &main);
+        assert_eq!(w.deliver_as("arrived", "pull_request", &arrived).await, 202);
+        w.github
+            .note_delivery("arrived", "pull_request", &arrived, 0);
+        w.github
+            .note_delivery("arrived", "pull_request", &arrived, 202);
+        w.drain().await;
+        assert_eq!(w.executor.orders().len(), 1);
+
+        for event in 0..50 {
+            w.pass(1);
+            let pull = event / 10;
+            let head = &heads[usize::try_from(pull).unwrap()];
+            let actions = ["opened", "labeled", "ready_for_review", "assigned"];
+            let action = actions[usize::try_from(event % 4).unwrap()];
+            let payload = payload(w, action, pull + 1, head, &main);
+            let guid = format!("missed-{event}");
+            w.github.note_delivery(&guid, "pull_request", &payload, 0);
+            if event % 7 == 0 {
+                w.github.note_delivery(&guid, "pull_request", &payload, 502);
+            }
+        }
+        for ping in 0..80 {
+            let guid = format!("ping-{ping}");
+            w.github.note_delivery(&guid, "ping", &json!({}), 0);
+        }
+        w.restart().await;
+        catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        let states = states(w).await;
+        assert_eq!(states.len(), 1 + 50 + 80);
+        assert!(states.iter().all(|state| state == "handled"), "{states:?}");
+        assert_eq!(w.executor.orders().len(), 5, "each head once");
+
+        // There is nothing left to do, and hardly anything is read.
+        let before = w.state().requests.len();
+        w.pass(60 * 60);
+        catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        assert!(w.state().requests.len() - before <= 4);
+        assert_eq!(w.executor.orders().len(), 5);
+        assert_eq!(
+            w.deliver_as("missed-0", "pull_request", &arrived).await,
+            202
+        );
+        w.drain().await;
+        assert_eq!(w.executor.orders().len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_github_does_not_show_is_asked_for_again() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        let payload = payload(w, "opened", 7, &head, &main);
+        let id = w.github.note_delivery("lost", "pull_request", &payload, 0);
+        for delivery in &mut w.state().deliveries {
+            delivery.readable = false;
+        }
+        catch_up(&w.app).await.unwrap();
+        assert_eq!(w.state().asked_again, [id]);
+        assert_eq!(w.deliver_as("lost", "pull_request", &payload).await, 202);
+        w.drain().await;
+        catch_up(&w.app).await.unwrap();
+        assert_eq!(w.state().asked_again, [id]);
+        assert_eq!(w.ended(&head, "herald").0, "success");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn open_pull_requests_that_nobody_told_of_are_built() {
+    world(async |w: &mut World| {
+        let (main, first) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let second = w.commit("change");
+        for (number, head) in [(1, &first), (2, &second)] {
+            let pull = payload(w, "opened", number, head, &main)["pull_request"].clone();
+            w.state().pulls.push(pull);
+        }
+        for _ in 0..2 {
+            catch_up(&w.app).await.unwrap();
+            w.drain().await;
+            assert_eq!(w.executor.orders().len(), 3, "main and two heads");
+        }
+        assert_eq!(w.ended(&first, "herald").0, "success");
+        assert_eq!(w.ended(&second, "herald").0, "success");
+        // The delivery comes after all, and does nothing more.
+        let late = payload(w, "opened", 1, &first, &main);
+        w.deliver("pull_request", &late).await;
+        w.drain().await;
+        assert_eq!(w.executor.orders().len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_is_older_than_the_closing_opens_nothing() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        let open = payload(w, "opened", 1, &head, &main)["pull_request"].clone();
+        w.pass(5);
+        let closed = payload(w, "closed", 1, &head, &main);
+        w.deliver("pull_request", &closed).await;
+        w.drain().await;
+        w.state().pulls.push(open);
+        catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        assert!(w.checks(&head, "herald").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn our_comment_is_found_on_the_third_page() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change("execute: [exit 3]\n");
+        for _ in 0..240 {
+            let comment = Posted {
+                id: 1,
+                repository: w.project.id,
+                pull: 7,
+                body: "Nice.".to_owned(),
+                edits: 0,
+            };
+            w.state().comments.push(comment);
+        }
+        w.fault("POST", "/comments", 0, 1, herald::demo::What::LostAnswer);
+        w.pull("opened", &head, &main).await;
+        w.drain_patiently().await;
+        assert_eq!(w.state().comments.len(), 241, "written once");
+        let spared = |w: &World| {
+            let state = w.state();
+            let all = state.requests.iter();
+            all.filter(|request| request.status == 304).count()
+        };
+        assert!(spared(w) >= 2, "whole pages that did not change");
+        for _ in 0..241 {
+            w.next_comment();
+        }
+    })
+    .await;
+}
