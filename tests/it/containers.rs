@@ -1006,6 +1006,88 @@ async fn a_strangers_code_runs_after_approval_without_secrets_and_waits_again_af
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_trusted_how_far_on_docker() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    let forge = Forge::new(false).await;
+    // The base has a specification too.
+    let (_, main) = project(&forge, &image("busybox:1"), "env");
+    let specification = std::fs::read_to_string(forge.tree.join(".herald.yml")).unwrap();
+    let herald = Herald::spawn(command(&forge, "docker"));
+    let person = |id: i64, kind: &str| serde_json::json!({"id": id, "type": kind});
+    let deliver = async |number: i64, action: &str, head: &str, author: serde_json::Value| {
+        let sides = (("change", head), ("main", main.as_str()));
+        let (github, project) = (&forge.github, &forge.project);
+        let mut payload = github.pull_request(project, action, number, sides.0, sides.1);
+        if author["type"] == "User" {
+            payload["pull_request"]["head"]["repo"] = serde_json::json!({"id": 999});
+        }
+        payload["pull_request"]["author_association"] = serde_json::json!("OWNER");
+        payload["pull_request"]["user"] = author.clone();
+        payload["sender"] = author;
+        if action == "edited" {
+            payload["changes"] = serde_json::json!({"base": {"ref": {"from": "main"}}});
+            payload["pull_request"]["base"]["ref"] = serde_json::json!("release");
+        }
+        github.state().set_pull(&payload["pull_request"]);
+        assert_eq!(herald.deliver(&forge, "pull_request", &payload).await, 202);
+    };
+    let ended = async |head: &str| {
+        let check = forge.completed(head, "herald").await;
+        (check.conclusion.clone().unwrap(), check)
+    };
+    let mut number = 10;
+    let mut next = |content: &str| {
+        number += 1;
+        forge.write(".herald.yml", content);
+        forge.write("number", &number.to_string());
+        (number, forge.commit("Next"))
+    };
+
+    // A member's own fork, and a bot in the repository itself.
+    let (own, head) = next(&specification);
+    deliver(own, "opened", &head, person(500, "User")).await;
+    assert_eq!(ended(&head).await.0, "success");
+    let (of_bot, head) = next(&specification);
+    deliver(of_bot, "opened", &head, person(300, "Bot")).await;
+    assert_eq!(ended(&head).await.0, "success");
+
+    // A stranger: by the button, until the base changes.
+    let (strange, head) = next(&specification);
+    deliver(strange, "opened", &head, person(900, "User")).await;
+    let (conclusion, check) = ended(&head).await;
+    assert_eq!(conclusion, "action_required");
+    let press = forge.github.button(&forge.project, &check, "approve", 500);
+    assert_eq!(herald.deliver(&forge, "check_run", &press).await, 202);
+    let runs = |wanted: usize, conclusion: &'static str| {
+        let head = head.clone();
+        move |state: &State| {
+            let checks = state.checks_of(&head, "herald");
+            checks.len() == wanted
+                && checks
+                    .last()
+                    .is_some_and(|check| check.conclusion.as_deref() == Some(conclusion))
+        }
+    };
+    forge.until("the approved build", runs(2, "success")).await;
+    deliver(strange, "edited", &head, person(900, "User")).await;
+    forge
+        .until("the build for another base", runs(3, "action_required"))
+        .await;
+
+    // A `when` that skips its own gate, and no specification any more.
+    let gate = format!("when: {{branches: [none]}}\n{specification}");
+    let (ungated, head) = next(&gate);
+    deliver(ungated, "opened", &head, person(900, "User")).await;
+    assert_eq!(ended(&head).await.0, "action_required");
+    std::fs::remove_file(forge.tree.join(".herald.yml")).unwrap();
+    let head = forge.commit("Without");
+    deliver(ungated, "synchronize", &head, person(900, "User")).await;
+    assert_eq!(ended(&head).await.0, "failure");
+}
+
 /// Whether the server's database has the repository.
 fn known(forge: &Forge) -> bool {
     let name = format!("{}/{}", forge.project.owner, forge.project.name);

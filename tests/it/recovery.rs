@@ -147,8 +147,12 @@ async fn a_list_that_is_older_than_the_closing_opens_nothing() {
 #[tokio::test]
 async fn our_comment_is_found_on_the_third_page() {
     world(async |w: &mut World| {
-        let (main, head) = w.change("execute: [exit 3]\n");
-        for _ in 0..240 {
+        let (main, _) = w.change("execute: [exit 3]\n");
+        for number in 0..240 {
+            w.write(&format!("changed/{number}"), "x");
+        }
+        let head = w.commit("change");
+        for _ in 0..299 {
             let comment = Posted {
                 id: 1,
                 repository: w.project.id,
@@ -161,14 +165,14 @@ async fn our_comment_is_found_on_the_third_page() {
         w.fault("POST", "/comments", 0, 1, herald::demo::What::LostAnswer);
         w.pull("opened", &head, &main).await;
         w.drain_patiently().await;
-        assert_eq!(w.state().comments.len(), 241, "written once");
+        assert_eq!(w.state().comments.len(), 300, "written once");
         let spared = |w: &World| {
             let state = w.state();
             let all = state.requests.iter();
             all.filter(|request| request.status == 304).count()
         };
         assert!(spared(w) >= 2, "whole pages that did not change");
-        for _ in 0..241 {
+        for _ in 0..300 {
             w.next_comment();
         }
     })
