@@ -117,6 +117,16 @@ fn as_ctrf(cases: &[Case]) -> String {
     json!({"results": {"tool": {"name": "t"}, "summary": {}, "tests": tests}}).to_string()
 }
 
+/// What TAP keeps of the reason of a skipped test: `-` is none.
+fn with_tap_reasons(mut cases: Vec<Case>) -> Vec<Case> {
+    for case in &mut cases {
+        if case.outcome == Outcome::Skipped && case.message.as_deref() == Some("-") {
+            case.message = None;
+        }
+    }
+    cases
+}
+
 fn as_tap(cases: &[Case]) -> String {
     let mut text = format!("TAP version 13\n1..{}\n", cases.len());
     for (at, case) in cases.iter().enumerate() {
@@ -291,7 +301,7 @@ proptest! {
     fn tests_printed_as_tap_are_read_again(cases in cases()) {
         let report = read(as_tap(&cases));
         prop_assert_eq!(&report.files[0].diagnostics, &[]);
-        prop_assert_eq!(cases_of(&report), sorted(without_errors(cases)));
+        prop_assert_eq!(cases_of(&report), sorted(with_tap_reasons(without_errors(cases))));
     }
 
     #[test]
