@@ -4,6 +4,8 @@
 //! same statements: `$n` placeholders, whole milliseconds, text ids. It must not know what the
 //! use cases do with the state. Secrets are sealed before they are stored. Every fault is `Transient`, except what can never be read back.
 
+#[cfg(test)]
+mod approval_tests;
 mod approvals;
 mod builds;
 mod database;

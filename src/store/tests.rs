@@ -68,7 +68,7 @@ async fn postgres(server: &str) -> Place {
 }
 
 /// Runs a test on every engine that there is.
-async fn on_both(test: impl AsyncFn(&Arc<SqlStore>)) {
+pub(super) async fn on_both(test: impl AsyncFn(&Arc<SqlStore>)) {
     let place = sqlite().await;
     test(&place.store).await;
     if let Ok(server) = std::env::var("HERALD_TEST_POSTGRES") {
@@ -78,11 +78,11 @@ async fn on_both(test: impl AsyncFn(&Arc<SqlStore>)) {
     }
 }
 
-fn sha(digit: char) -> Sha {
+pub(super) fn sha(digit: char) -> Sha {
     Sha::parse(&digit.to_string().repeat(40)).unwrap()
 }
 
-fn repository() -> Repository {
+pub(super) fn repository() -> Repository {
     Repository {
         id: RepositoryId::new("github.test", 1),
         installation: InstallationId(5),
@@ -108,7 +108,7 @@ fn check(commit: &Sha, state: CheckState) -> CheckRun {
     }
 }
 
-fn pull(number: i64, head: &Sha, updated_ms: i64) -> Occasion {
+pub(super) fn pull(number: i64, head: &Sha, updated_ms: i64) -> Occasion {
     Occasion::PullRequest {
         pull: PullRequest {
             number,
@@ -131,7 +131,7 @@ fn push(branch: &str) -> Occasion {
     }
 }
 
-fn build(commit: &Sha, occasion: Occasion) -> Change {
+pub(super) fn build(commit: &Sha, occasion: Occasion) -> Change {
     Change::Build {
         repository: repository().id,
         commit: commit.clone(),
@@ -145,7 +145,7 @@ fn build(commit: &Sha, occasion: Occasion) -> Change {
 }
 
 /// Takes in a delivery that leads to these changes.
-async fn settle(store: &SqlStore, guid: &str, changes: Vec<Change>, now_ms: i64) {
+pub(super) async fn settle(store: &SqlStore, guid: &str, changes: Vec<Change>, now_ms: i64) {
     let delivery = NewDelivery {
         guid: guid.to_owned(),
         event: "push".to_owned(),
@@ -161,7 +161,7 @@ async fn settle(store: &SqlStore, guid: &str, changes: Vec<Change>, now_ms: i64)
     store.settle_delivery(guid, all, now_ms).await.unwrap();
 }
 
-fn order(key: &str, needs: &[&str]) -> DraftJob {
+pub(super) fn order(key: &str, needs: &[&str]) -> DraftJob {
     DraftJob {
         order: JobSpecification {
             key: key.to_owned(),
@@ -172,7 +172,7 @@ fn order(key: &str, needs: &[&str]) -> DraftJob {
     }
 }
 
-fn draft(commit: &Sha, specification: &str, jobs: Vec<DraftJob>) -> BuildDraft {
+pub(super) fn draft(commit: &Sha, specification: &str, jobs: Vec<DraftJob>) -> BuildDraft {
     BuildDraft {
         tested: commit.clone(),
         specification: specification.to_owned(),
@@ -221,21 +221,26 @@ fn trouble() -> Interruption {
     }
 }
 
-async fn claim(store: &SqlStore, now_ms: i64) -> Option<Claim> {
+pub(super) async fn claim(store: &SqlStore, now_ms: i64) -> Option<Claim> {
     store
         .claim_job("w", now_ms, now_ms + 60_000, ROOM)
         .await
         .unwrap()
 }
 
-async fn finish(store: &SqlStore, claim: &Claim, conclusion: Conclusion, now_ms: i64) -> bool {
+pub(super) async fn finish(
+    store: &SqlStore,
+    claim: &Claim,
+    conclusion: Conclusion,
+    now_ms: i64,
+) -> bool {
     store
         .finish_job(&claim.job.id, "w", &[], result(conclusion), now_ms)
         .await
         .unwrap()
 }
 
-async fn view(store: &SqlStore, number: i64) -> crate::domain::BuildView {
+pub(super) async fn view(store: &SqlStore, number: i64) -> crate::domain::BuildView {
     store
         .build(&repository().id, number)
         .await
