@@ -126,6 +126,18 @@ fn check_all(w: &World, expected: &HashMap<String, &str>, open: Option<&str>, to
             };
             assert_eq!(status.state, word, "{told}: {commit}");
         }
+        // After a last word only a new attempt speaks of waiting again.
+        let told_of: Vec<&str> = state
+            .statuses
+            .iter()
+            .filter(|one| one.commit == *commit && one.context == "herald/build")
+            .map(|one| one.state.as_str())
+            .collect();
+        let again = told_of
+            .windows(2)
+            .filter(|pair| pair[0] != "pending" && pair[1] == "pending");
+        let attempts = state.checks_of(commit, "herald").len();
+        assert!(again.count() < attempts.max(1), "{told}: {told_of:?}");
         if ended == "failure" {
             assert_eq!(newest.annotations.len(), 60, "{told}: {}", newest.title);
         }
