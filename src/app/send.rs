@@ -122,6 +122,10 @@ impl App {
             outgoing.annotations_sent = found.annotations;
         }
         seen_or_settled(outgoing)?;
+        if outgoing.former && outgoing.remote.is_none() {
+            // Made now, it would be the newest of its name.
+            return Ok(Sent::All);
+        }
         let next = batch(check, outgoing.annotations_sent);
         match self.put_check(outgoing, check, next).await {
             Err(error) if error.kind == Kind::Refused && !next.is_empty() => {

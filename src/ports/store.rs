@@ -158,6 +158,8 @@ pub struct Outgoing {
     pub annotations_sent: usize,
     /// Whether an earlier attempt ended without a clear answer, so that one must look first.
     pub uncertain: bool,
+    /// Whether it belongs to a former attempt: where it is not on GitHub it is not made any more.
+    pub former: bool,
     /// How often sending this was tried in a row.
     pub tries: u32,
     /// Until when it is leased: what is said after another one has taken it does not count.

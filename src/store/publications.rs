@@ -166,6 +166,10 @@ pub(super) async fn adopt(
         .fetch_optional(&mut *on)
         .await?;
     if taken.is_some() {
+        sqlx::query("UPDATE publications SET former = 1 WHERE target = $1")
+            .bind(&announced)
+            .execute(&mut *on)
+            .await?;
         return close(on, &announced, "another check run speaks of it", now_ms).await;
     }
     sqlx::query("UPDATE publications SET target = $2, build = $3 WHERE target = $1")
@@ -203,6 +207,16 @@ async fn close(on: &mut AnyConnection, target: &str, reason: &str, now_ms: i64) 
     sqlx::query("UPDATE publications SET target = $2 WHERE target = $1")
         .bind(target)
         .bind(format!("{target}|{id}"))
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// A check run that is not on GitHub yet is not made any more: it would be newer than the one that
+/// counts.
+async fn mark_former(on: &mut AnyConnection, id: &str) -> Result<()> {
+    sqlx::query("UPDATE publications SET former = 1 WHERE id = $1")
+        .bind(id)
         .execute(on)
         .await?;
     Ok(())
@@ -252,6 +266,7 @@ pub(super) async fn close_attempts(
     .await?;
     for row in open {
         complete(on, &row, title, now_ms).await?;
+        mark_former(on, &row.try_get::<String, _>("id")?).await?;
     }
     Ok(())
 }
@@ -447,6 +462,7 @@ async fn outgoing(on: &mut AnyConnection, row: &AnyRow, lease_ms: i64) -> Result
         annotations_sent: usize::try_from(row.try_get::<i64, _>("annotations_sent")?).unwrap_or(0),
         uncertain: row.try_get::<i64, _>("uncertain")? != 0,
         tries: rows::count(row, "tries")?,
+        former: row.try_get::<i64, _>("former")? != 0,
         lease_ms,
     })
 }
