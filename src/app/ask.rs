@@ -2,12 +2,20 @@
 
 use super::state::App;
 use crate::domain::{
-    Again, Answer, Answers, Approved, Ask, Change, Place, Repository, RepositoryId, Wish,
+    Again, Answer, Answers, Approved, Ask, Change, PersonId, Place, Repository, RepositoryId, Wish,
     pull_subject,
 };
 use crate::feedback::Asked;
 use crate::ports::Kind;
 use crate::ports::error::Result;
+
+/// What somebody saw who approves in a comment.
+struct Seen {
+    /// The beginning of the commit's id, where they named it.
+    commit: Option<String>,
+    /// When they wrote, in unix milliseconds.
+    at_ms: i64,
+}
 
 impl App {
     /// What follows from what somebody asks for. Whether they may is asked from GitHub now, by
@@ -21,11 +29,16 @@ impl App {
         ask: Ask,
     ) -> Result<Vec<Change>> {
         let id = repository.id.clone();
-        let may = self.parts.forge.may_write(repository, ask.person).await?;
-        match ask.place.clone() {
+        let Ask {
+            person,
+            wish,
+            place,
+        } = ask;
+        let may = self.parts.forge.may_write(repository, person).await?;
+        match place {
             // GitHub shows the buttons to people with write permission only.
             Place::Button { .. } if !may => Ok(Vec::new()),
-            Place::Button { check } => Ok(of_button(id, check, &ask)),
+            Place::Button { check } => Ok(of_button(id, check, &wish, person)),
             Place::Comment {
                 pull,
                 comment,
@@ -39,7 +52,7 @@ impl App {
                 if !may {
                     return Ok(vec![say(id, asked.refused())]);
                 }
-                let change = match ask.wish {
+                let change = match wish {
                     Wish::Unclear => say(id, asked.unclear()),
                     Wish::Cancel => Change::CancelSubject {
                         repository: id,
@@ -52,9 +65,9 @@ impl App {
                         answers: asked.retry(job.as_deref()),
                         again: Again::Pull { number: pull, job },
                     },
-                    Wish::Approve { ref commit } => {
-                        self.approval(repository, &ask, &asked, commit.as_deref(), at_ms)
-                            .await?
+                    Wish::Approve { commit } => {
+                        let seen = Seen { commit, at_ms };
+                        self.approval(repository, person, &asked, seen).await?
                     }
                 };
                 Ok(vec![change])
@@ -67,10 +80,9 @@ impl App {
     async fn approval(
         &self,
         repository: &Repository,
-        ask: &Ask,
+        person: PersonId,
         asked: &Asked<'_>,
-        named: Option<&str>,
-        at_ms: i64,
+        seen: Seen,
     ) -> Result<Change> {
         let id = repository.id.clone();
         let store = &self.parts.store;
@@ -83,11 +95,11 @@ impl App {
             Err(error) if error.kind == Kind::Gone => waiting.commit.clone(),
             Err(error) => return Err(error),
         };
-        let seen = match named {
-            Some(beginning) => head.as_str().starts_with(beginning),
-            None => waiting.since_ms < at_ms,
+        let is_seen = match seen.commit {
+            Some(beginning) => head.as_str().starts_with(&beginning),
+            None => waiting.since_ms < seen.at_ms,
         };
-        if head != waiting.commit || !seen {
+        if head != waiting.commit || !is_seen {
             return Ok(say(id, asked.other_head(&head)));
         }
         Ok(Change::Approve {
@@ -97,13 +109,18 @@ impl App {
                 pull: asked.pull,
                 commit: head,
             },
-            person: Some(ask.person),
+            person: Some(person),
         })
     }
 }
 
-fn of_button(repository: RepositoryId, check: String, ask: &Ask) -> Vec<Change> {
-    match ask.wish {
+fn of_button(
+    repository: RepositoryId,
+    check: String,
+    wish: &Wish,
+    person: PersonId,
+) -> Vec<Change> {
+    match wish {
         Wish::Retry { .. } => vec![Change::Rerun {
             repository,
             again: Again::FailedOfCheck(check),
@@ -112,7 +129,7 @@ fn of_button(repository: RepositoryId, check: String, ask: &Ask) -> Vec<Change> 
         Wish::Approve { .. } => vec![Change::Approve {
             repository,
             what: Approved::Check(check),
-            person: Some(ask.person),
+            person: Some(person),
             answers: Answers::default(),
         }],
         Wish::Cancel | Wish::Unclear => Vec::new(),

@@ -24,7 +24,6 @@ use crate::ports::executor::{JobEnd, Progress, Purpose};
 use crate::ports::store::{Claim, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError};
 use crate::protocol::{CollectKind, Stream};
-use crate::report::Report;
 
 /// What the attempt's own worker found out.
 pub(super) enum Outcome {
@@ -433,22 +432,11 @@ pub(super) async fn wish(cancelled: &mut watch::Receiver<Option<String>>) -> Str
 
 /// A job that ended before its first step.
 pub(super) fn unbegun(claim: &Claim, conclusion: Conclusion, title: String) -> Outcome {
-    let result = JobResult {
-        conclusion,
-        failures: match conclusion {
-            Conclusion::Failure => vec![JobFailure::Step {
-                text: title.clone(),
-            }],
-            _ => Vec::new(),
-        },
-        title,
-        notes: Vec::new(),
-        duration_ms: 0,
-        report: Report::default(),
-        patch: None,
-        in_diff: Vec::new(),
-        artifacts: Vec::new(),
-    };
+    let mut result = JobResult::without_run(conclusion, title);
+    if conclusion == Conclusion::Failure {
+        let text = result.title.clone();
+        result.failures.push(JobFailure::Step { text });
+    }
     Outcome::Ended(Box::new(result), claim.job.steps.clone())
 }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::state::{App, retry_at};
+use super::state::{App, again_at};
 use crate::domain::event::changes;
 use crate::domain::{Change, Event, Wish};
 use crate::feedback;
 use crate::ports::error::Result;
-use crate::ports::store::{Lane, NewDelivery, Recorded};
+use crate::ports::store::{Delivery, Lane, NewDelivery, Recorded};
 use crate::ports::{Kind, PortError};
 
 /// How long handling a delivery may take before another worker tries, in milliseconds.
@@ -56,35 +56,35 @@ impl App {
         let Some(delivery) = store.claim_delivery(lane, now_ms, lease_ms).await? else {
             return Ok(false);
         };
-        let handled = match self.parts.forge.read_event(&delivery.event, &delivery.body) {
-            Ok(event) => {
-                info!(
-                    delivery.guid,
-                    delivery.event,
-                    event = describe(&event),
-                    "delivery {} ({})",
-                    delivery.guid,
-                    delivery.event
-                );
-                let changes = tokio::time::timeout(PATIENCE, self.changes_of(event))
-                    .await
-                    .unwrap_or_else(|_| Err(PortError::transient("ask GitHub in time")));
-                match changes {
-                    Ok(changes) => {
-                        let now_ms = self.now_ms();
-                        store.settle_delivery(&delivery.guid, changes, now_ms).await
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = handled {
+        if let Err(error) = self.settle(&delivery).await {
             self.delivery_failed(&delivery.guid, delivery.tries, &error)
                 .await?;
         }
         self.stir();
         Ok(true)
+    }
+
+    /// Reads a delivery and carries out what follows.
+    async fn settle(&self, delivery: &Delivery) -> Result<()> {
+        let event = self
+            .parts
+            .forge
+            .read_event(&delivery.event, &delivery.body)?;
+        info!(
+            delivery.guid,
+            delivery.event,
+            event = describe(&event),
+            "delivery {} ({})",
+            delivery.guid,
+            delivery.event
+        );
+        let changes = tokio::time::timeout(PATIENCE, self.changes_of(event))
+            .await
+            .unwrap_or_else(|_| Err(PortError::transient("ask GitHub in time")))?;
+        let store = &self.parts.store;
+        store
+            .settle_delivery(&delivery.guid, changes, self.now_ms())
+            .await
     }
 
     /// What follows from an event.
@@ -108,11 +108,7 @@ impl App {
             Kind::Gone | Kind::Denied => tries >= TRIES,
             Kind::Transient | Kind::Throttled { .. } => false,
         };
-        let retry_ms = match error.kind {
-            Kind::Throttled { until_ms } => until_ms,
-            _ => retry_at(self.now_ms(), tries),
-        };
-        let retry = (!hopeless).then_some(retry_ms);
+        let retry = (!hopeless).then(|| again_at(error, self.now_ms(), tries));
         warn!(
             delivery.guid = guid,
             "failed to {error}{}",

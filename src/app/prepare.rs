@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::refusal::{Ground, refusals};
-use super::state::{App, ForkPolicy, retry_at};
+use super::state::{App, ForkPolicy, again_at};
 use crate::domain::{
     Conclusion, Occasion, Preparation, PullRequest, Repository, Sha, Trigger, Trust,
 };
@@ -82,10 +82,7 @@ impl App {
             );
             return store.attach(&trigger.id, draft, self.now_ms()).await;
         }
-        let at_ms = match error.kind {
-            Kind::Throttled { until_ms } => until_ms,
-            _ => retry_at(self.now_ms(), trigger.tries),
-        };
+        let at_ms = again_at(error, self.now_ms(), trigger.tries);
         store
             .postpone_trigger(&trigger.id, &error.message, at_ms)
             .await

@@ -7,7 +7,9 @@ use tokio::sync::watch;
 
 use crate::feedback::Links;
 use crate::ports::store::Room;
-use crate::ports::{Artifacts, Caches, Clock, Executor, Forge, LogStore, Source, Store};
+use crate::ports::{
+    Artifacts, Caches, Clock, Executor, Forge, Kind, LogStore, PortError, Source, Store,
+};
 
 /// What happens to pull requests from forks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,14 @@ impl std::fmt::Debug for App {
 pub(super) fn retry_at(now_ms: i64, tries: u32) -> i64 {
     let seconds = 1_i64 << tries.min(9);
     now_ms + seconds.min(300) * 1000
+}
+
+/// When to try again what failed with this error: not before GitHub allows it.
+pub(super) fn again_at(error: &PortError, now_ms: i64, tries: u32) -> i64 {
+    match error.kind {
+        Kind::Throttled { until_ms } => until_ms,
+        _ => retry_at(now_ms, tries),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who may do what on the simulated GitHub: the App by its key, installations by their tokens.
 
 use std::collections::HashMap;
+use std::sync::MutexGuard;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State as Handle};
@@ -58,6 +59,19 @@ pub(super) fn authenticate<'a>(
         .get(token)
         .filter(|access| access.ends_ms > now_ms)
         .ok_or_else(|| bad_credentials("an unknown or ended token"))
+}
+
+/// The state, for whom a token lets do this in a repository; says the repository's id.
+pub(super) fn enter<'a>(
+    github: &'a GitHub,
+    headers: &HeaderMap,
+    names: (&str, &str),
+    access: (&str, &str),
+) -> Result<(MutexGuard<'a, State>, i64), Refusal> {
+    let now_ms = github.now_ms();
+    let state = github.state();
+    let repository = authorize(&state, now_ms, headers, names, access)?;
+    Ok((state, repository))
 }
 
 /// Whether a token may do this in a repository; says the repository's id.

@@ -13,7 +13,7 @@ use axum::routing::{get, patch, post};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::access::{authenticate_app, authorize, mint};
+use super::access::{authenticate_app, enter, mint};
 use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
@@ -354,10 +354,7 @@ async fn create_check(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let mut state = github.state();
-    let access = ("checks", "write");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (mut state, repository) = enter(&github, &headers, (&owner, &repo), ("checks", "write"))?;
     let commit = text(&body, "head_sha");
     let project = state.project(&owner, &repo).ok_or_else(not_found)?;
     if !git::has_commit(&project.git_dir, &commit) {
@@ -392,10 +389,7 @@ async fn update_check(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let mut state = github.state();
-    let access = ("checks", "write");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (mut state, repository) = enter(&github, &headers, (&owner, &repo), ("checks", "write"))?;
     let check = state
         .checks
         .iter_mut()
@@ -427,10 +421,7 @@ async fn list_checks(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    let access = ("checks", "read");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (state, repository) = enter(&github, &headers, (&owner, &repo), ("checks", "read"))?;
     let all: Vec<Value> = state
         .checks
         .iter()
@@ -453,10 +444,7 @@ async fn list_annotations(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    let access = ("checks", "read");
-    authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (state, _) = enter(&github, &headers, (&owner, &repo), ("checks", "read"))?;
     let check = state
         .checks
         .iter()
@@ -472,10 +460,7 @@ async fn create_status(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let mut state = github.state();
-    let access = ("statuses", "write");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (mut state, repository) = enter(&github, &headers, (&owner, &repo), ("statuses", "write"))?;
     let status = PostedStatus {
         repository,
         commit,
@@ -502,10 +487,7 @@ async fn list_statuses(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    let access = ("statuses", "read");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (state, repository) = enter(&github, &headers, (&owner, &repo), ("statuses", "read"))?;
     let all: Vec<Value> = state
         .statuses
         .iter()
@@ -537,10 +519,12 @@ async fn list_comments(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    let access = ("pull_requests", "read");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (state, repository) = enter(
+        &github,
+        &headers,
+        (&owner, &repo),
+        ("pull_requests", "read"),
+    )?;
     let all: Vec<Value> = state
         .comments
         .iter()
@@ -556,10 +540,12 @@ async fn create_comment(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let mut state = github.state();
-    let access = ("pull_requests", "write");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (mut state, repository) = enter(
+        &github,
+        &headers,
+        (&owner, &repo),
+        ("pull_requests", "write"),
+    )?;
     let body = text(&body, "body");
     if body.is_empty() || body.chars().count() > COMMENT_MAX {
         return Err(invalid("body is too long (maximum is 65536 characters)"));
@@ -582,10 +568,12 @@ async fn update_comment(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let mut state = github.state();
-    let access = ("pull_requests", "write");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (mut state, repository) = enter(
+        &github,
+        &headers,
+        (&owner, &repo),
+        ("pull_requests", "write"),
+    )?;
     let comment = state
         .comments
         .iter_mut()

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Value, json};
 
-use super::access::{authenticate, authenticate_app, authorize};
+use super::access::{authenticate, authenticate_app, enter};
 use super::api::{Answer, Refusal, not_found, page};
 use super::state::GitHub;
 
@@ -226,10 +226,12 @@ pub(super) async fn list_pulls(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    let access = ("pull_requests", "read");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (state, repository) = enter(
+        &github,
+        &headers,
+        (&owner, &repo),
+        ("pull_requests", "read"),
+    )?;
     let open: Vec<Value> = state
         .pulls
         .iter()

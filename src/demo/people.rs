@@ -7,7 +7,7 @@ use axum::response::Json;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::access::{authenticate, authorize};
+use super::access::{authenticate, enter};
 use super::api::{Answer, invalid, not_found, text};
 use super::state::{GitHub, Reacted};
 
@@ -45,15 +45,7 @@ async fn permission(
     Path((owner, repo, login)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    authorize(
-        &state,
-        now_ms,
-        &headers,
-        (&owner, &repo),
-        ("metadata", "read"),
-    )?;
+    let (state, _) = enter(&github, &headers, (&owner, &repo), ("metadata", "read"))?;
     let (id, person) = state
         .people
         .iter()
@@ -72,10 +64,12 @@ async fn pull(
     Path((owner, repo, number)): Path<(String, String, i64)>,
     headers: HeaderMap,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let state = github.state();
-    let access = ("pull_requests", "read");
-    let repository = authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (state, repository) = enter(
+        &github,
+        &headers,
+        (&owner, &repo),
+        ("pull_requests", "read"),
+    )?;
     let pull = state
         .pulls
         .iter()
@@ -93,10 +87,8 @@ async fn react(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Answer {
-    let now_ms = github.now_ms();
-    let mut state = github.state();
     let access = ("pull_requests", "write");
-    authorize(&state, now_ms, &headers, (&owner, &repo), access)?;
+    let (mut state, _) = enter(&github, &headers, (&owner, &repo), access)?;
     let content = text(&body, "content");
     let known = [
         "+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes",

@@ -323,6 +323,23 @@ pub struct JobResult {
     pub artifacts: Vec<Artifact>,
 }
 
+impl JobResult {
+    /// The result of a job that did not run.
+    pub fn without_run(conclusion: Conclusion, title: String) -> Self {
+        Self {
+            conclusion,
+            title,
+            failures: Vec::new(),
+            notes: Vec::new(),
+            duration_ms: 0,
+            report: Report::default(),
+            patch: None,
+            in_diff: Vec::new(),
+            artifacts: Vec::new(),
+        }
+    }
+}
+
 /// A file that a job left for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {

@@ -6,7 +6,7 @@
 use sqlx::{AnyConnection, Row};
 
 use super::rows::{self, Result};
-use super::triggers;
+use super::{publications, triggers};
 use crate::domain::{Approved, Occasion, PersonId, Preparation, RepositoryId, Sha, pull_subject};
 use crate::ports::store::Awaiting;
 
@@ -157,18 +157,9 @@ pub(super) async fn approve(
             found
         }
         Approved::Check(check) => {
-            let build = sqlx::query(
-                "SELECT build FROM publications WHERE id = $1 AND repository = $2 \
-                 AND build IS NOT NULL",
-            )
-            .bind(check)
-            .bind(repository.as_str())
-            .fetch_optional(&mut *on)
-            .await?;
-            let Some(build) = build else {
+            let Some((build, _)) = publications::spoken_of(on, repository, check).await? else {
                 return Ok(false);
             };
-            let build: String = build.try_get("build")?;
             waiting(on, repository, None, Some(&build)).await?
         }
     };

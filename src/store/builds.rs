@@ -7,24 +7,8 @@ use super::jobs::{self, NewJob, add_job, end_job};
 use super::rows::{self, Result};
 use super::{publications, reruns};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{Conclusion, JobFailure, JobResult, Occasion, State, combine};
+use crate::domain::{Conclusion, JobResult, Occasion, State, combine};
 use crate::ports::store::BuildDraft;
-use crate::report::Report;
-
-/// A result without a run.
-pub(super) fn unrun(conclusion: Conclusion, title: String) -> JobResult {
-    JobResult {
-        conclusion,
-        title,
-        failures: Vec::<JobFailure>::new(),
-        notes: Vec::new(),
-        duration_ms: 0,
-        report: Report::default(),
-        patch: None,
-        in_diff: Vec::new(),
-        artifacts: Vec::new(),
-    }
-}
 
 /// The build that the trigger joins, or a new one. Returns its id; `None` when a build with its key
 /// has to end first.
@@ -278,7 +262,7 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
                 end_job(
                     on,
                     job.id.as_str(),
-                    &unrun(Conclusion::Skipped, title),
+                    &JobResult::without_run(Conclusion::Skipped, title),
                     now_ms,
                 )
                 .await?;
@@ -301,14 +285,13 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
     touch(on, build).await
 }
 
-/// Cancels a build that nobody wants any more: what waits ends now, what runs is told. `false` when
-/// it had ended already.
+/// Cancels a build that nobody wants any more: what waits ends now, what runs is told.
 pub(super) async fn cancel(
     on: &mut AnyConnection,
     build: &str,
     reason: &str,
     now_ms: i64,
-) -> Result<bool> {
+) -> Result<()> {
     let open = sqlx::query(
         "UPDATE builds SET cancel_reason = $2 WHERE id = $1 AND state <> 'finished' \
          AND cancel_reason IS NULL",
@@ -318,14 +301,14 @@ pub(super) async fn cancel(
     .execute(&mut *on)
     .await?;
     if open.rows_affected() == 0 {
-        return Ok(false);
+        return Ok(());
     }
     for job in rows::load_jobs(on, build).await? {
         if matches!(job.state, State::Blocked | State::Queued) {
-            let result = unrun(Conclusion::Cancelled, format!("cancelled: {reason}"));
+            let result =
+                JobResult::without_run(Conclusion::Cancelled, format!("cancelled: {reason}"));
             end_job(on, job.id.as_str(), &result, now_ms).await?;
         }
     }
-    settle(on, build, now_ms).await?;
-    Ok(true)
+    settle(on, build, now_ms).await
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::builds::{settle, unrun};
+use super::builds::settle;
 use super::database::StoreError;
 use super::publications;
 use super::reruns::{Which, rerun};
@@ -57,7 +57,7 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     .execute(&mut *on)
     .await?;
     if let Some(reason) = new.skipped {
-        let result = unrun(Conclusion::Skipped, format!("skipped: {reason}"));
+        let result = JobResult::without_run(Conclusion::Skipped, format!("skipped: {reason}"));
         keep_result(on, &id, &result).await?;
     }
     Ok(())
@@ -435,7 +435,7 @@ pub(super) async fn interrupt(
         None if again => format!("interrupted: {what}; a new attempt follows"),
         None => format!("Herald could not finish: {what}"),
     };
-    let result = unrun(Conclusion::Cancelled, title.clone());
+    let result = JobResult::without_run(Conclusion::Cancelled, title.clone());
     end_job(on, id.as_str(), &result, now_ms).await?;
     if again {
         let attempt: i64 = sqlx::query(

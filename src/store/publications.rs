@@ -54,6 +54,24 @@ pub(super) async fn announce(
     .await
 }
 
+/// What the check run with this `external_id` speaks of: a build, and of it one job or all.
+pub(super) async fn spoken_of(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    check: &str,
+) -> Result<Option<(String, Option<String>)>> {
+    let row = sqlx::query(
+        "SELECT build, job FROM publications WHERE id = $1 AND repository = $2 \
+         AND build IS NOT NULL",
+    )
+    .bind(check)
+    .bind(repository.as_str())
+    .fetch_optional(on)
+    .await?;
+    row.map(|row| Ok((row.try_get("build")?, row.try_get("job")?)))
+        .transpose()
+}
+
 /// Says something to who asked in a comment: once, whatever is asked there again.
 pub(super) async fn answer(
     on: &mut AnyConnection,
@@ -212,16 +230,6 @@ async fn close(on: &mut AnyConnection, target: &str, reason: &str, now_ms: i64) 
     Ok(())
 }
 
-/// A check run that is not on GitHub yet is not made any more: it would be newer than the one that
-/// counts.
-async fn mark_former(on: &mut AnyConnection, id: &str) -> Result<()> {
-    sqlx::query("UPDATE publications SET former = 1 WHERE id = $1")
-        .bind(id)
-        .execute(on)
-        .await?;
-    Ok(())
-}
-
 /// Completes a check run as cancelled unless it is completed.
 async fn complete(on: &mut AnyConnection, row: &AnyRow, title: &str, now_ms: i64) -> Result<()> {
     let id: String = row.try_get("id")?;
@@ -266,8 +274,15 @@ pub(super) async fn close_attempts(
     .await?;
     for row in open {
         complete(on, &row, title, now_ms).await?;
-        mark_former(on, &row.try_get::<String, _>("id")?).await?;
     }
+    // One that is not on GitHub yet is not made any more: it would be newer than the one that counts.
+    sqlx::query(
+        "UPDATE publications SET former = 1 WHERE build = $1 AND (job IS NULL OR job = $2)",
+    )
+    .bind(build)
+    .bind(job)
+    .execute(on)
+    .await?;
     Ok(())
 }
 

@@ -111,22 +111,15 @@ async fn find(
             return Ok(build.map(|build| (build, which)));
         }
     };
-    let row = sqlx::query(
-        "SELECT build, job FROM publications WHERE id = $1 AND repository = $2 \
-         AND build IS NOT NULL",
-    )
-    .bind(check)
-    .bind(repository.as_str())
-    .fetch_optional(&mut *on)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let job: Option<String> = row.try_get("job")?;
-    let which = match job {
-        Some(key) => Which::Named(key),
-        None if failed => Which::Failed,
-        None => Which::All,
-    };
-    Ok(Some((row.try_get("build")?, which)))
+    let found = publications::spoken_of(on, repository, check).await?;
+    Ok(found.map(|(build, job)| {
+        let which = match job {
+            Some(key) => Which::Named(key),
+            None if failed => Which::Failed,
+            None => Which::All,
+        };
+        (build, which)
+    }))
 }
 
 /// The newest build of a commit.

@@ -8,6 +8,7 @@ use super::rows::{self, Result};
 use super::{builds, database::StoreError};
 use crate::domain::{
     CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
+    pull_subject,
 };
 use crate::ports::store::BuildDraft;
 
@@ -172,7 +173,7 @@ pub(super) async fn knows_head(
          UNION ALL SELECT id FROM builds WHERE repository = $1 AND commit_id = $3 LIMIT 1",
     )
     .bind(repository.as_str())
-    .bind(format!("pull/{pull}"))
+    .bind(pull_subject(pull))
     .bind(head.as_str())
     .fetch_optional(on)
     .await?;

@@ -186,10 +186,7 @@ async fn a_pytest_project_gives_the_same_annotations_through_every_executor() {
         );
         let head = forge.commit("Change nothing");
         let herald = Herald::spawn(command(&forge, executor));
-        herald
-            .open_pull_request(&forge, "opened", &head, &main)
-            .await;
-        let check = forge.completed(&head, "herald").await;
+        let check = herald.built(&forge, "opened", &head, &main).await;
         assert_eq!(
             check.conclusion.as_deref(),
             Some("failure"),
@@ -746,10 +743,7 @@ async fn secrets_caches_and_artifacts_reach_containers_and_come_back() {
         assert_eq!(herald.deliver(&forge, "push", &push).await, 202);
         eventually("the repository", || known(&forge)).await;
         keep_secret(&forge, "TOKEN");
-        herald
-            .open_pull_request(&forge, "opened", &head, &main)
-            .await;
-        let check = forge.completed(&head, "herald").await;
+        let check = herald.built(&forge, "opened", &head, &main).await;
         assert_eq!(
             check.conclusion.as_deref(),
             Some("success"),
@@ -769,10 +763,7 @@ async fn secrets_caches_and_artifacts_reach_containers_and_come_back() {
         }
         forge.write("other", "2");
         let again = forge.commit("Build it again");
-        herald
-            .open_pull_request(&forge, "synchronize", &again, &main)
-            .await;
-        let check = forge.completed(&again, "herald").await;
+        let check = herald.built(&forge, "synchronize", &again, &main).await;
         assert_eq!(
             check.conclusion.as_deref(),
             Some("success"),
@@ -801,10 +792,7 @@ async fn an_image_that_has_changed_is_told_and_one_that_is_missing_fails_the_job
     let forge = Forge::new(false).await;
     let (main, head) = project(&forge, &name, "echo hello");
     let herald = Herald::spawn(command(&forge, "docker"));
-    herald
-        .open_pull_request(&forge, "opened", &head, &main)
-        .await;
-    let check = forge.completed(&head, "herald").await;
+    let check = herald.built(&forge, "opened", &head, &main).await;
     assert_eq!(
         check.conclusion.as_deref(),
         Some("success"),
@@ -819,10 +807,7 @@ async fn an_image_that_has_changed_is_told_and_one_that_is_missing_fails_the_job
     let herald = Herald::spawn(command(&forge, "docker"));
     forge.write("other", "1");
     let again = forge.commit("Again");
-    herald
-        .open_pull_request(&forge, "synchronize", &again, &main)
-        .await;
-    let check = forge.completed(&again, "herald").await;
+    let check = herald.built(&forge, "synchronize", &again, &main).await;
     let digests = check.summary.matches("sha256").count();
     assert!(
         check.summary.contains("image has changed"),
@@ -835,10 +820,7 @@ async fn an_image_that_has_changed_is_told_and_one_that_is_missing_fails_the_job
     let missing = image("busybox:99");
     forge.write(".herald.yml", &specification.replace(&name, &missing));
     let wrong = forge.commit("A wrong tag");
-    herald
-        .open_pull_request(&forge, "synchronize", &wrong, &main)
-        .await;
-    let check = forge.completed(&wrong, "herald").await;
+    let check = herald.built(&forge, "synchronize", &wrong, &main).await;
     assert_eq!(check.conclusion.as_deref(), Some("failure"));
     assert!(check.title.contains("has no such tag"), "{}", check.title);
 }
@@ -861,10 +843,7 @@ async fn an_image_behind_a_login_is_for_who_has_it() {
         let forge = Forge::new(false).await;
         let (main, head) = project(&forge, &name, "echo hello");
         let herald = Herald::spawn(command(&forge, executor));
-        herald
-            .open_pull_request(&forge, "opened", &head, &main)
-            .await;
-        let check = forge.completed(&head, "herald").await;
+        let check = herald.built(&forge, "opened", &head, &main).await;
         assert_eq!(check.conclusion.as_deref(), Some("failure"), "{executor}");
         let title = &check.title;
         assert!(
@@ -879,10 +858,7 @@ async fn an_image_behind_a_login_is_for_who_has_it() {
         let herald = Herald::spawn(serve);
         forge.write("other", "1");
         let again = forge.commit("Again");
-        herald
-            .open_pull_request(&forge, "synchronize", &again, &main)
-            .await;
-        let check = forge.completed(&again, "herald").await;
+        let check = herald.built(&forge, "synchronize", &again, &main).await;
         assert_eq!(
             check.conclusion.as_deref(),
             Some("success"),

@@ -221,6 +221,12 @@ impl Herald {
         request_to(&self.address, request).await
     }
 
+    /// Delivers an action on pull request 7, and waits for the end of its build.
+    pub(crate) async fn built(&self, forge: &Forge, action: &str, head: &str, base: &str) -> Check {
+        self.open_pull_request(forge, action, head, base).await;
+        forge.completed(head, "herald").await
+    }
+
     pub(crate) async fn open_pull_request(
         &self,
         forge: &Forge,
@@ -297,10 +303,7 @@ async fn a_real_pytest_project_is_built_and_reported() {
     let broken = forge.commit("Change nothing");
     let herald = Herald::start(&forge);
 
-    herald
-        .open_pull_request(&forge, "opened", &broken, &main)
-        .await;
-    let check = forge.completed(&broken, "herald").await;
+    let check = herald.built(&forge, "opened", &broken, &main).await;
     assert_eq!(check.conclusion.as_deref(), Some("failure"));
     assert!(
         check
@@ -366,10 +369,7 @@ async fn a_real_pytest_project_is_built_and_reported() {
         &conftest.replace("vouchers = {}", "vouchers = {\"spring\": 5}"),
     );
     let repaired = forge.commit("Repair the discount");
-    herald
-        .open_pull_request(&forge, "synchronize", &repaired, &main)
-        .await;
-    let check = forge.completed(&repaired, "herald").await;
+    let check = herald.built(&forge, "synchronize", &repaired, &main).await;
     assert_eq!(
         check.conclusion.as_deref(),
         Some("success"),
@@ -776,10 +776,7 @@ async fn a_step_reaches_nothing_of_herald_and_no_secret_is_written_anywhere() {
         "execute:\n  - sh escape.sh > out.txt\n  - cat out.txt\n  - sh -c '! grep leak out.txt'\n",
     );
     let head = forge.commit("Try to get out");
-    herald
-        .open_pull_request(&forge, "opened", &head, &main)
-        .await;
-    let check = forge.completed(&head, "herald").await;
+    let check = herald.built(&forge, "opened", &head, &main).await;
     let log = everything_below(&data.join("logs"));
     let output = String::from_utf8_lossy(&log);
     assert_eq!(check.conclusion.as_deref(), Some("success"), "{output}");

@@ -3,7 +3,7 @@
 use herald::demo::What;
 use serde_json::json;
 
-use crate::world::{World, world};
+use crate::world::{World, failed_cases, world};
 
 const GREEN: &str = "execute:\n  - name: work\n    run: exit 0\n";
 const RED: &str = "execute:\n  - name: work\n    run: exit 3\n";
@@ -479,14 +479,7 @@ async fn a_report_that_git_tracks_unchanged_is_no_result() {
 fn failures(w: &World, count: usize) {
     let lines = "line\n".repeat(count);
     w.write("tests/test_many.py", &lines);
-    let cases: String = (1..=count)
-        .map(|line| {
-            format!(
-                "<testcase name='t{line}'><failure message='m{line}'>\
-                 tests/test_many.py:{line}: E</failure></testcase>"
-            )
-        })
-        .collect();
+    let cases = failed_cases(count);
     *w.report.lock().unwrap() = Some(format!("<testsuite name='s'>{cases}</testsuite>"));
 }
 

@@ -570,17 +570,22 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
     })
 }
 
-/// A report of a test that passes and of this many that fail, on the lines of `tests/test_many.py`.
+/// A report of a test that passes and of this many that fail.
 pub(crate) fn failed_tests(count: usize) -> String {
-    let cases: String = (1..=count)
+    let cases = failed_cases(count);
+    format!("<testsuite name='s'><testcase name='good'/>{cases}</testsuite>")
+}
+
+/// This many tests that fail, on the lines of `tests/test_many.py`.
+pub(crate) fn failed_cases(count: usize) -> String {
+    (1..=count)
         .map(|line| {
             format!(
                 "<testcase name='t{line}'><failure message='m{line}'>\
                  tests/test_many.py:{line}: E</failure></testcase>"
             )
         })
-        .collect();
-    format!("<testsuite name='s'><testcase name='good'/>{cases}</testsuite>")
+        .collect()
 }
 
 /// Runs git away from anybody's settings, and says what it printed.
