@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::state::{App, again_at};
 use crate::domain::event::changes;
-use crate::domain::{Change, Event, Wish};
+use crate::domain::{Change, Event, PersonId, Wish};
 use crate::feedback;
 use crate::ports::error::Result;
 use crate::ports::store::{Delivery, Lane, NewDelivery, Recorded};
@@ -89,6 +89,28 @@ impl App {
 
     /// What follows from an event.
     async fn changes_of(&self, event: Event) -> Result<Vec<Change>> {
+        let mut event = event;
+        if let Event::PullRequestOpened {
+            repository,
+            pull,
+            sender,
+        }
+        | Event::PullRequestUpdated {
+            repository,
+            pull,
+            sender,
+        }
+        | Event::PullRequestRetargeted {
+            repository,
+            pull,
+            sender,
+        } = &mut event
+            && let Some(newer) = self.newer_than(repository, pull).await?
+        {
+            *pull = newer;
+            // Who did that is told by the delivery of it.
+            *sender = PersonId::NOBODY;
+        }
         let Event::Asked { repository, ask } = event else {
             return Ok(self.announce(changes(event)));
         };

@@ -6,11 +6,11 @@ use tracing::{info, warn};
 use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, again_at};
 use crate::domain::{
-    Conclusion, Occasion, Preparation, PullRequest, Repository, Sha, Trigger, Trust,
+    Conclusion, Occasion, PersonId, Preparation, PullRequest, Repository, Sha, Trigger, Trust,
 };
 use crate::ports::error::Result;
 use crate::ports::source::{Merged, Remote};
-use crate::ports::store::{BuildDraft, DraftJob};
+use crate::ports::store::{BuildDraft, DraftJob, Postponement};
 use crate::ports::{Kind, PortError};
 use crate::spec::{self, BuiltTree, Decision, Specification};
 use crate::text::markdown;
@@ -46,7 +46,11 @@ impl App {
                     trigger.occasion.subject(),
                     repository.full_name()
                 );
-                store.drop_trigger(&trigger.id, self.now_ms()).await?;
+                // Where something is built by default, only the lack of a specification says no.
+                let unspecified = is_default(&trigger.occasion, &repository);
+                store
+                    .drop_trigger(&trigger.id, unspecified, self.now_ms())
+                    .await?;
             }
             Err(error) => {
                 self.keep_limit(&repository).await?;
@@ -70,7 +74,9 @@ impl App {
             Kind::Refused => true,
             // GitHub tells of a commit before it can be read everywhere.
             Kind::Gone | Kind::Denied => trigger.tries >= 5,
-            Kind::Transient | Kind::Throttled { .. } => trigger.tries >= TRIES,
+            Kind::Transient => trigger.tries >= TRIES,
+            // Waiting is not failing.
+            Kind::Throttled { .. } => false,
         };
         if hopeless {
             let what = format!("Herald could not finish: {error}");
@@ -82,10 +88,12 @@ impl App {
             );
             return store.attach(&trigger.id, draft, self.now_ms()).await;
         }
-        let at_ms = again_at(error, self.now_ms(), trigger.tries);
-        store
-            .postpone_trigger(&trigger.id, &error.message, at_ms)
-            .await
+        let postponement = Postponement {
+            what: error.message.clone(),
+            retry_ms: again_at(error, self.now_ms(), trigger.tries),
+            counts: !matches!(error.kind, Kind::Throttled { .. }),
+        };
+        store.postpone_trigger(&trigger.id, postponement).await
     }
 
     /// The build that the trigger asks for; `None` when it asks for nothing.
@@ -208,7 +216,7 @@ impl App {
     }
 
     /// Why this server builds no code of strangers, if it does not.
-    fn no_forks(&self) -> Option<&'static str> {
+    pub(super) fn no_forks(&self) -> Option<&'static str> {
         if self.settings.forks == ForkPolicy::Ignore {
             Some("builds of forks are off")
         } else if self.parts.executor.isolates() {
@@ -245,7 +253,8 @@ impl App {
             return Ok(());
         }
         let forge = &self.parts.forge;
-        if pull.author == trigger.sender && forge.may_write(repository, pull.author).await? {
+        let own = pull.author == trigger.sender && pull.author != PersonId::NOBODY;
+        if own && forge.may_write(repository, pull.author).await? {
             draft.approved_by = Some(pull.author);
             return Ok(());
         }

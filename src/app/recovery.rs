@@ -14,10 +14,10 @@ use tracing::{info, warn};
 
 use super::state::App;
 use crate::domain::event::changes;
-use crate::domain::{Change, Event, Repository, RepositoryId};
+use crate::domain::{Change, Event, PersonId, PullRequest, Repository, RepositoryId};
 use crate::ports::error::Result;
 use crate::ports::forge::{ListedDelivery, RecoveredDelivery};
-use crate::ports::store::NewDelivery;
+use crate::ports::store::{KnownPull, NewDelivery};
 use crate::ports::{Kind, PortError};
 
 /// How far back GitHub's list goes (Enterprise Server: a week).
@@ -129,6 +129,30 @@ impl App {
         Ok(true)
     }
 
+    /// The pull request as it is now, where two states of it have one moment and this one may be the
+    /// older: GitHub's times have seconds, and what was done within one may be told in any order.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    pub(super) async fn newer_than(
+        &self,
+        repository: &Repository,
+        pull: &PullRequest,
+    ) -> Result<Option<PullRequest>> {
+        let store = &self.parts.store;
+        let newest = store.newest_of_pull(&repository.id, pull.number).await?;
+        let unclear =
+            newest.is_some_and(|(head, at_ms)| at_ms == pull.updated_ms && head != pull.head);
+        if !unclear {
+            return Ok(None);
+        }
+        match self.parts.forge.pull_request(repository, pull.number).await {
+            Ok(now) => Ok((now.head != pull.head).then_some(now)),
+            Err(error) if error.kind == Kind::Gone => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Has the open pull requests of a repository built of whose heads nothing is known, and says
     /// how many there were.
     ///
@@ -138,24 +162,32 @@ impl App {
         let store = &self.parts.store;
         let mut taken = 0;
         for pull in self.parts.forge.open_pulls(repository).await? {
-            if store
-                .knows_head(&repository.id, pull.number, &pull.head)
-                .await?
-            {
+            let newer = self.newer_than(repository, &pull).await?;
+            let pull = newer.unwrap_or(pull);
+            let known = store.known_pull(&repository.id, &pull).await?;
+            if known == KnownPull::Yes {
                 continue;
             }
             info!(
                 repository = repository.full_name(),
                 commit = pull.head.as_str(),
-                "nobody told of the head of {}#{}",
+                "nobody told of the head or the base of {}#{}",
                 repository.full_name(),
                 pull.number
             );
-            let sender = pull.author;
-            let event = Event::PullRequestOpened {
-                repository: repository.clone(),
-                pull,
-                sender,
+            // Who did it is not in the list: its author need not be who pushed.
+            let (repository, sender) = (repository.clone(), PersonId::NOBODY);
+            let event = match known {
+                KnownPull::OtherBase => Event::PullRequestRetargeted {
+                    repository,
+                    pull,
+                    sender,
+                },
+                KnownPull::Yes | KnownPull::No => Event::PullRequestOpened {
+                    repository,
+                    pull,
+                    sender,
+                },
             };
             // The repository is known better from its own deliveries.
             let changes = self

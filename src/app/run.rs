@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::attempt::{Begin, Outcome, shut_down, unbegun, wish};
 use super::checkout::Place;
 use super::state::App;
-use crate::domain::Conclusion;
+use crate::domain::{Conclusion, Trust};
 use crate::ports::error::Result;
 use crate::ports::store::{Claim, Heartbeat, Interruption};
 use crate::ports::{Kind, PortError};
@@ -37,10 +37,12 @@ pub(super) fn gone(what: impl Into<String>) -> Interruption {
 fn trouble(error: &PortError) -> Outcome {
     Outcome::Trouble(Interruption {
         what: error.message.clone(),
-        attempts: Some(match error.kind {
-            Kind::Refused => 1,
-            _ => BEGINNINGS,
-        }),
+        attempts: match error.kind {
+            Kind::Refused => Some(1),
+            // Waiting is not failing.
+            Kind::Throttled { .. } => None,
+            _ => Some(BEGINNINGS),
+        },
         not_before_ms: match error.kind {
             Kind::Throttled { until_ms } => until_ms,
             _ => 0,
@@ -199,6 +201,13 @@ impl App {
         mut cancelled: watch::Receiver<Option<String>>,
         stop: &CancellationToken,
     ) -> Result<Outcome> {
+        // It may have been approved for another executor, or under another policy.
+        if claim.build.trust == Trust::Fork
+            && let Some(why) = self.no_forks()
+        {
+            let why = why.to_owned();
+            return Ok(unbegun(claim, Conclusion::ActionRequired, why));
+        }
         let place = Place::new(&self.settings.work_dir, claim.job.id.as_str())?;
         let (attempt, diff) = tokio::select! {
             biased;

@@ -78,6 +78,11 @@ impl std::fmt::Display for InstallationId {
 #[serde(transparent)]
 pub struct PersonId(pub i64);
 
+impl PersonId {
+    /// Nobody that is known: GitHub's ids begin at 1.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// The id of a commit: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

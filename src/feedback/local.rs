@@ -41,7 +41,7 @@ pub fn local_view(jobs: Vec<Job>, preparation: Preparation) -> BuildView {
                 branch: String::new(),
                 before: None,
             },
-            sender: PersonId(0),
+            sender: PersonId::NOBODY,
             state: State::Finished,
             conclusion: Some(conclusion),
             attempt: 1,

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, InstallationId, Job, JobId,
-    JobResult, PersonId, Preparation, Publication, Repository, RepositoryId, Secret, Sha,
-    StepRecord, Trigger,
+    JobResult, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId, Secret,
+    Sha, StepRecord, Trigger,
 };
 use crate::spec;
 
@@ -245,6 +245,28 @@ pub struct Interruption {
     pub not_before_ms: i64,
 }
 
+/// Why a trigger waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postponement {
+    /// What happened.
+    pub what: String,
+    /// When it is tried again, in unix milliseconds.
+    pub retry_ms: i64,
+    /// Whether it was a failure: of those there may be only so many.
+    pub counts: bool,
+}
+
+/// What is known of an open pull request with this head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownPull {
+    /// It was built, is being built, or somebody wanted it not to be.
+    Yes,
+    /// The same, but as a change to another branch.
+    OtherBase,
+    /// Nothing.
+    No,
+}
+
 /// Limits on how much runs at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -310,8 +332,15 @@ pub trait Store: Send + Sync {
     async fn replay_delivery(&self, guid: &str, now_ms: i64) -> Result<Replayed>;
     /// Carries out changes that follow from no delivery.
     async fn apply(&self, changes: Vec<Change>, now_ms: i64) -> Result<()>;
-    /// Whether the head of a pull request was heard of: there is a trigger of it, or a build.
-    async fn knows_head(&self, repository: &RepositoryId, pull: i64, head: &Sha) -> Result<bool>;
+    /// What is known of an open pull request.
+    async fn known_pull(&self, repository: &RepositoryId, pull: &PullRequest) -> Result<KnownPull>;
+    /// The newest state of a pull request that was heard of: its head, and when it was so in unix
+    /// milliseconds.
+    async fn newest_of_pull(
+        &self,
+        repository: &RepositoryId,
+        pull: i64,
+    ) -> Result<Option<(Sha, i64)>>;
 
     /// The oldest trigger that is due, leased until `lease_ms`, with its repository.
     async fn claim_trigger(
@@ -338,10 +367,10 @@ pub trait Store: Send + Sync {
     /// Gives a trigger its build: an existing one with the same key, else a new one. Nothing
     /// happens to a trigger that was cancelled in between.
     async fn attach(&self, trigger: &str, draft: BuildDraft, now_ms: i64) -> Result<()>;
-    /// The trigger wants nothing built.
-    async fn drop_trigger(&self, trigger: &str, now_ms: i64) -> Result<()>;
-    /// Preparing failed; it is tried again at `retry_ms`.
-    async fn postpone_trigger(&self, trigger: &str, error: &str, retry_ms: i64) -> Result<()>;
+    /// The trigger wants nothing built; `unspecified` when there is no specification at all.
+    async fn drop_trigger(&self, trigger: &str, unspecified: bool, now_ms: i64) -> Result<()>;
+    /// Preparing did not succeed, and is tried again.
+    async fn postpone_trigger(&self, trigger: &str, postponement: Postponement) -> Result<()>;
 
     /// The next job that may start within `room`, leased to `worker` until `lease_ms`: those of the
     /// default branch and of tags first, then the oldest. Who has waited for half an hour is first

@@ -170,7 +170,7 @@ pub(super) async fn approve(
             commit: waiting.commit.as_str(),
             specification: &waiting.specification,
         };
-        keep(on, &approval, person.unwrap_or(PersonId(0)), now_ms).await?;
+        keep(on, &approval, person.unwrap_or(PersonId::NOBODY), now_ms).await?;
         triggers::prepare_again(on, &waiting.trigger, now_ms).await?;
     }
     Ok(!found.is_empty())

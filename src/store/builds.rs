@@ -5,9 +5,9 @@ use sqlx::{AnyConnection, Row};
 
 use super::jobs::{self, NewJob, add_job, end_job};
 use super::rows::{self, Result};
-use super::{publications, reruns};
+use super::{publications, reruns, triggers};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{Conclusion, JobResult, Occasion, State, combine};
+use crate::domain::{Conclusion, JobResult, Occasion, State, Trust, combine};
 use crate::ports::store::BuildDraft;
 
 /// The build that the trigger joins, or a new one. Returns its id; `None` when a build with its key
@@ -21,6 +21,13 @@ pub(super) async fn join_or_create(
     let repository: String = trigger.try_get("repository")?;
     let commit: String = trigger.try_get("commit_id")?;
     let trust: String = trigger.try_get("trust")?;
+    if trust == Trust::Fork.as_str()
+        && let Some(id) = trusted(on, &repository, &commit).await?
+    {
+        touch(on, &id).await?;
+        publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+        return Ok(Some(id));
+    }
     let priority = priority(on, &repository, trigger).await?;
     let standing = sqlx::query(
         "SELECT id, state, conclusion, cancel_reason FROM builds WHERE repository = $1 \
@@ -91,6 +98,23 @@ pub(super) async fn join_or_create(
         settle(on, &id, now_ms).await?;
     }
     Ok(Some(id))
+}
+
+/// The newest build of a commit that came from the repository itself. Check runs belong to a
+/// commit: who opens a pull request with the head of somebody else's has that result, and must not
+/// put a check in its place that waits for approval.
+async fn trusted(on: &mut AnyConnection, repository: &str, commit: &str) -> Result<Option<String>> {
+    let row = sqlx::query(
+        "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 AND trust <> $3 \
+         AND cancel_reason IS NULL AND (conclusion IS NULL OR conclusion <> 'cancelled') \
+         ORDER BY number DESC LIMIT 1",
+    )
+    .bind(repository)
+    .bind(commit)
+    .bind(Trust::Fork.as_str())
+    .fetch_optional(on)
+    .await?;
+    Ok(row.map(|row| row.try_get("id")).transpose()?)
 }
 
 /// A build with the key of a draft.
@@ -281,6 +305,7 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
         .bind(now_ms)
         .execute(&mut *on)
         .await?;
+        triggers::wake(on, build, now_ms).await?;
     }
     touch(on, build).await
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, SqlSafeStr, Transaction};
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot, watch};
 
 use crate::ports::PortError;
 
@@ -70,6 +70,8 @@ pub(super) struct Writer {
     torn: bool,
     /// Who waits for the commit.
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    /// How many commits there were.
+    commits: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -87,6 +89,9 @@ impl Writer {
             let _ = self.connection.execute("ROLLBACK").await;
         }
         self.open = false;
+        if result.is_ok() {
+            self.commits.send_modify(|commits| *commits += 1);
+        }
         let result = result.map_err(|error| error.to_string());
         for waiting in self.waiting.drain(..) {
             // A receiver that went away needs no answer.
@@ -100,6 +105,8 @@ impl Writer {
 pub(super) struct Database {
     pool: AnyPool,
     writer: Option<(Arc<Mutex<Writer>>, Arc<Notify>)>,
+    /// How many commits there were; none are counted on PostgreSQL.
+    pub(super) commits: watch::Receiver<u64>,
     /// Ends with the last clone.
     _flusher: Option<Arc<Flusher>>,
 }
@@ -220,17 +227,20 @@ impl Database {
             })
             .connect_with(options)
             .await?;
+        let (counter, commits) = watch::channel(0);
         let writer = Arc::new(Mutex::new(Writer {
             connection,
             open: false,
             torn: false,
             waiting: Vec::new(),
+            commits: counter,
         }));
         let flush = Arc::new(Notify::new());
         let flusher = tokio::spawn(flush_loop(Arc::clone(&writer), Arc::clone(&flush)));
         Ok(Self {
             pool,
             writer: Some((writer, flush)),
+            commits,
             _flusher: Some(Arc::new(Flusher(flusher))),
         })
     }
@@ -250,6 +260,7 @@ impl Database {
         Ok(Self {
             pool,
             writer: None,
+            commits: watch::channel(0).1,
             _flusher: None,
         })
     }
@@ -301,7 +312,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 5] = [
+    const FILES: [(i64, &str, &str); 6] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -322,6 +333,11 @@ fn migrator(engine: &str) -> Migrator {
             5,
             "writing",
             include_str!("../../migrations/0005_writing.sql"),
+        ),
+        (
+            6,
+            "settled",
+            include_str!("../../migrations/0006_settled.sql"),
         ),
     ];
     let migrations = FILES

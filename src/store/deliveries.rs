@@ -3,6 +3,7 @@
 use sqlx::{AnyConnection, Row};
 
 use super::rows::Result;
+use super::triggers::Ending;
 use super::{approvals, publications, reruns, triggers};
 use crate::domain::{
     Answers, Change, Installation, InstallationId, Occasion, Repository, RepositoryId,
@@ -242,7 +243,8 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
                 return Ok(());
             }
             let subject = Occasion::PullRequest { pull: pull.clone() }.subject();
-            triggers::end_subject(on, repository, &subject, None, reason, now_ms).await
+            let ending = Ending::by_itself(reason);
+            triggers::end_subject(on, repository, &subject, None, ending, now_ms).await
         }
         Change::CancelSubject {
             repository,
@@ -250,7 +252,11 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             reason,
             answers,
         } => {
-            let done = triggers::cancel_subject(on, repository, subject, reason, now_ms).await?;
+            let ending = Ending {
+                reason,
+                wanted: true,
+            };
+            let done = triggers::cancel_subject(on, repository, subject, ending, now_ms).await?;
             say(on, repository, answers, done, now_ms).await
         }
         Change::Rerun {

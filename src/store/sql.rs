@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
 use super::{approvals, deliveries, jobs, pages, publications, secrets, triggers};
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, InstallationId, JobId, JobResult, Publication,
-    Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
+    PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
-    Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, KeptDelivery, Lane,
-    NewDelivery, Outgoing, Queue, Recorded, Replayed, Room, Sent, StoredBadge, StoredSecret,
-    Waiting,
+    Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, KeptDelivery, KnownPull, Lane,
+    NewDelivery, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent, StoredBadge,
+    StoredSecret, Waiting,
 };
 use crate::ports::{PortError, Store};
 
@@ -30,6 +31,12 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
+    /// How many commits SQLite has made for this process. It changes when they are on disk and
+    /// before anybody is told, so whoever watches it can end the server between the two.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.database.commits.clone()
+    }
+
     /// Opens the SQLite database in `file` beside the server that may be using it.
     ///
     /// # Errors
@@ -133,9 +140,18 @@ impl Store for SqlStore {
         transact!(self.database, tx => deliveries::apply_all(tx.on(), &changes, now_ms).await)
     }
 
-    async fn knows_head(&self, repository: &RepositoryId, pull: i64, head: &Sha) -> Result<bool> {
+    async fn known_pull(&self, repository: &RepositoryId, pull: &PullRequest) -> Result<KnownPull> {
         let mut on = self.database.read().await?;
-        Ok(triggers::knows_head(&mut on, repository, pull, head).await?)
+        Ok(triggers::known(&mut on, repository, pull).await?)
+    }
+
+    async fn newest_of_pull(
+        &self,
+        repository: &RepositoryId,
+        pull: i64,
+    ) -> Result<Option<(Sha, i64)>> {
+        let mut on = self.database.read().await?;
+        Ok(triggers::newest_of(&mut on, repository, pull).await?)
     }
 
     async fn claim_trigger(
@@ -199,13 +215,14 @@ impl Store for SqlStore {
         transact!(self.database, tx => triggers::attach(tx.on(), trigger, &draft, now_ms).await)
     }
 
-    async fn drop_trigger(&self, trigger: &str, now_ms: i64) -> Result<()> {
-        transact!(self.database, tx => triggers::drop_one(tx.on(), trigger, now_ms).await)
+    async fn drop_trigger(&self, trigger: &str, unspecified: bool, now_ms: i64) -> Result<()> {
+        transact!(self.database, tx =>
+            triggers::drop_one(tx.on(), trigger, unspecified, now_ms).await)
     }
 
-    async fn postpone_trigger(&self, trigger: &str, error: &str, retry_ms: i64) -> Result<()> {
+    async fn postpone_trigger(&self, trigger: &str, postponement: Postponement) -> Result<()> {
         transact!(self.database, tx =>
-            triggers::postpone(tx.on(), trigger, error, retry_ms).await)
+            triggers::postpone(tx.on(), trigger, &postponement).await)
     }
 
     async fn claim_job(

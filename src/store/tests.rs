@@ -12,8 +12,8 @@ use crate::domain::{
     Secret, Sha, State, Status, StatusState, Target, Trust,
 };
 use crate::ports::store::{
-    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, Lane, NewDelivery, Recorded, Replayed,
-    Room, Sent,
+    BuildDraft, Claim, DraftJob, Heartbeat, Interruption, KnownPull, Lane, NewDelivery,
+    Postponement, Recorded, Replayed, Room, Sent,
 };
 use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
@@ -911,7 +911,7 @@ async fn operators_see_deliveries_and_only_what_was_not_handled_is_handled_again
 }
 
 #[tokio::test]
-async fn a_head_is_known_by_its_trigger_or_its_build() {
+async fn a_head_is_known_while_something_holds_it() {
     on_both(async |store| {
         let id = &repository().id;
         assert!(store.active_repositories().await.unwrap().is_empty());
@@ -923,17 +923,45 @@ async fn a_head_is_known_by_its_trigger_or_its_build() {
         )
         .await;
         assert_eq!(store.active_repositories().await.unwrap().len(), 1);
-        let knows = async |pull, head| store.knows_head(id, pull, &sha(head)).await.unwrap();
-        assert!(knows(7, 'a').await);
-        assert!(!knows(8, 'a').await, "another one with the same head");
-        assert!(!knows(7, 'b').await);
+        let known = async |number, head| {
+            let pull = pull(number, &sha(head), 9);
+            store.known_pull(id, pull.pull().unwrap()).await.unwrap()
+        };
+        assert_eq!(known(7, 'a').await, KnownPull::Yes);
+        assert_eq!(known(8, 'a').await, KnownPull::No, "with the same head");
+        assert_eq!(known(7, 'b').await, KnownPull::No);
         store
             .apply(vec![build(&sha('b'), pull(7, &sha('b'), 2))], 20)
             .await
             .unwrap();
-        assert!(knows(7, 'b').await);
-        assert!(knows(7, 'a').await, "although it has ended");
+        assert_eq!(known(7, 'b').await, KnownPull::Yes);
+        assert_eq!(known(7, 'a').await, KnownPull::No, "it was pushed over");
+        assert_eq!(
+            store.newest_of_pull(id, 7).await.unwrap(),
+            Some((sha('b'), 2))
+        );
         assert_eq!(store.throttled(0).await.unwrap(), Vec::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn waiting_is_not_failing() {
+    on_both(async |store| {
+        settle(store, "a", vec![build(&sha('a'), push("main"))], 1).await;
+        for (counts, tries) in [(false, 0), (true, 0), (false, 1), (true, 1), (true, 2)] {
+            let (trigger, _) = store.claim_trigger(10, 20).await.unwrap().unwrap();
+            assert_eq!(trigger.tries, tries);
+            let postponement = Postponement {
+                what: "GitHub asks for patience".to_owned(),
+                retry_ms: 5,
+                counts,
+            };
+            store
+                .postpone_trigger(&trigger.id, postponement)
+                .await
+                .unwrap();
+        }
     })
     .await;
 }

@@ -10,10 +10,12 @@ use crate::domain::{
     CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
     pull_subject,
 };
-use crate::ports::store::BuildDraft;
+use crate::ports::store::{BuildDraft, KnownPull, Postponement};
 
-/// How long a trigger waits for a build that has to end first, in milliseconds.
-const LATER_MS: i64 = 1_000;
+/// What a trigger waits for whose build is there, and has to end before it begins again.
+const LATER: &str = "a build of it has to end first";
+/// How long it waits at most, in milliseconds; the end of the build wakes it.
+const LATER_MS: i64 = 60_000;
 
 /// A trigger about to be.
 pub(super) struct NewTrigger<'a> {
@@ -49,11 +51,12 @@ pub(super) async fn add(
         } else {
             format!("superseded by {}", new.commit.short())
         };
-        end_subject(on, new.repository, &subject, but, &reason, now_ms).await?;
+        let ending = Ending::by_itself(&reason);
+        end_subject(on, new.repository, &subject, but, ending, now_ms).await?;
         approvals::void(on, new.repository, pull.number, but).await?;
     }
     let active = sqlx::query(
-        "SELECT id, build FROM triggers WHERE repository = $1 AND subject = $2 \
+        "SELECT id, build, sender FROM triggers WHERE repository = $1 AND subject = $2 \
          AND commit_id = $3 AND state IN ('waiting', 'attached') LIMIT 1",
     )
     .bind(new.repository.as_str())
@@ -62,12 +65,23 @@ pub(super) async fn add(
     .fetch_optional(&mut *on)
     .await?;
     if let Some(active) = active {
+        let id: String = active.try_get("id")?;
         // A branch that was set back to this commit: its badges speak of it again.
         sqlx::query("UPDATE triggers SET created_ms = $2 WHERE id = $1 AND created_ms < $2")
-            .bind(active.try_get::<String, _>("id")?)
+            .bind(&id)
             .bind(created_ms)
             .execute(&mut *on)
             .await?;
+        let unsaid = PersonId(active.try_get("sender")?) == PersonId::NOBODY;
+        if unsaid && new.sender != PersonId::NOBODY {
+            // Only now it is known who did it, who may be somebody that needs no approval.
+            sqlx::query("UPDATE triggers SET sender = $2 WHERE id = $1")
+                .bind(&id)
+                .bind(new.sender.0)
+                .execute(&mut *on)
+                .await?;
+            return prepare_again(on, &id, now_ms).await;
+        }
         return match active.try_get::<Option<String>, _>("build")? {
             Some(build) => builds::touch(on, &build).await,
             None => Ok(()),
@@ -124,7 +138,7 @@ async fn announces(on: &mut AnyConnection, new: &NewTrigger<'_>) -> Result<bool>
 }
 
 /// Whether nobody has asked for a word in this repository: the App was installed on all
-/// repositories of the account, and this one never had a build.
+/// repositories of the account, and this one has no specification, as far as is known.
 async fn is_silent(on: &mut AnyConnection, repository: &RepositoryId) -> Result<bool> {
     let host = repository
         .as_str()
@@ -132,7 +146,7 @@ async fn is_silent(on: &mut AnyConnection, repository: &RepositoryId) -> Result<
         .map_or("", |(host, _)| host);
     let silent = sqlx::query(
         "SELECT r.id FROM repositories r JOIN installations i ON i.id = r.installation \
-         AND i.host = $2 WHERE r.id = $1 AND r.last_build = 0 AND i.selected_by_hand = 0",
+         AND i.host = $2 WHERE r.id = $1 AND r.specified = 0 AND i.selected_by_hand = 0",
     )
     .bind(repository.as_str())
     .bind(host)
@@ -161,23 +175,71 @@ pub(super) async fn note_pull(
     Ok(done.rows_affected() > 0)
 }
 
-/// Whether the head of a pull request was heard of.
-pub(super) async fn knows_head(
+/// The newest state of a pull request that was heard of: its head, and when it was so.
+pub(super) async fn newest_of(
     on: &mut AnyConnection,
     repository: &RepositoryId,
     pull: i64,
-    head: &Sha,
-) -> Result<bool> {
-    let known = sqlx::query(
-        "SELECT id FROM triggers WHERE repository = $1 AND subject = $2 AND commit_id = $3 \
-         UNION ALL SELECT id FROM builds WHERE repository = $1 AND commit_id = $3 LIMIT 1",
+) -> Result<Option<(Sha, i64)>> {
+    let row =
+        sqlx::query("SELECT head, updated_ms FROM pulls WHERE repository = $1 AND number = $2")
+            .bind(repository.as_str())
+            .bind(pull)
+            .fetch_optional(on)
+            .await?;
+    row.map(|row| Ok((rows::sha(&row, "head")?, row.try_get("updated_ms")?)))
+        .transpose()
+}
+
+/// What is known of an open pull request. A trigger that ended although nobody wanted it so (with
+/// the installation, by a push that was taken back, or when the pull request was closed) is as if
+/// there had been none.
+pub(super) async fn known(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    pull: &PullRequest,
+) -> Result<KnownPull> {
+    let row = sqlx::query(
+        "SELECT occasion FROM triggers WHERE repository = $1 AND subject = $2 \
+         AND commit_id = $3 AND (state <> 'ended' OR settled = 1) \
+         ORDER BY created_ms DESC, id DESC LIMIT 1",
     )
     .bind(repository.as_str())
-    .bind(pull_subject(pull))
-    .bind(head.as_str())
+    .bind(pull_subject(pull.number))
+    .bind(pull.head.as_str())
     .fetch_optional(on)
     .await?;
-    Ok(known.is_some())
+    let Some(row) = row else {
+        return Ok(KnownPull::No);
+    };
+    let occasion: Occasion = rows::json(&row, "occasion")?;
+    let same_base = occasion
+        .pull()
+        .is_some_and(|known| known.base_ref == pull.base_ref);
+    Ok(if same_base {
+        KnownPull::Yes
+    } else {
+        KnownPull::OtherBase
+    })
+}
+
+/// Why triggers end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending<'a> {
+    /// As in "cancelled: …".
+    pub(super) reason: &'a str,
+    /// Whether somebody wants it so.
+    pub(super) wanted: bool,
+}
+
+impl<'a> Ending<'a> {
+    /// It came so.
+    pub(super) fn by_itself(reason: &'a str) -> Self {
+        Self {
+            reason,
+            wanted: false,
+        }
+    }
 }
 
 /// Ends the active triggers of a subject, except those for the commit `but`, and with them what
@@ -187,10 +249,10 @@ pub(super) async fn end_subject(
     repository: &RepositoryId,
     subject: &str,
     but: Option<&Sha>,
-    reason: &str,
+    ending: Ending<'_>,
     now_ms: i64,
 ) -> Result<()> {
-    let ending = sqlx::query(
+    let found = sqlx::query(
         "SELECT id, build, commit_id FROM triggers WHERE repository = $1 AND subject = $2 \
          AND state IN ('waiting', 'attached') AND commit_id <> $3",
     )
@@ -199,11 +261,16 @@ pub(super) async fn end_subject(
     .bind(but.map_or("", Sha::as_str))
     .fetch_all(&mut *on)
     .await?;
-    for row in ending {
+    let Ending {
+        reason,
+        wanted: settled,
+    } = ending;
+    for row in found {
         let id: String = row.try_get("id")?;
         let build: Option<String> = row.try_get("build")?;
-        sqlx::query("UPDATE triggers SET state = 'ended' WHERE id = $1")
+        sqlx::query("UPDATE triggers SET state = 'ended', settled = $2 WHERE id = $1")
             .bind(&id)
+            .bind(i64::from(settled))
             .execute(&mut *on)
             .await?;
         if let Some(build) = build {
@@ -224,7 +291,7 @@ pub(super) async fn cancel_subject(
     on: &mut AnyConnection,
     repository: &RepositoryId,
     subject: &str,
-    reason: &str,
+    ending: Ending<'_>,
     now_ms: i64,
 ) -> Result<bool> {
     let open = sqlx::query(
@@ -239,7 +306,7 @@ pub(super) async fn cancel_subject(
     if open.is_none() {
         return Ok(false);
     }
-    end_subject(on, repository, subject, None, reason, now_ms).await?;
+    end_subject(on, repository, subject, None, ending, now_ms).await?;
     Ok(true)
 }
 
@@ -259,7 +326,7 @@ pub(super) async fn end_all(
     .await?;
     for row in subjects {
         let subject: String = row.try_get("subject")?;
-        cancel_subject(on, repository, &subject, reason, now_ms).await?;
+        cancel_subject(on, repository, &subject, Ending::by_itself(reason), now_ms).await?;
     }
     Ok(())
 }
@@ -400,14 +467,22 @@ pub(super) async fn attach(
     else {
         return Ok(());
     };
+    let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+    if draft.plan.path.is_some() {
+        specified(on, &repository, true).await?;
+    }
     let Some(build) = builds::join_or_create(on, &row, draft, now_ms).await? else {
-        return postpone(on, id, "a build of it has to end first", now_ms + LATER_MS).await;
+        let later = Postponement {
+            what: LATER.to_owned(),
+            retry_ms: now_ms + LATER_MS,
+            counts: false,
+        };
+        return postpone(on, id, &later).await;
     };
     if let (Some(person), Some(pull)) = (
         draft.approved_by,
         rows::json::<Occasion>(&row, "occasion")?.pull(),
     ) {
-        let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
         let approval = Approval {
             repository: &repository,
             pull: pull.number,
@@ -424,9 +499,40 @@ pub(super) async fn attach(
     Ok(())
 }
 
-pub(super) async fn drop_one(on: &mut AnyConnection, id: &str, now_ms: i64) -> Result<()> {
+/// Wakes what waits for a build of a commit to end.
+pub(super) async fn wake(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE triggers SET due_ms = $2 WHERE state = 'waiting' AND error = $3 AND EXISTS \
+         (SELECT 1 FROM builds b WHERE b.id = $1 AND b.repository = triggers.repository \
+         AND b.commit_id = triggers.commit_id)",
+    )
+    .bind(build)
+    .bind(now_ms)
+    .bind(LATER)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Remembers whether the repository has a specification.
+async fn specified(on: &mut AnyConnection, repository: &RepositoryId, has: bool) -> Result<()> {
+    sqlx::query("UPDATE repositories SET specified = $2 WHERE id = $1 AND specified <> $2")
+        .bind(repository.as_str())
+        .bind(i64::from(has))
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn drop_one(
+    on: &mut AnyConnection,
+    id: &str,
+    unspecified: bool,
+    now_ms: i64,
+) -> Result<()> {
     let Some(row) = sqlx::query(
-        "UPDATE triggers SET state = 'ended' WHERE id = $1 AND state = 'waiting' RETURNING *",
+        "UPDATE triggers SET state = 'ended', settled = 1 \
+         WHERE id = $1 AND state = 'waiting' RETURNING *",
     )
     .bind(id)
     .fetch_optional(&mut *on)
@@ -435,6 +541,9 @@ pub(super) async fn drop_one(on: &mut AnyConnection, id: &str, now_ms: i64) -> R
         return Ok(());
     };
     let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
+    if unspecified {
+        specified(on, &repository, false).await?;
+    }
     let commit = rows::sha(&row, "commit_id")?;
     forget_announcement(on, &repository, &commit, "nothing to build", now_ms).await
 }
@@ -442,16 +551,16 @@ pub(super) async fn drop_one(on: &mut AnyConnection, id: &str, now_ms: i64) -> R
 pub(super) async fn postpone(
     on: &mut AnyConnection,
     id: &str,
-    error: &str,
-    retry_ms: i64,
+    postponement: &Postponement,
 ) -> Result<()> {
     sqlx::query(
-        "UPDATE triggers SET error = $2, due_ms = $3, lease_ms = 0 \
+        "UPDATE triggers SET error = $2, due_ms = $3, tries = tries - $4, lease_ms = 0 \
          WHERE id = $1 AND state = 'waiting'",
     )
     .bind(id)
-    .bind(error)
-    .bind(retry_ms)
+    .bind(&postponement.what)
+    .bind(postponement.retry_ms)
+    .bind(i64::from(!postponement.counts))
     .execute(on)
     .await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! The events of GitHub and what follows from them.
 
+use herald::app::catch_up;
 use herald::demo::GitHub;
 use serde_json::{Value, json};
 
@@ -157,7 +158,8 @@ async fn a_suspended_installation_stops_everything_and_goes_on_when_it_is_back()
         w.drain_patiently().await;
         let title = "cancelled: the installation was suspended".to_owned();
         assert_eq!(w.ended(&head, "herald"), ("cancelled".to_owned(), title));
-        w.pull("reopened", &head, &main).await;
+        // Nobody wanted that: the next comparison of open pull requests builds it.
+        catch_up(&w.app).await.unwrap();
         w.drain_patiently().await;
         assert_eq!(conclusions(w, &head), ["cancelled", "success"]);
     })

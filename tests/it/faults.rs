@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use herald::app::catch_up;
 use herald::demo::{GitHub, What};
 use herald::ports::store::Waiting;
 
@@ -44,6 +45,15 @@ const POINTS: [(&str, &str); 11] = [
     ("GET", "/comments"),
     ("POST", "/comments"),
     ("PATCH", "/comments/"),
+];
+
+/// The requests when somebody asks for something, and when Herald looks for what it missed.
+const MORE_POINTS: [(&str, &str); 5] = [
+    ("GET", "/permission"),
+    ("GET", "/user/"),
+    ("POST", "/reactions"),
+    ("GET", "/app/hook/deliveries"),
+    ("GET", "/pulls"),
 ];
 
 /// Numbers from a seed (`SplitMix64`, by Guy Steele and others).
@@ -163,9 +173,20 @@ async fn check_all(w: &World, expected: &HashMap<String, &str>, open: Option<&st
     }
 }
 
+/// Looks for what was missed, again until it was possible.
+async fn look_for_more(w: &World, told: &str) {
+    for _ in 0..20 {
+        if catch_up(&w.app).await.is_ok() {
+            return;
+        }
+        w.pass(20);
+    }
+    panic!("{told}: what was missed cannot be looked for");
+}
+
 /// One fault, at every point, twice in a row.
 async fn everywhere(what: What) {
-    for (method, path) in POINTS {
+    for (method, path) in POINTS.into_iter().chain(MORE_POINTS) {
         let told = format!("{what:?} at {method} {path}");
         let mut w = World::new().await;
         tests(&w);
@@ -180,6 +201,11 @@ async fn everywhere(what: What) {
         let again = w.commit("change");
         w.pull("synchronize", &again, &main).await;
         settle(&w, &told).await;
+        w.comment(500, "/herald retry").await;
+        settle(&w, &told).await;
+        look_for_more(&w, &told).await;
+        settle(&w, &told).await;
+        assert_eq!(w.state().faults[0].times, 0, "{told}: it never came");
         let expected = HashMap::from([(head, "failure"), (again.clone(), "failure")]);
         check_all(&w, &expected, Some(&again), &told).await;
         w.restart().await;
@@ -233,14 +259,12 @@ async fn tokens_that_live_two_seconds_and_clocks_that_are_off() {
     }
 }
 
-/// Works on, and dies as soon as GitHub has got this many requests more. `false` when there are not
-/// so many.
-async fn die_after(w: &mut World, requests: usize) -> bool {
-    let wanted = w.state().requests.len() + requests;
-    let (github, app) = (w.github.clone(), w.app.clone());
+/// Works on until nothing is due, or dies when `death` comes. `false` when it did not come.
+async fn die_when(w: &mut World, death: impl Future<Output = ()>) -> bool {
+    let app = w.app.clone();
     let died = tokio::select! {
         biased;
-        () = github.until(|state| state.requests.len() >= wanted) => true,
+        () = death => true,
         () = async { herald::app::drain(&app).await.unwrap() } => false,
     };
     // Its database file is let go with what was in the middle undone; a dead process does that too.
@@ -250,25 +274,62 @@ async fn die_after(w: &mut World, requests: usize) -> bool {
     died
 }
 
+/// The story of a red build whose server dies once. `false` when it lived to the end.
+async fn dies<D: Future<Output = ()>>(told: &str, death: impl FnOnce(&World) -> D) -> bool {
+    let mut w = World::new().await;
+    tests(&w);
+    let (main, head) = w.change(RED);
+    w.pull("opened", &head, &main).await;
+    let death = death(&w);
+    let died = die_when(&mut w, death).await;
+    settle(&w, told).await;
+    let expected = HashMap::from([(head.clone(), "failure")]);
+    check_all(&w, &expected, Some(&head), told).await;
+    died
+}
+
 #[tokio::test]
 async fn a_server_that_dies_after_any_request_loses_and_doubles_nothing() {
     let mut requests = 1;
-    loop {
-        let told = format!("dies after request {requests}");
-        let mut w = World::new().await;
-        tests(&w);
-        let (main, head) = w.change(RED);
-        w.pull("opened", &head, &main).await;
-        let died = die_after(&mut w, requests).await;
-        settle(&w, &told).await;
-        let expected = HashMap::from([(head.clone(), "failure")]);
-        check_all(&w, &expected, Some(&head), &told).await;
-        if !died {
-            break;
-        }
+    while dies(&format!("dies after request {requests}"), |w| {
+        let wanted = w.state().requests.len() + requests;
+        let github = w.github.clone();
+        async move { github.until(|state| state.requests.len() >= wanted).await }
+    })
+    .await
+    {
         requests += 1;
     }
     assert!(requests > 10, "{requests}");
+}
+
+/// The state on disk is each second one that there ever is in the life of a build, from the first
+/// or the second, and whoever wrote it was not told.
+async fn dies_after_commits(first: u64) {
+    let mut commits = first;
+    while dies(&format!("dies after commit {commits}"), |w| {
+        let mut counter = w.commits.clone();
+        let wanted = *counter.borrow() + commits;
+        async move {
+            let reached = counter.wait_for(|count| *count >= wanted).await;
+            reached.unwrap();
+        }
+    })
+    .await
+    {
+        commits += 2;
+    }
+    assert!(commits > 20, "{commits}");
+}
+
+#[tokio::test]
+async fn a_server_that_dies_after_any_odd_commit_loses_and_doubles_nothing() {
+    dies_after_commits(1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_after_any_even_commit_loses_and_doubles_nothing() {
+    dies_after_commits(2).await;
 }
 
 /// Does one piece of work, or dies in the middle of it: after some of its requests, before their

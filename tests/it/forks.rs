@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use herald::app::catch_up;
 use herald::domain::Secret;
 use serde_json::{Value, json};
 
@@ -311,6 +312,70 @@ async fn a_strangers_build_gets_no_secret() {
         assert!(order.job.secrets.is_empty());
         assert!(!format!("{order:?}").contains("horse"));
         assert_eq!(order.login_images.as_deref(), Some(&[][..]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stranger_with_a_members_head_changes_nothing_about_its_checks() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald").0, "success");
+        let mut payload = from_fork(w, "opened", &head, &main);
+        payload["pull_request"]["number"] = json!(8);
+        w.deliver("pull_request", &payload).await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        assert_eq!(w.status(&head, "herald/build").0, "success");
+        assert_eq!(w.executor.orders().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_approved_for_a_container_runs_nowhere_else() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        w.comment(500, &format!("/herald approve {head}")).await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        // The operator turns to processes.
+        w.isolates.store(false, Ordering::SeqCst);
+        let again = w.github.rerequested(&w.project, &head, None);
+        w.deliver("check_suite", &again).await;
+        w.drain().await;
+        let why = "this server has no isolating executor".to_owned();
+        assert_eq!(newest(w, &head), ("action_required".to_owned(), why));
+        assert_eq!(w.executor.orders().len(), 1);
+        forget_pending(w);
+        w.next_comment();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_push_that_only_the_list_tells_of_is_nobodys_own() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let mut payload = w.pull_request("opened", &head, &main);
+        payload["pull_request"]["head"]["repo"] = json!({"id": 999});
+        w.state().set_pull(&payload["pull_request"]);
+        catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald"), waits());
+        // The delivery says who it was: the author, who may write.
+        w.deliver("pull_request", &payload).await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        assert_eq!(w.executor.orders().len(), 2, "main and the head");
     })
     .await;
 }

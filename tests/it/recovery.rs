@@ -178,3 +178,81 @@ async fn our_comment_is_found_on_the_third_page() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_head_that_nobody_wanted_ended_is_taken_up_and_one_that_was_cancelled_is_not() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.pull("opened", &head, &main).await;
+        w.until_queued(|_| {}).await;
+        w.comment(500, "/herald cancel").await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald").0, "cancelled");
+        catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        assert!(w.executor.orders().is_empty(), "somebody wanted it so");
+
+        // One push over another, and then the first one again, which is lost.
+        let pushed = w.commit("change");
+        w.pull("synchronize", &pushed, &main).await;
+        w.until_queued(|_| {}).await;
+        let over = w.commit("change");
+        w.pull("synchronize", &over, &main).await;
+        w.drain().await;
+        assert_eq!(w.ended(&pushed, "herald").0, "cancelled");
+        w.pass(2);
+        let back = payload(w, "synchronize", 7, &pushed, &main);
+        w.state().set_pull(&back["pull_request"]);
+        catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        let newest = w.checks(&pushed, "herald").pop().unwrap();
+        assert_eq!(newest.conclusion.as_deref(), Some("success"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_base_that_nobody_told_of_is_found() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        w.checkout(&main);
+        w.write("release", "1");
+        let release = w.commit("release");
+        w.pass(2);
+        let to = ("release", release.as_str());
+        let moved = w
+            .github
+            .pull_request(&w.project, "edited", 7, ("change", &head), to);
+        w.state().set_pull(&moved["pull_request"]);
+        for _ in 0..2 {
+            catch_up(&w.app).await.unwrap();
+            w.drain().await;
+            assert_eq!(w.executor.orders().len(), 2, "once for each base");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_pushes_within_a_second_the_newer_one_counts_however_they_come() {
+    world(async |w: &mut World| {
+        let (main, _) = w.change(GREEN);
+        let older = w.commit("change");
+        let newer = w.commit("change");
+        let first = payload(w, "synchronize", 7, &older, &main);
+        let second = payload(w, "synchronize", 7, &newer, &main);
+        let at = |payload: &Value| payload["pull_request"]["updated_at"].clone();
+        assert_eq!(at(&first), at(&second));
+        w.state().set_pull(&second["pull_request"]);
+        for (guid, payload) in [("2", &second), ("1", &first)] {
+            assert_eq!(w.deliver_as(guid, "pull_request", payload).await, 202);
+            w.until_handled().await;
+        }
+        w.drain().await;
+        assert_eq!(w.ended(&newer, "herald").0, "success");
+        assert!(w.checks(&older, "herald").is_empty());
+    })
+    .await;
+}

@@ -24,6 +24,7 @@ use herald::store::{SealKey, SqlStore};
 use herald::web::{self, Web};
 use http::{Request, StatusCode};
 use serde_json::Value;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// A clock that only tests move.
@@ -76,6 +77,8 @@ impl Executor for Able {
 
 /// The world of one test.
 pub(crate) struct World {
+    /// How many commits its database has made since it was started last.
+    pub(crate) commits: watch::Receiver<u64>,
     pub(crate) github: GitHub,
     pub(crate) project: Project,
     pub(crate) app: Arc<App>,
@@ -155,8 +158,9 @@ impl World {
             abilities: Arc::clone(&abilities),
             isolates: Arc::clone(&isolates),
         };
-        let app = build_app(&github, &url, dir.path(), &clock, able).await;
+        let (app, commits) = build_app(&github, &url, dir.path(), &clock, able).await;
         Self {
+            commits,
             github,
             project,
             app,
@@ -179,7 +183,8 @@ impl World {
             abilities: Arc::clone(&self.abilities),
             isolates: Arc::clone(&self.isolates),
         };
-        self.app = build_app(&self.github, &self.url, self.dir.path(), &self.clock, able).await;
+        (self.app, self.commits) =
+            build_app(&self.github, &self.url, self.dir.path(), &self.clock, able).await;
         self.app.keep_silent().await.unwrap();
     }
 
@@ -207,6 +212,13 @@ impl World {
         let file = self.dir.path().join("herald.db");
         let address = format!("sqlite://{}", file.display());
         sqlx::AnyPool::connect(&address).await.unwrap()
+    }
+
+    /// Works until every delivery is handled.
+    pub(crate) async fn until_handled(&self) {
+        while self.waiting().await.deliveries > 0 {
+            assert!(app::step(&self.app).await.unwrap(), "nothing follows");
+        }
     }
 
     /// Works until a job waits for room, and changes what it is to carry out.
@@ -462,7 +474,7 @@ async fn build_app(
     dir: &Path,
     clock: &Arc<ManualClock>,
     executor: Able,
-) -> Arc<App> {
+) -> (Arc<App>, watch::Receiver<u64>) {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     let options = ClientOptions {
         api_url: format!("{url}/api/v3"),
@@ -472,6 +484,7 @@ async fn build_app(
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
     let store = SqlStore::sqlite(&dir.join("herald.db")).await.unwrap();
+    let commits = store.commits();
     let store: Arc<dyn Store> = Arc::new(store.with_key(key));
     let source = GitSource::new(GitOptions {
         program: PathBuf::from("git"),
@@ -504,7 +517,7 @@ async fn build_app(
         job_timeout_max_ms: 3_600_000,
         path: "/usr/bin:/bin".to_owned(),
     };
-    Arc::new(App::new(parts, settings))
+    (Arc::new(App::new(parts, settings)), commits)
 }
 
 /// Plays a job by what its steps say: `exit N` ends so, `has PATH` fails without that file, `hold` waits, `say NAME` writes a secret,
