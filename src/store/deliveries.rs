@@ -198,7 +198,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
     match change {
         Change::KeepInstallation(installation) => keep_installation(on, installation, now_ms).await,
         Change::DropInstallation { host, id, reason } => {
-            drop_installation(on, host, *id, reason, now_ms).await
+            drop_installation(on, host, *id, reason, moment).await
         }
         Change::KeepRepository(repository) => {
             keep_repository(on, repository, moment.received_ms).await
@@ -206,10 +206,15 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
         Change::PauseRepository(id) => {
             triggers::end_all(on, id, "Herald was taken out of the repository", now_ms).await?;
             // Unlike a paused one it does not come back with its installation.
-            sqlx::query("UPDATE repositories SET state = 'removed' WHERE id = $1")
-                .bind(id.as_str())
-                .execute(on)
-                .await?;
+            // The moment is noted: an older delivery that is handled late does not bring it back.
+            sqlx::query(
+                "UPDATE repositories SET state = 'removed', \
+                 updated_ms = CASE WHEN updated_ms < $2 THEN $2 ELSE updated_ms END WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(moment.received_ms)
+            .execute(on)
+            .await?;
             Ok(())
         }
         Change::Build {
@@ -306,7 +311,7 @@ async fn drop_installation(
     host: &str,
     id: InstallationId,
     reason: &str,
-    now_ms: i64,
+    moment: &Moment,
 ) -> Result<()> {
     sqlx::query("UPDATE installations SET state = 'removed' WHERE host = $1 AND id = $2")
         .bind(host)
@@ -314,16 +319,18 @@ async fn drop_installation(
         .execute(&mut *on)
         .await?;
     let paused = sqlx::query(
-        "UPDATE repositories SET state = 'paused' WHERE installation = $1 AND id LIKE $2 \
-         AND state = 'active' RETURNING id",
+        "UPDATE repositories SET state = 'paused', \
+         updated_ms = CASE WHEN updated_ms < $3 THEN $3 ELSE updated_ms END \
+         WHERE installation = $1 AND id LIKE $2 AND state = 'active' RETURNING id",
     )
     .bind(id.0)
     .bind(format!("{host}/%"))
+    .bind(moment.received_ms)
     .fetch_all(&mut *on)
     .await?;
     for row in paused {
         let repository = RepositoryId::from_stored(row.try_get::<String, _>("id")?);
-        triggers::end_all(on, &repository, reason, now_ms).await?;
+        triggers::end_all(on, &repository, reason, moment.now_ms).await?;
     }
     Ok(())
 }

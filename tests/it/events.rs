@@ -211,6 +211,33 @@ async fn a_repository_that_is_taken_out_is_left_alone_until_it_is_given_again() 
 }
 
 #[tokio::test]
+async fn a_late_delivery_does_not_bring_back_what_was_taken_away_since() {
+    for suspended in [false, true] {
+        let w = World::new().await;
+        let (main, head) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let late = w.pull_request("opened", &head, &main);
+        w.github.note_delivery("late", "pull_request", &late, 0);
+        w.pass(5);
+        if suspended {
+            w.deliver("installation", &installation("suspend")).await;
+        } else {
+            let mut removed = installation("removed");
+            removed["repositories_removed"] = json!([{"id": w.project.id}]);
+            w.deliver("installation_repositories", &removed).await;
+        }
+        w.drain().await;
+        herald::app::catch_up(&w.app).await.unwrap();
+        w.drain().await;
+        let store = &w.app.parts.store;
+        let active = store.active_repositories().await.unwrap();
+        assert!(active.is_empty(), "{active:?}");
+        assert!(w.checks(&head, "herald").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn two_pull_requests_with_one_head_share_its_build_until_the_last_one_goes() {
     world(async |w: &mut World| {
         let (main, head) = w.change(GREEN);
