@@ -114,11 +114,7 @@ impl App {
         let Event::Asked { repository, ask } = event else {
             return Ok(self.announce(changes(event)));
         };
-        let asked = self.changes_of_ask(&repository, ask).await;
-        if asked.is_err() {
-            self.keep_limit(&repository).await?;
-        }
-        let mut all = asked?;
+        let mut all = self.changes_of_ask(&repository, ask).await?;
         all.insert(0, Change::KeepRepository(repository));
         Ok(all)
     }

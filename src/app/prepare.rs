@@ -52,10 +52,7 @@ impl App {
                     .drop_trigger(&trigger.id, unspecified, self.now_ms())
                     .await?;
             }
-            Err(error) => {
-                self.keep_limit(&repository).await?;
-                self.trigger_failed(&trigger, &error).await?;
-            }
+            Err(error) => self.trigger_failed(&trigger, &error).await?,
         }
         self.stir();
         Ok(true)

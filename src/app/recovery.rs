@@ -266,21 +266,10 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub async fn keep_silent(&self) -> Result<()> {
-        for (installation, until_ms) in self.parts.store.throttled(self.now_ms()).await? {
-            self.parts.forge.hold(installation, until_ms);
+        for (who, until_ms) in self.parts.store.throttled(self.now_ms()).await? {
+            self.parts.forge.hold(who, until_ms);
         }
         Ok(())
-    }
-
-    /// Keeps what GitHub has said about waiting for the process that comes after this one.
-    pub(super) async fn keep_limit(&self, repository: &Repository) -> Result<()> {
-        match self.parts.forge.closed_until(repository) {
-            Some(until_ms) => {
-                let store = &self.parts.store;
-                store.keep_throttle(repository.installation, until_ms).await
-            }
-            None => Ok(()),
-        }
     }
 
     /// Completes check runs that would stay open for ever.

@@ -67,16 +67,9 @@ impl App {
             uncertain,
         };
         match error.kind {
-            // GitHub did not look at the request. Unless it is GitHub that wants to hear nothing,
-            // what is more urgent may go.
-            Kind::Throttled { until_ms } => Sent::Wait {
-                until_ms,
-                everything: self
-                    .parts
-                    .forge
-                    .closed_until(&outgoing.repository)
-                    .is_some(),
-            },
+            // GitHub did not look at the request. Where it wants to hear nothing at all, that is kept
+            // already; else what is more urgent may go.
+            Kind::Throttled { until_ms } => Sent::Wait { until_ms },
             Kind::Transient => later(retry, true),
             Kind::Gone if outgoing.tries < TRIES => {
                 // Not yet visible, or deleted by somebody: look for it again, else make it anew.

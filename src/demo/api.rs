@@ -102,13 +102,20 @@ async fn around(Handle(github): Handle<GitHub>, request: HttpRequest, next: Next
     let fault = strike(&mut github.state().faults, &method, &path);
     let api = path.starts_with("/api/");
     let now_ms = github.now_ms();
-    if api && !path.contains("/app/") {
-        let mut state = github.state();
-        if now_ms < state.quiet_until_ms {
+    if api {
+        let mut guard = github.state();
+        let state = &mut *guard;
+        let [of_installation, of_app] = &mut state.quiet_until_ms;
+        let quiet_until_ms = if path.contains("/app/") {
+            of_app
+        } else {
+            of_installation
+        };
+        if now_ms < *quiet_until_ms {
             state.too_early.push(format!("{method} {path}"));
         }
         let quiet_ms = fault.map_or(0, What::quiet_ms);
-        state.quiet_until_ms = state.quiet_until_ms.max(now_ms + quiet_ms);
+        *quiet_until_ms = (*quiet_until_ms).max(now_ms + quiet_ms);
     }
     let refused = match &mut github.state().limits {
         // Requests for tokens are the App's own.

@@ -163,10 +163,10 @@ pub struct State {
     pub requests: Vec<Request>,
     /// Faults to come.
     pub faults: Vec<Fault>,
-    /// Requests of the installation that came before a refused one may be repeated.
+    /// Requests that came before a refused one may be repeated.
     pub too_early: Vec<String>,
-    /// Until when there is to be none.
-    pub(super) quiet_until_ms: i64,
+    /// Until when there is to be none, of the installation and of the App itself.
+    pub(super) quiet_until_ms: [i64; 2],
     /// Deliveries that were made or tried, the oldest first.
     pub deliveries: Vec<Delivered>,
     /// Deliveries that were asked for once more.
@@ -200,7 +200,7 @@ impl State {
 
     /// Whoever was told to wait has died before the answer arrived, and cannot know of it.
     pub fn forget_limit(&mut self) {
-        self.quiet_until_ms = 0;
+        self.quiet_until_ms = [0; 2];
     }
 
     pub(super) fn next_id(&mut self) -> u64 {

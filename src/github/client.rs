@@ -13,13 +13,14 @@ use octocrab::Octocrab;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::cache::{Cache, Kept};
 use super::limit::{Cost, Limits, Told, Urgency};
 use super::token::{AppKey, Skew, Token, Tokens};
 use crate::domain::{InstallationId, RepositoryId, Secret};
 use crate::ports::error::Result;
-use crate::ports::{Clock, Kind, PortError};
+use crate::ports::{Clock, Kind, PortError, Store};
 
 /// The largest answer that is read, in bytes.
 const ANSWER_MAX: usize = 32 * 1024 * 1024;
@@ -46,6 +47,8 @@ pub struct Client {
     limits: Limits,
     cache: Cache,
     clock: Arc<dyn Clock>,
+    /// Where it is kept what GitHub says about waiting.
+    store: Option<Arc<dyn Store>>,
 }
 
 /// As whom a request is sent, and how urgent it is.
@@ -130,7 +133,17 @@ impl Client {
             limits: Limits::new((!options.rested).then(|| clock.now_ms())),
             cache: Cache::default(),
             clock,
+            store: None,
         })
+    }
+
+    /// The same, and what GitHub says about waiting is kept for processes that come after this one.
+    #[must_use]
+    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
+        Self {
+            store: Some(store),
+            ..self
+        }
     }
 
     /// The App's id.
@@ -179,14 +192,9 @@ impl Client {
         Ok((page, answer.cursor))
     }
 
-    /// Sends nothing of an installation before this moment.
-    pub(super) fn hold(&self, id: InstallationId, until_ms: i64) {
-        self.limits.hold(Some(id), until_ms);
-    }
-
-    /// Until when GitHub wants to hear nothing from an installation, if it said so.
-    pub(super) fn closed_until(&self, id: InstallationId) -> Option<i64> {
-        self.limits.closed_until(Some(id), self.clock.now_ms())
+    /// Sends nothing of an installation (`None`: of the App itself) before this moment.
+    pub(super) fn hold(&self, who: Option<InstallationId>, until_ms: i64) {
+        self.limits.hold(who, until_ms);
     }
 
     /// Sends a request and drops the answer.
@@ -340,6 +348,12 @@ impl Client {
         // Also where the body broke off: the head tells of limits.
         let told = self.told(status, &headers, body.as_deref().unwrap_or_default());
         let closed_until_ms = pass.told(self.clock.now_ms(), &told);
+        if let (Some(until_ms), Some(store)) = (closed_until_ms, &self.store) {
+            // Whoever asked, and before anything else is done: the process may end at any moment.
+            if let Err(error) = store.keep_throttle(who.who, until_ms).await {
+                warn!("failed to {error}");
+            }
+        }
         let body = body.map_err(|error| unclear(&error))?;
         Ok(Returned {
             status,

@@ -461,12 +461,8 @@ impl Forge for GitHub {
         self.list_open_pulls(repository).await
     }
 
-    fn hold(&self, installation: InstallationId, until_ms: i64) {
-        self.client.hold(installation, until_ms);
-    }
-
-    fn closed_until(&self, repository: &Repository) -> Option<i64> {
-        self.client.closed_until(repository.installation)
+    fn hold(&self, who: Option<InstallationId>, until_ms: i64) {
+        self.client.hold(who, until_ms);
     }
 
     async fn update_comment(

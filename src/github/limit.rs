@@ -305,12 +305,6 @@ impl Limits {
         let mut budget = place.budget();
         budget.closed_until_ms = budget.closed_until_ms.max(until_ms);
     }
-
-    /// Until when GitHub wants to hear nothing at all, if it does.
-    pub(super) fn closed_until(&self, who: Option<InstallationId>, now_ms: i64) -> Option<i64> {
-        let until_ms = self.place(who).budget().closed_until_ms;
-        (until_ms > now_ms).then_some(until_ms)
-    }
 }
 
 /// Leave for one request, until its answer is there.

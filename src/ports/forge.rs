@@ -74,13 +74,9 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// As the kinds say.
     async fn open_pulls(&self, repository: &Repository) -> Result<Vec<PullRequest>>;
-    /// Until when GitHub wants to hear nothing at all about the repository's installation (unix
-    /// milliseconds), if it said so. `Throttled` without such a word means that requests of this
-    /// urgency wait; more urgent ones may go.
-    fn closed_until(&self, repository: &Repository) -> Option<i64>;
-    /// Sends nothing about an installation before this moment (unix milliseconds): GitHub said so to
-    /// a former process.
-    fn hold(&self, installation: InstallationId, until_ms: i64);
+    /// Sends nothing about an installation (`None`: about the App itself) before this moment (unix
+    /// milliseconds): GitHub said so to a former process.
+    fn hold(&self, who: Option<InstallationId>, until_ms: i64);
     /// Where and with what to fetch the repository: a token good for this repository and for
     /// reading contents only, none where the repository is public.
     ///

@@ -188,8 +188,6 @@ pub enum Sent {
     Wait {
         /// When, in unix milliseconds.
         until_ms: i64,
-        /// Whether nothing else of the installation may be sent before.
-        everything: bool,
     },
     /// Never; give this version up.
     Never {
@@ -437,10 +435,12 @@ pub trait Store: Send + Sync {
 
     /// Completes check runs that nobody will touch again, and says how many there were.
     async fn close_stuck(&self, now_ms: i64) -> Result<u64>;
-    /// Installations of which nothing may be sent, and until when (unix milliseconds).
-    async fn throttled(&self, now_ms: i64) -> Result<Vec<(InstallationId, i64)>>;
-    /// Keeps until when GitHub wants to hear nothing from an installation.
-    async fn keep_throttle(&self, installation: InstallationId, until_ms: i64) -> Result<()>;
+    /// Installations (`None`: the App itself) of which nothing may be sent, and until when (unix
+    /// milliseconds).
+    async fn throttled(&self, now_ms: i64) -> Result<Vec<(Option<InstallationId>, i64)>>;
+    /// Keeps until when GitHub wants to hear nothing from an installation (`None`: from the App
+    /// itself). Publications of the installation wait until then; an earlier moment changes nothing.
+    async fn keep_throttle(&self, who: Option<InstallationId>, until_ms: i64) -> Result<()>;
 
     /// The repository that the name leads to, also an old name.
     async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>>;

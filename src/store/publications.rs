@@ -314,19 +314,23 @@ pub(super) async fn close_stuck(on: &mut AnyConnection, now_ms: i64) -> Result<u
     Ok((of_builds.len() + announced.len()) as u64)
 }
 
-/// Installations that GitHub wants to hear nothing of, and until when.
+/// In the column `installation` of `throttles`: the App itself. GitHub counts from 1.
+const APP: i64 = 0;
+
+/// Of whom GitHub wants to hear nothing, and until when.
 pub(super) async fn throttled(
     on: &mut AnyConnection,
     now_ms: i64,
-) -> Result<Vec<(InstallationId, i64)>> {
+) -> Result<Vec<(Option<InstallationId>, i64)>> {
     sqlx::query("SELECT installation, until_ms FROM throttles WHERE until_ms > $1")
         .bind(now_ms)
         .fetch_all(on)
         .await?
         .iter()
         .map(|row| {
-            let installation = InstallationId(row.try_get("installation")?);
-            Ok((installation, row.try_get("until_ms")?))
+            let id: i64 = row.try_get("installation")?;
+            let who = (id != APP).then_some(InstallationId(id));
+            Ok((who, row.try_get("until_ms")?))
         })
         .collect()
 }
@@ -488,7 +492,7 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
         Sent::All => (true, None, None, false, 0),
         Sent::Part => (false, None, None, false, 0),
         // It does not keep back a conclusion, so it is not noted as an error.
-        Sent::Wait { until_ms, .. } => (
+        Sent::Wait { until_ms } => (
             false,
             Some(*until_ms),
             None,
@@ -521,28 +525,22 @@ pub(super) async fn sent(on: &mut AnyConnection, outgoing: &Outgoing, sent: &Sen
     .bind(outgoing.version)
     .bind(due_ms)
     .bind(outgoing.lease_ms)
-    .execute(&mut *on)
+    .execute(on)
     .await?;
-    if let Sent::Wait {
-        until_ms,
-        everything: true,
-    } = sent
-    {
-        keep_throttle(on, outgoing.repository.installation, *until_ms).await?;
-    }
     Ok(())
 }
 
 pub(super) async fn keep_throttle(
     on: &mut AnyConnection,
-    installation: InstallationId,
+    who: Option<InstallationId>,
     until_ms: i64,
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO throttles (installation, until_ms) VALUES ($1, $2) \
-         ON CONFLICT (installation) DO UPDATE SET until_ms = excluded.until_ms",
+         ON CONFLICT (installation) DO UPDATE SET until_ms = excluded.until_ms \
+         WHERE throttles.until_ms < excluded.until_ms",
     )
-    .bind(installation.0)
+    .bind(who.map_or(APP, |id| id.0))
     .bind(until_ms)
     .execute(on)
     .await?;

@@ -324,12 +324,11 @@ impl Store for SqlStore {
         transact!(self.database, tx => publications::close_stuck(tx.on(), now_ms).await)
     }
 
-    async fn keep_throttle(&self, installation: InstallationId, until_ms: i64) -> Result<()> {
-        transact!(self.database, tx =>
-            publications::keep_throttle(tx.on(), installation, until_ms).await)
+    async fn keep_throttle(&self, who: Option<InstallationId>, until_ms: i64) -> Result<()> {
+        transact!(self.database, tx => publications::keep_throttle(tx.on(), who, until_ms).await)
     }
 
-    async fn throttled(&self, now_ms: i64) -> Result<Vec<(InstallationId, i64)>> {
+    async fn throttled(&self, now_ms: i64) -> Result<Vec<(Option<InstallationId>, i64)>> {
         let mut on = self.database.read().await?;
         Ok(publications::throttled(&mut on, now_ms).await?)
     }

@@ -748,10 +748,16 @@ async fn a_limited_installation_waits_as_a_whole() {
             )
             .await
             .unwrap();
-        let limited = Sent::Wait {
-            until_ms: 60_000,
-            everything: true,
-        };
+        let us = outgoing.repository.installation;
+        for (who, until_ms) in [(Some(us), 60_000), (None, 90_000), (Some(us), 50_000)] {
+            store.keep_throttle(who, until_ms).await.unwrap();
+        }
+        assert_eq!(
+            store.throttled(60_000).await.unwrap(),
+            [(None, 90_000)],
+            "the App's own"
+        );
+        let limited = Sent::Wait { until_ms: 60_000 };
         store.sent(&outgoing, limited).await.unwrap();
         assert!(
             store

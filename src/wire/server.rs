@@ -97,7 +97,7 @@ pub fn app(
             .context("HERALD_GITHUB_PRIVATE_KEY")?,
         rested,
     };
-    let client = Client::new(options, Arc::clone(&clock))?;
+    let client = Client::new(options, Arc::clone(&clock))?.with_store(Arc::clone(&store));
     let forge: Arc<dyn Forge> = Arc::new(GitHub::new(client, &config.github_url));
     let logs = FileLogs::new(config.data_dir.join("logs"), Ceiling::of(config.log_max));
     let parts = Parts {

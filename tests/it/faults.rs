@@ -342,12 +342,12 @@ async fn step_or_die(w: &mut World, numbers: &mut Numbers, lives: &mut usize) ->
     let begun = w.state().requests.len();
     let wanted = begun + 1 + numbers.below(3);
     let (github, app) = (w.github.clone(), w.app.clone());
-    let went_on = tokio::select! {
+    let (cut_off, went_on) = tokio::select! {
         biased;
-        () = github.until(|state| state.requests.len() >= wanted) => true,
-        done = herald::app::step(&app) => done.unwrap(),
+        () = github.until(|state| state.requests.len() >= wanted) => (true, true),
+        done = herald::app::step(&app) => (false, done.unwrap()),
     };
-    {
+    if cut_off {
         let mut state = w.state();
         let mut answers = state.requests.iter().skip(begun);
         if answers.any(|request| matches!(request.status, 403 | 429)) {

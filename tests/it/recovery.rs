@@ -1,7 +1,8 @@
 //! What was missed, and is taken up all the same.
 
 use herald::app::catch_up;
-use herald::demo::Posted;
+use herald::demo::{Posted, What};
+use herald::ports::Kind;
 use serde_json::{Value, json};
 
 use crate::world::{World, world};
@@ -162,7 +163,7 @@ async fn our_comment_is_found_on_the_third_page() {
             };
             w.state().comments.push(comment);
         }
-        w.fault("POST", "/comments", 0, 1, herald::demo::What::LostAnswer);
+        w.fault("POST", "/comments", 0, 1, What::LostAnswer);
         w.pull("opened", &head, &main).await;
         w.drain_patiently().await;
         assert_eq!(w.state().comments.len(), 300, "written once");
@@ -253,6 +254,41 @@ async fn of_two_pushes_within_a_second_the_newer_one_counts_however_they_come() 
         w.drain().await;
         assert_eq!(w.ended(&newer, "herald").0, "success");
         assert!(w.checks(&older, "herald").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_github_says_about_waiting_outlives_a_death_whoever_it_was_said_to() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let opened = payload(w, "opened", 7, &head, &main);
+        let said = [
+            ("GET", "/app/hook/deliveries"),
+            ("POST", "/access_tokens"),
+            ("GET", "/pulls?"),
+        ];
+        for (method, path) in said {
+            // No token is left from before.
+            w.pass(2 * 60 * 60);
+            w.fault(method, path, 0, 1, What::Throttled(600));
+            let error = catch_up(&w.app).await.unwrap_err();
+            assert!(matches!(error.kind, Kind::Throttled { .. }), "{error}");
+            w.restart().await;
+            w.pass(300);
+            // All that would speak to GitHub.
+            w.deliver("pull_request", &opened).await;
+            w.drain().await;
+            let _ = catch_up(&w.app).await;
+            w.drain().await;
+            assert_eq!(w.state().too_early, [""; 0], "{path}");
+            w.pass(301);
+            w.drain_patiently().await;
+            catch_up(&w.app).await.unwrap();
+        }
+        assert_eq!(w.ended(&head, "herald").0, "success");
     })
     .await;
 }

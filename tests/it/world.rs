@@ -481,11 +481,12 @@ async fn build_app(
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
         rested: true,
     };
-    let client = Client::new(options, Arc::clone(&clock)).unwrap();
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
     let store = SqlStore::sqlite(&dir.join("herald.db")).await.unwrap();
     let commits = store.commits();
     let store: Arc<dyn Store> = Arc::new(store.with_key(key));
+    let client = Client::new(options, Arc::clone(&clock)).unwrap();
+    let client = client.with_store(Arc::clone(&store));
     let source = GitSource::new(GitOptions {
         program: PathBuf::from("git"),
         folder: dir.join("git"),
