@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Json;
 use serde_json::{Value, json};
 
-use super::api::{Answer, Refusal, not_found};
+use super::api::{Answer, Refusal, invalid, not_found, permissions};
 use super::state::{Access, GitHub, State};
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -98,16 +98,24 @@ pub(super) fn authorize(
     Ok(project.id)
 }
 
-/// Whether a token has a permission. The App itself has what its manifest asks for.
+/// Whether a token has a permission.
 pub(super) fn allows(access: &Access, permission: &str, level: &str) -> bool {
-    match &access.permissions {
-        None => true,
-        Some(given) => match given.get(permission).map(String::as_str) {
-            Some("write") => true,
-            Some("read") => level == "read",
-            _ => false,
-        },
+    covers(&access.permissions, permission, level)
+}
+
+fn covers(given: &HashMap<String, String>, permission: &str, level: &str) -> bool {
+    match given.get(permission).map(String::as_str) {
+        Some("write") => true,
+        Some("read") => level == "read",
+        _ => false,
     }
+}
+
+/// Permissions with their levels.
+fn by_name(permissions: &Value) -> HashMap<String, String> {
+    let rows = permissions.as_object().into_iter().flatten();
+    rows.filter_map(|(name, level)| Some((name.clone(), level.as_str()?.to_owned())))
+        .collect()
 }
 
 pub(super) async fn mint(
@@ -121,21 +129,33 @@ pub(super) async fn mint(
         return Err(not_found());
     }
     let wanted: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let repositories = wanted
+    let repositories: Option<Vec<i64>> = wanted
         .get("repository_ids")
         .and_then(Value::as_array)
         .map(|ids| ids.iter().filter_map(Value::as_i64).collect());
-    let permissions = wanted
-        .get("permissions")
-        .and_then(Value::as_object)
-        .map(|given| {
-            given
-                .iter()
-                .filter_map(|(name, level)| Some((name.clone(), level.as_str()?.to_owned())))
-                .collect::<HashMap<_, _>>()
-        });
     let now_ms = github.now_ms();
     let mut state = github.state();
+    // A token has what was accepted when it was made, and never gets more.
+    let accepted = by_name(&state.accepted.clone().unwrap_or_else(permissions));
+    let permissions = match wanted.get("permissions") {
+        Some(asked) => by_name(asked),
+        None => accepted.clone(),
+    };
+    if !permissions
+        .iter()
+        .all(|(name, level)| covers(&accepted, name, level))
+    {
+        return Err(invalid(
+            "The permissions requested are not granted to this installation.",
+        ));
+    }
+    let reaches = |id: &i64| state.projects.iter().any(|project| project.id == *id);
+    if !repositories.iter().flatten().all(reaches) {
+        return Err(invalid(
+            "There is at least one repository that does not exist or is not accessible to the \
+             parent installation.",
+        ));
+    }
     let ends_ms = now_ms + state.token_life_ms;
     // As long and as shapeless as those that GitHub gives out since 2026.
     let token = format!(

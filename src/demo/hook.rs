@@ -202,8 +202,19 @@ pub(super) async fn reach(
 ) -> Answer {
     let now_ms = github.now_ms();
     let state = github.state();
-    authenticate(&state, now_ms, &headers)?;
-    let all: Vec<Value> = state.projects.iter().map(GitHub::repository_json).collect();
+    let access = authenticate(&state, now_ms, &headers)?;
+    let reached = |id| {
+        access
+            .repositories
+            .as_ref()
+            .is_none_or(|only| only.contains(&id))
+    };
+    let all: Vec<Value> = state
+        .projects
+        .iter()
+        .filter(|project| reached(project.id))
+        .map(GitHub::repository_json)
+        .collect();
     let answer = json!({"total_count": all.len(), "repositories": page(all, &query)});
     Ok((StatusCode::OK, Json(answer)))
 }

@@ -125,8 +125,8 @@ pub struct Reacted {
 pub struct Access {
     /// Repositories, or all.
     pub repositories: Option<Vec<i64>>,
-    /// Permissions with `read` or `write`, or all that the App has.
-    pub permissions: Option<HashMap<String, String>>,
+    /// Permissions with `read` or `write`.
+    pub permissions: HashMap<String, String>,
     /// When it ends, in unix milliseconds.
     pub ends_ms: i64,
 }

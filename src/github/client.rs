@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LINK, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER,
     USER_AGENT,
 };
 use http::{Method, Request, StatusCode};
@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use super::answer::{cursor, error_chain, said, understand};
 use super::cache::{Cache, Kept};
 use super::limit::{Cost, Limits, Told, Urgency};
 use super::token::{AppKey, Skew, Token, Tokens};
-use crate::domain::{InstallationId, RepositoryId, Secret};
+use crate::domain::{InstallationId, Repository, RepositoryId, Secret};
 use crate::ports::error::Result;
 use crate::ports::{Clock, Kind, PortError, Store};
 
@@ -56,6 +57,8 @@ pub struct Client {
 pub(super) struct As {
     /// An installation; `None` for the App itself.
     who: Option<InstallationId>,
+    /// The number of the one repository that it is about; `None` where it is about all of them.
+    repository: Option<i64>,
     urgency: Urgency,
 }
 
@@ -63,14 +66,23 @@ impl As {
     /// The App itself.
     pub(super) const APP: Self = Self {
         who: None,
+        repository: None,
         urgency: Urgency::First,
     };
 
-    /// One of its installations.
+    /// One of its installations, with all that it reaches.
     pub(super) fn installation(id: InstallationId) -> Self {
         Self {
             who: Some(id),
             ..Self::APP
+        }
+    }
+
+    /// An installation in one of its repositories.
+    pub(super) fn in_repository(repository: &Repository) -> Self {
+        Self {
+            repository: Some(repository.id.number()),
+            ..Self::installation(repository.installation)
         }
     }
 
@@ -169,7 +181,8 @@ impl Client {
         self.skew.ms()
     }
 
-    /// Sends a request and reads the answer as JSON. A 401 is answered once with a new token.
+    /// Sends a request and reads the answer as JSON. A 401 is answered once with a new token, a 403
+    /// too where the token is not new.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
         who: As,
@@ -259,17 +272,10 @@ impl Client {
         };
         let mut renewed = false;
         loop {
-            let token = match who.who {
-                None => self.app_token()?,
-                Some(id) => self.installation_token(id, who.urgency).await?,
-            };
+            let token = self.token(who).await?;
             let returned = self.once(who, &asked, &token).await?;
-            if returned.status == StatusCode::UNAUTHORIZED && !renewed {
-                // The token ended early, or our clock is off: `once` has noted GitHub's time.
+            if !renewed && self.is_outdated(who, &token, &returned).await {
                 renewed = true;
-                if let Some(id) = who.who {
-                    self.forget(id, &token).await;
-                }
                 continue;
             }
             if returned.status == StatusCode::NOT_MODIFIED
@@ -404,19 +410,52 @@ impl Client {
         }
     }
 
-    /// A token for everything the App may do in an installation.
-    async fn installation_token(&self, id: InstallationId, urgency: Urgency) -> Result<Secret> {
-        let slot = self.tokens.slot(id);
+    /// A token for what the App may do where the request goes: in one repository, or in all of an
+    /// installation.
+    async fn token(&self, who: As) -> Result<Secret> {
+        let Some(id) = who.who else {
+            return self.app_token();
+        };
+        let slot = self.tokens.slot(id, who.repository, self.github_now_ms());
         let mut held = slot.lock().await;
         if let Some(token) = held.as_ref()
             && token.is_fresh(self.github_now_ms())
         {
             return Ok(token.secret.clone());
         }
-        let token = self.mint(id, None, urgency).await?;
+        // Its permissions are those that were accepted: a missing one fails what needs it only.
+        let narrow = who
+            .repository
+            .map(|number| json!({"repository_ids": [number]}));
+        let token = self.mint(id, narrow.as_ref(), who.urgency).await?;
         let secret = token.secret.clone();
         *held = Some(token);
         Ok(secret)
+    }
+
+    /// Whether another token may do better than the one that was refused, which is dropped then. It
+    /// has ended early, or our clock is off (`once` has noted GitHub's time), or it is from before
+    /// somebody accepted permissions, which a token does not get later.
+    async fn is_outdated(&self, who: As, refused: &Secret, returned: &Returned) -> bool {
+        let ended = returned.status == StatusCode::UNAUTHORIZED;
+        let denied = returned.status == StatusCode::FORBIDDEN && returned.closed_until_ms.is_none();
+        let Some(id) = who.who.filter(|_| ended || denied) else {
+            return ended;
+        };
+        let now_ms = self.github_now_ms();
+        let slot = self.tokens.slot(id, who.repository, now_ms);
+        let mut held = slot.lock().await;
+        match held.as_ref() {
+            Some(token) if token.secret == *refused => {
+                let outdated = ended || token.is_old(now_ms);
+                if outdated {
+                    *held = None;
+                }
+                outdated
+            }
+            // Somebody has dropped or renewed it already.
+            _ => true,
+        }
     }
 
     /// A token that can read the contents of one repository and nothing else.
@@ -456,7 +495,13 @@ impl Client {
                 continue;
             }
             if !returned.status.is_success() {
-                return Err(Self::refusal(&asked, &returned));
+                let mut error = Self::refusal(&asked, &returned);
+                if returned.status == StatusCode::UNPROCESSABLE_ENTITY {
+                    // The installation does not reach the repository, or not yet, or may not what is
+                    // asked for.
+                    error.kind = Kind::Denied;
+                }
+                return Err(error);
             }
             let minted: Minted = serde_json::from_slice(&returned.body)
                 .map_err(|_| PortError::transient("understand a new token"))?;
@@ -467,15 +512,6 @@ impl Client {
                 ends_ms: ends.timestamp_millis(),
                 made_ms: self.github_now_ms(),
             });
-        }
-    }
-
-    /// Drops a token that was refused, unless somebody has renewed it already.
-    async fn forget(&self, id: InstallationId, refused: &Secret) {
-        let slot = self.tokens.slot(id);
-        let mut held = slot.lock().await;
-        if held.as_ref().is_some_and(|token| token.secret == *refused) {
-            *held = None;
         }
     }
 
@@ -516,40 +552,6 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// An error with its causes on one line.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
-}
-
-fn understand<T: DeserializeOwned>(method: &Method, path: &str, body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| {
-        PortError::transient(format!("understand the answer to {method} {path}: {error}"))
-    })
-}
-
-/// The words of a refusal.
-#[derive(Deserialize, Default)]
-struct Said {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    errors: Value,
-}
-
-fn said(body: &[u8]) -> Said {
-    serde_json::from_slice(body).unwrap_or_default()
-}
-
 /// What a request costs. GitHub does not list what creates content; whatever makes something in a
 /// repository is taken for it.
 fn cost(method: &Method, path: &str) -> Cost {
@@ -557,41 +559,5 @@ fn cost(method: &Method, path: &str) -> Cost {
         Method::GET | Method::HEAD => Cost::Read,
         Method::POST if path.starts_with("/repos/") => Cost::Create,
         _ => Cost::Write,
-    }
-}
-
-/// The `cursor` of the next page. Nothing else is taken from the address: it names a host, and a
-/// token must go to the configured host only.
-fn cursor(headers: &HeaderMap) -> Option<String> {
-    let link = headers.get(LINK)?.to_str().ok()?;
-    let next = link.split(',').find(|link| link.contains("rel=\"next\""))?;
-    let address = next.split_once('<')?.1.split_once('>')?.0;
-    let query = address.split_once('?')?.1;
-    let cursor = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("cursor="))?;
-    // It goes back as it came: still escaped, and nothing that could end the query.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
-    (!cursor.is_empty() && cursor.bytes().all(plain)).then(|| cursor.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cursor;
-    use http::header::{HeaderMap, HeaderValue, LINK};
-
-    #[test]
-    fn of_a_next_page_only_the_cursor_is_taken() {
-        let next = |link: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(LINK, HeaderValue::from_static(link));
-            cursor(&headers)
-        };
-        let link =
-            "<https://elsewhere/app/hook/deliveries?per_page=100&cursor=v1_9%3D>; rel=\"next\"";
-        assert_eq!(next(link).as_deref(), Some("v1_9%3D"));
-        let last = "<https://a/b?cursor=1>; rel=\"prev\", <https://a/b?page=2>; rel=\"next\"";
-        assert_eq!(next(last), None);
-        assert_eq!(next("<https://a/b?cursor=1#x>; rel=\"next\""), None);
     }
 }

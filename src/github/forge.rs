@@ -136,7 +136,7 @@ fn at(repository: &Repository, rest: &str) -> String {
 }
 
 fn who(repository: &Repository) -> As {
-    As::installation(repository.installation)
+    As::in_repository(repository)
 }
 
 /// How urgent it is to tell a state: what is final goes before all else.

@@ -159,7 +159,7 @@ impl GitHub {
             "/repos/{}/{}/pulls?state=open",
             repository.owner, repository.name
         );
-        let who = As::installation(repository.installation).when(Urgency::Background);
+        let who = As::in_repository(repository).when(Urgency::Background);
         let rows: Vec<PullRow> = self.client().pages(who, &path, list).await?;
         rows.iter().map(|row| row.read(self.host())).collect()
     }

@@ -4,6 +4,7 @@
 //! authentication and retries stay off, because Herald decides what is repeated (a repeated POST
 //! doubles comments) and which token a request gets. Errors are classed by what to do next.
 
+mod answer;
 mod cache;
 mod client;
 mod forge;

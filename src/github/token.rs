@@ -14,6 +14,13 @@ use crate::ports::error::Result;
 /// How long before its end a token is not used any more, in milliseconds.
 const MARGIN_MS: i64 = 5 * 60 * 1000;
 
+/// From which age on a token may be from before permissions were accepted, in milliseconds. Below
+/// it a new one is not asked for, so that what is denied for good costs little.
+const OLD_MS: i64 = 60 * 1000;
+
+/// How many tokens are held at most; an installation may have thousands of repositories.
+const MOST: usize = 2_000;
+
 /// The App's id and private key.
 pub struct AppKey {
     id: u64,
@@ -79,20 +86,43 @@ pub(super) struct Token {
     pub(super) made_ms: i64,
 }
 
-/// The place of one installation's token. Its lock is held while a token is minted, so that
-/// there is one mint at a time.
+/// The place of one token. Its lock is held while a token is minted, so that there is one mint at
+/// a time.
 pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// Of which installation a token is, and the number of the one repository that it is good for;
+/// `None` for all of them.
+type Whose = (InstallationId, Option<i64>);
 
 /// Tokens of installations, kept until shortly before they end.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    slots: Mutex<HashMap<InstallationId, Slot>>,
+    slots: Mutex<HashMap<Whose, Slot>>,
 }
 
 impl Tokens {
-    pub(super) fn slot(&self, installation: InstallationId) -> Slot {
+    /// The place of a token. Where there are many at `now_ms` (of GitHub's clock), those that have
+    /// ended go, or else all that nobody is using.
+    pub(super) fn slot(
+        &self,
+        installation: InstallationId,
+        repository: Option<i64>,
+        now_ms: i64,
+    ) -> Slot {
+        let whose = (installation, repository);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(installation).or_default())
+        if slots.len() >= MOST && !slots.contains_key(&whose) {
+            let in_use = |slot: &Slot| Arc::strong_count(slot) > 1;
+            let is_fresh = |slot: &Slot| {
+                slot.try_lock()
+                    .is_ok_and(|held| held.as_ref().is_some_and(|token| token.is_fresh(now_ms)))
+            };
+            slots.retain(|_, slot| in_use(slot) || is_fresh(slot));
+            if slots.len() >= MOST {
+                slots.retain(|_, slot| in_use(slot));
+            }
+        }
+        Arc::clone(slots.entry(whose).or_default())
     }
 }
 
@@ -101,6 +131,11 @@ impl Token {
     pub(super) fn is_fresh(&self, now_ms: i64) -> bool {
         // A token of a short life is used for half of it.
         now_ms < self.ends_ms - MARGIN_MS.min((self.ends_ms - self.made_ms).max(0) / 2)
+    }
+
+    /// Whether permissions may have been accepted since it was made.
+    pub(super) fn is_old(&self, now_ms: i64) -> bool {
+        now_ms >= self.made_ms + OLD_MS
     }
 }
 
@@ -129,7 +164,7 @@ impl Skew {
 
 #[cfg(test)]
 mod tests {
-    use super::{Secret, Token};
+    use super::{InstallationId, MOST, Secret, Token, Tokens};
 
     #[test]
     fn a_token_is_not_used_in_its_last_minutes() {
@@ -148,5 +183,36 @@ mod tests {
         };
         assert!(short.is_fresh(999));
         assert!(!short.is_fresh(1_000));
+    }
+
+    #[tokio::test]
+    async fn of_many_tokens_those_that_have_ended_go_first() {
+        let tokens = Tokens::default();
+        let slot = |repository, now_ms| tokens.slot(InstallationId(1), Some(repository), now_ms);
+        let held = || tokens.slots.lock().unwrap().len();
+        let keep = async |repository, ends_ms| {
+            *slot(repository, 0).lock().await = Some(Token {
+                secret: Secret::new("t"),
+                ends_ms,
+                made_ms: 0,
+            });
+        };
+        let most = i64::try_from(MOST).unwrap();
+        for repository in 0..most {
+            keep(repository, if repository < 10 { 1_000 } else { 9_000_000 }).await;
+        }
+        slot(0, 2_000);
+        assert_eq!(held(), MOST, "one that is there needs no room");
+        let used = slot(most, 2_000);
+        assert_eq!(held(), MOST - 10 + 1);
+        for repository in 1..=10 {
+            keep(most + repository, 9_000_000).await;
+        }
+        assert_eq!(
+            held(),
+            2,
+            "all were still good: that in use stays, and the new one"
+        );
+        drop(used);
     }
 }

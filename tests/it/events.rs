@@ -1,8 +1,9 @@
 //! The events of GitHub and what follows from them.
 
 use herald::app::catch_up;
-use herald::demo::GitHub;
+use herald::demo::{GitHub, What};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::world::{World, world};
 
@@ -169,24 +170,64 @@ async fn a_suspended_installation_stops_everything_and_goes_on_when_it_is_back()
 #[tokio::test]
 async fn what_herald_may_not_yet_is_done_when_the_permission_is_accepted() {
     world(async |w: &mut World| {
-        let (main, head) = w.change(GREEN);
-        w.fault(
-            "POST",
-            "/statuses/",
-            0,
-            1_000_000,
-            herald::demo::What::Status(403),
-        );
-        w.pull("opened", &head, &main).await;
-        for _ in 0..40 {
-            w.drain_patiently().await;
+        let (main, _) = w.change(GREEN);
+        // Long after it was given up, and while the token from before would still be good.
+        for times in [40, 1] {
+            w.pass(2 * 60 * 60);
+            w.state().accepted = Some(json!({
+                "checks": "write", "contents": "read", "metadata": "read",
+                "pull_requests": "write",
+            }));
+            let head = w.commit("change");
+            w.pull("synchronize", &head, &main).await;
+            for _ in 0..times {
+                w.drain_patiently().await;
+            }
+            assert!(w.state().status_of(&head, "herald/build").is_none());
+            w.state().accepted = None;
+            w.deliver("installation", &installation("new_permissions_accepted"))
+                .await;
+            w.drain().await;
+            assert_eq!(w.status(&head, "herald/build").0, "success");
         }
-        assert!(w.state().statuses.is_empty());
-        w.state().faults.clear();
-        w.deliver("installation", &installation("new_permissions_accepted"))
-            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_one_repository_only() {
+    world(async |w: &mut World| {
+        w.github
+            .add_project("octo", "other", true, &w.project.git_dir);
+        let (main, head) = w.change(GREEN);
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        w.comment(500, "/herald retry").await;
+        w.drain().await;
+        herald::app::catch_up(&w.app).await.unwrap();
+        let tokens = w.state().tokens.clone();
+        assert!(tokens.len() > 1);
+        for (token, access) in tokens {
+            assert_eq!(access.repositories, Some(vec![w.project.id]));
+            let request = http::Request::get("/api/v3/repos/octo/other/pulls")
+                .header("authorization", format!("Bearer {token}"))
+                .body(axum::body::Body::empty())
+                .unwrap();
+            let answer = w.github.router().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 404);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_repository_that_github_does_not_give_a_token_for_yet_is_waited_for() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.fault("POST", "/access_tokens", 0, 3, What::Status(422));
+        w.pull("opened", &head, &main).await;
         w.drain_patiently().await;
-        assert_eq!(w.status(&head, "herald/build").0, "success");
+        assert_eq!(w.ended(&head, "herald").0, "success");
     })
     .await;
 }
