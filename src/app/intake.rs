@@ -195,7 +195,7 @@ fn describe(event: &Event) -> &'static str {
         Event::Rerequested { .. } => "run again",
         Event::Installed { .. } => "installed",
         Event::Uninstalled { .. } => "uninstalled",
-        Event::RepositoriesRemoved { .. } => "repositories removed",
+        Event::RepositoryDeleted { .. } => "repository deleted",
         Event::RepositoryChanged { .. } => "repository changed",
         Event::Ignored { reason } => reason,
     }

@@ -211,7 +211,7 @@ pub async fn catch_up(app: &App) -> Result<()> {
     app.close_stuck().await?;
     app.take_up_deliveries().await?;
     for repository in app.parts.store.active_repositories().await? {
-        app.take_up_pulls(&repository).await?;
+        app.compare(&repository).await?;
     }
     Ok(())
 }
@@ -297,7 +297,7 @@ impl App {
         let Some(repository) = due else {
             return Ok(());
         };
-        let done = self.take_up_pulls(repository).await;
+        let done = self.compare(repository).await;
         // One that fails must not keep the others from their turn; it has one again in an hour.
         match &done {
             Err(error) if matches!(error.kind, Kind::Throttled { .. }) => {}
@@ -305,6 +305,21 @@ impl App {
                 compared.insert(repository.id.clone(), now_ms);
             }
         }
-        done.map(|_| ())
+        done
+    }
+
+    /// Compares a repository with what is known of it. One that was only named by the event of its
+    /// installation is asked about first.
+    async fn compare(&self, repository: &Repository) -> Result<()> {
+        if repository.default_branch.is_empty() {
+            // Deliveries that come meanwhile know better.
+            let asked_ms = self.now_ms();
+            let found = self.parts.forge.repository(repository).await?;
+            let store = &self.parts.store;
+            store
+                .apply(vec![Change::KeepRepository(found)], asked_ms)
+                .await?;
+        }
+        self.take_up_pulls(repository).await.map(|_| ())
     }
 }

@@ -55,6 +55,7 @@ impl GitHub {
             .route("/app/installations", get(hook::installations))
             .route("/installation/repositories", get(hook::reach))
             .route("/rate_limit", get(hook::rate_limit))
+            .route("/repos/{owner}/{repo}", get(hook::repository))
             .route("/repos/{owner}/{repo}/pulls", get(hook::list_pulls))
             .route("/app/installations/{id}/access_tokens", post(mint))
             .route("/repos/{owner}/{repo}/check-runs", post(create_check))

@@ -231,6 +231,16 @@ pub(super) async fn rate_limit(Handle(github): Handle<GitHub>, headers: HeaderMa
     Ok((StatusCode::OK, Json(json!({"resources": {"core": core}}))))
 }
 
+pub(super) async fn repository(
+    Handle(github): Handle<GitHub>,
+    Path((owner, repo)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let (state, _) = enter(&github, &headers, (&owner, &repo), ("metadata", "read"))?;
+    let project = state.project(&owner, &repo).ok_or_else(not_found)?;
+    Ok((StatusCode::OK, Json(GitHub::repository_json(project))))
+}
+
 pub(super) async fn list_pulls(
     Handle(github): Handle<GitHub>,
     Path((owner, repo)): Path<(String, String)>,

@@ -88,10 +88,14 @@ pub enum Event {
         /// The `external_id` of the one check run that is meant; `None` for all.
         check: Option<String>,
     },
-    /// The App was installed, or may do what it may not have done before.
+    /// The App was installed, may do what it may not have done before, or reaches other repositories.
     Installed {
         /// The installation.
         installation: Installation,
+        /// Repositories that it reaches now, as far as the event names them.
+        reached: Vec<Repository>,
+        /// Repositories that it does not reach any more.
+        left: Vec<RepositoryId>,
     },
     /// The App was removed from an account, or shut out for a while.
     Uninstalled {
@@ -102,10 +106,10 @@ pub enum Event {
         /// Why nothing goes on, as people read it.
         reason: &'static str,
     },
-    /// Repositories were taken out of an installation.
-    RepositoriesRemoved {
-        /// Those repositories.
-        repositories: Vec<RepositoryId>,
+    /// A repository was deleted.
+    RepositoryDeleted {
+        /// Which.
+        repository: RepositoryId,
     },
     /// A repository changed its name, owner, visibility or default branch.
     RepositoryChanged {
@@ -134,7 +138,8 @@ pub enum Change {
         /// As in "cancelled: …".
         reason: &'static str,
     },
-    /// Remember the repository as it is now, and its name as an address of it.
+    /// Remember the repository as it is now, and its name as an address of it. A default branch that
+    /// is not known does not replace one that is.
     KeepRepository(Repository),
     /// The App has no access to the repository any more.
     PauseRepository(RepositoryId),
@@ -317,7 +322,14 @@ pub fn changes(event: Event) -> Vec<Change> {
             again: check.map_or(Again::Commit(commit), Again::Check),
             answers: Answers::default(),
         }),
-        Event::Installed { installation } => vec![Change::KeepInstallation(installation)],
+        Event::Installed {
+            installation,
+            reached,
+            left,
+        } => std::iter::once(Change::KeepInstallation(installation))
+            .chain(reached.into_iter().map(Change::KeepRepository))
+            .chain(left.into_iter().map(Change::PauseRepository))
+            .collect(),
         Event::Uninstalled {
             host,
             installation,
@@ -327,10 +339,7 @@ pub fn changes(event: Event) -> Vec<Change> {
             id: installation,
             reason,
         }],
-        Event::RepositoriesRemoved { repositories } => repositories
-            .into_iter()
-            .map(Change::PauseRepository)
-            .collect(),
+        Event::RepositoryDeleted { repository } => vec![Change::PauseRepository(repository)],
         // What somebody asks for depends on what GitHub says of the person.
         Event::RepositoryChanged { repository } | Event::Asked { repository, .. } => {
             vec![Change::KeepRepository(repository)]

@@ -32,7 +32,7 @@ pub struct Repository {
     pub name: String,
     /// Whether it is not public (private or internal).
     pub private: bool,
-    /// The default branch, without `refs/heads/`.
+    /// The default branch, without `refs/heads/`; empty as long as nobody has told of it.
     pub default_branch: String,
 }
 

@@ -457,6 +457,10 @@ impl Forge for GitHub {
         self.redeliver_one(id).await
     }
 
+    async fn repository(&self, repository: &Repository) -> Result<Repository> {
+        self.read_repository(repository).await
+    }
+
     async fn open_pulls(&self, repository: &Repository) -> Result<Vec<PullRequest>> {
         self.list_open_pulls(repository).await
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::client::As;
 use super::forge::{GitHub, list, list_at};
 use super::limit::Urgency;
-use super::payload::PullRow;
+use super::payload::{PullRow, RepositoryRow};
 use crate::domain::{PullRequest, Repository};
 use crate::ports::error::Result;
 use crate::ports::forge::{ListedDelivery, RecoveredDelivery};
@@ -149,6 +149,19 @@ impl GitHub {
         self.client()
             .send(in_background(), Method::POST, &path, None)
             .await
+    }
+
+    pub(super) async fn read_repository(&self, repository: &Repository) -> Result<Repository> {
+        let path = format!("/repos/{}/{}", repository.owner, repository.name);
+        let who = As::in_repository(repository).when(Urgency::Background);
+        let row: RepositoryRow = self.client().json(who, Method::GET, &path, None).await?;
+        let found = row.read(self.host(), repository.installation);
+        if found.id == repository.id {
+            Ok(found)
+        } else {
+            let message = format!("find {}: its name has changed hands", repository.id);
+            Err(PortError::new(Kind::Gone, message))
+        }
     }
 
     pub(super) async fn list_open_pulls(

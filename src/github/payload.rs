@@ -40,7 +40,11 @@ struct Payload {
     #[serde(default)]
     changes: Option<ChangesRow>,
     #[serde(default)]
-    repositories_removed: Vec<RepositoryName>,
+    repositories: Option<Vec<ShortRow>>,
+    #[serde(default)]
+    repositories_added: Option<Vec<ShortRow>>,
+    #[serde(default)]
+    repositories_removed: Option<Vec<RepositoryName>>,
     #[serde(rename = "ref", default)]
     reference: Option<String>,
     #[serde(default)]
@@ -86,8 +90,19 @@ struct RepositoryName {
     id: i64,
 }
 
+/// What an event of an installation tells of a repository.
 #[derive(Deserialize)]
-struct RepositoryRow {
+struct ShortRow {
+    id: i64,
+    #[serde(default)]
+    full_name: String,
+    #[serde(default)]
+    private: bool,
+}
+
+/// A repository, in a delivery and in an answer alike.
+#[derive(Deserialize)]
+pub(super) struct RepositoryRow {
     id: i64,
     name: String,
     owner: Account,
@@ -204,14 +219,7 @@ pub fn read_event(host: &str, event: &str, body: &str) -> Result<Event> {
         "check_run" | "check_suite" => rerequested(host, event, &payload),
         "issue_comment" => comment(host, &payload),
         "merge_group" => merge_group(host, &payload),
-        "installation" => installation(host, &payload),
-        "installation_repositories" => Ok(Event::RepositoriesRemoved {
-            repositories: payload
-                .repositories_removed
-                .iter()
-                .map(|repository| RepositoryId::new(host, repository.id))
-                .collect(),
-        }),
+        "installation" | "installation_repositories" => installation(host, &payload),
         _ => repository_event(host, &payload),
     }
 }
@@ -244,21 +252,40 @@ fn repository(host: &str, payload: &Payload) -> Result<Option<Repository>> {
     let Some(installation) = &payload.installation else {
         return Ok(None);
     };
-    let public = row
-        .visibility
-        .as_deref()
-        .map_or(!row.private, |visibility| visibility == "public");
-    Ok(Some(Repository {
-        id: RepositoryId::new(host, row.id),
-        installation: InstallationId(installation.id),
-        owner: row.owner.login(),
-        name: row.name.clone(),
-        private: !public,
-        default_branch: row
-            .default_branch
-            .clone()
-            .unwrap_or_else(|| "main".to_owned()),
-    }))
+    Ok(Some(row.read(host, InstallationId(installation.id))))
+}
+
+impl ShortRow {
+    /// The repository, whose default branch is not told here.
+    fn read(&self, host: &str, installation: InstallationId) -> Option<Repository> {
+        let (owner, name) = self.full_name.split_once('/')?;
+        Some(Repository {
+            id: RepositoryId::new(host, self.id),
+            installation,
+            owner: owner.to_owned(),
+            name: name.to_owned(),
+            private: self.private,
+            default_branch: String::new(),
+        })
+    }
+}
+
+impl RepositoryRow {
+    /// The repository, reached by this installation.
+    pub(super) fn read(&self, host: &str, installation: InstallationId) -> Repository {
+        let public = self
+            .visibility
+            .as_deref()
+            .map_or(!self.private, |visibility| visibility == "public");
+        Repository {
+            id: RepositoryId::new(host, self.id),
+            installation,
+            owner: self.owner.login(),
+            name: self.name.clone(),
+            private: !public,
+            default_branch: self.default_branch.clone().unwrap_or_default(),
+        }
+    }
 }
 
 fn sender(payload: &Payload) -> PersonId {
@@ -526,8 +553,10 @@ fn installation(host: &str, payload: &Payload) -> Result<Event> {
                 "Herald was uninstalled"
             },
         },
-        Some("created" | "unsuspend" | "new_permissions_accepted") => {
+        Some("created" | "unsuspend" | "new_permissions_accepted" | "added" | "removed") => {
             let account = row.account.as_ref();
+            let reached = [&payload.repositories, &payload.repositories_added];
+            let left = payload.repositories_removed.iter().flatten();
             Event::Installed {
                 installation: Installation {
                     host: host.to_owned(),
@@ -536,6 +565,15 @@ fn installation(host: &str, payload: &Payload) -> Result<Event> {
                     login: account.map_or_else(String::new, Account::login),
                     selected_by_hand: row.repository_selection.as_deref() != Some("all"),
                 },
+                reached: reached
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .filter_map(|row| row.read(host, id))
+                    .collect(),
+                left: left
+                    .map(|repository| RepositoryId::new(host, repository.id))
+                    .collect(),
             }
         }
         _ => ignored("an action that changes nothing for Herald"),
@@ -549,8 +587,8 @@ fn repository_event(host: &str, payload: &Payload) -> Result<Event> {
             .repository
             .as_ref()
             .ok_or_else(|| missing("repository"))?;
-        return Ok(Event::RepositoriesRemoved {
-            repositories: vec![RepositoryId::new(host, row.id)],
+        return Ok(Event::RepositoryDeleted {
+            repository: RepositoryId::new(host, row.id),
         });
     }
     Ok(match repository(host, payload)? {

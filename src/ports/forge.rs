@@ -69,6 +69,11 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// As the kinds say.
     async fn redeliver(&self, id: u64) -> Result<()>;
+    /// A repository as it is now.
+    ///
+    /// # Errors
+    /// `Gone` also when its name leads to another one.
+    async fn repository(&self, repository: &Repository) -> Result<Repository>;
     /// All open pull requests of a repository.
     ///
     /// # Errors

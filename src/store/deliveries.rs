@@ -378,7 +378,8 @@ async fn keep_repository(
          updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (id) DO UPDATE SET installation = excluded.installation, \
          owner = excluded.owner, name = excluded.name, private = excluded.private, \
-         default_branch = excluded.default_branch, state = 'active', \
+         default_branch = CASE WHEN excluded.default_branch = '' \
+         THEN repositories.default_branch ELSE excluded.default_branch END, state = 'active', \
          updated_ms = excluded.updated_ms \
          WHERE repositories.updated_ms <= excluded.updated_ms",
     )

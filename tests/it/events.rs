@@ -232,6 +232,62 @@ async fn a_repository_that_github_does_not_give_a_token_for_yet_is_waited_for() 
     .await;
 }
 
+/// As an installation's events name a repository.
+fn short(w: &World) -> Value {
+    json!([{
+        "id": w.project.id, "node_id": "R_1", "name": "project", "full_name": "octo/project",
+        "private": false,
+    }])
+}
+
+#[tokio::test]
+async fn installing_builds_open_pull_requests_without_any_other_event() {
+    for (event, action, key) in [
+        ("installation", "created", "repositories"),
+        ("installation_repositories", "added", "repositories_added"),
+    ] {
+        world(async |w: &mut World| {
+            let (main, head) = w.change(GREEN);
+            let pull = w.pull_request("opened", &head, &main)["pull_request"].clone();
+            w.state().set_pull(&pull);
+            let mut installed = installation(action);
+            installed[key] = short(w);
+            w.deliver(event, &installed).await;
+            w.drain().await;
+            herald::app::catch_up(&w.app).await.unwrap();
+            w.drain().await;
+            assert_eq!(w.ended(&head, "herald").0, "success");
+            let store = &w.app.parts.store;
+            let known = store.repository("octo", "project").await.unwrap().unwrap();
+            assert_eq!(known.default_branch, "main");
+            // Being named once more makes nobody forget what else is known.
+            w.deliver(event, &installed).await;
+            w.drain().await;
+            let again = store.repository("octo", "project").await.unwrap().unwrap();
+            assert_eq!(again, known);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn whether_repositories_are_selected_by_hand_may_change() {
+    world(async |w: &mut World| {
+        w.write("README.md", "no specification");
+        let main = w.commit("main");
+        let mut selected = installation("added");
+        selected["repositories_added"] = short(w);
+        for (selection, shown) in [("all", 0), ("selected", 1)] {
+            selected["installation"]["repository_selection"] = json!(selection);
+            w.deliver("installation_repositories", &selected).await;
+            w.push("main", &main, &main).await;
+            w.drain().await;
+            assert_eq!(w.checks(&main, "herald").len(), shown, "{selection}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_repository_that_is_taken_out_is_left_alone_until_it_is_given_again() {
     world(async |w: &mut World| {
