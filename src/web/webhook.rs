@@ -19,6 +19,9 @@ const BODY_MAX: usize = 25 * 1024 * 1024;
 
 /// How long a body may take: GitHub itself gives up after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a delivery waits to be read. Whoever is slow may hold up others no longer: GitHub notes a
+/// 503 in its list of deliveries, from which it is taken up.
+const QUEUE: Duration = Duration::from_secs(2);
 /// How many bodies are held at once, so that strangers cannot fill the memory.
 static BODIES: Semaphore = Semaphore::const_new(32);
 
@@ -44,8 +47,8 @@ pub(super) async fn receive(
     let signature = text("X-Hub-Signature-256")
         .filter(|text| text.len() == 71 && text.starts_with("sha256="))
         .ok_or(Error::Unsigned)?;
-    let Ok(_permit) = BODIES.acquire().await else {
-        return Err(Error::Unavailable("shutting down"));
+    let Ok(Ok(_permit)) = tokio::time::timeout(QUEUE, BODIES.acquire()).await else {
+        return Err(Error::Unavailable("too many deliveries at once"));
     };
     let reading = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_MAX).collect());
     let Ok(read) = reading.await else {

@@ -1,6 +1,9 @@
 //! The outside of the server: the webhook's door, and badges.
 
+use std::convert::Infallible;
+
 use axum::body::Body;
+use futures_util::future::Either;
 use futures_util::stream;
 use herald::demo::delivery_headers;
 use http::Request;
@@ -82,6 +85,34 @@ async fn a_body_over_the_limit_is_not_read_to_its_end() {
             .body(Body::from_stream(endless))
             .unwrap();
         assert_eq!(w.request(chunked).await.0, 413);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn slow_bodies_hold_up_nobody_for_long() {
+    world(async |w: &mut World| {
+        let slow = async || {
+            let request = Request::post("/webhooks/github")
+                .header("x-hub-signature-256", format!("sha256={}", "0".repeat(64)))
+                .body(Body::from_stream(stream::pending::<
+                    Result<String, Infallible>,
+                >()))
+                .unwrap();
+            w.request(request).await.0
+        };
+        let ping = serde_json::json!({});
+        let honest = async || w.deliver_as("honest", "ping", &ping).await;
+        let all = Box::pin(futures_util::future::join_all((0..32).map(|_| slow())));
+        // The slow ones are given up after ten seconds.
+        match futures_util::future::select(all, Box::pin(honest())).await {
+            Either::Left((slow, _)) => panic!("{slow:?}"),
+            Either::Right((status, slow)) => {
+                assert_eq!(status, 503);
+                drop(slow);
+            }
+        }
+        assert_eq!(honest().await, 202);
     })
     .await;
 }
