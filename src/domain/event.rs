@@ -53,6 +53,8 @@ pub enum Event {
         commit: Sha,
         /// Who pushed.
         sender: PersonId,
+        /// Whether that is a bot account.
+        by_bot: bool,
     },
     /// A merge queue wants a word on a commit.
     MergeGroupMade {
@@ -277,13 +279,8 @@ pub fn changes(event: Event) -> Vec<Change> {
             sender,
         } => {
             let commit = pull.head.clone();
-            build(
-                repository,
-                commit,
-                Occasion::PullRequest { pull },
-                sender,
-                again,
-            )
+            let occasion = Occasion::PullRequest { pull };
+            build(repository, commit, occasion, (sender, false), again)
         }
         Event::PullRequestClosed { repository, pull } => with(repository, |repository| {
             let reason = format!("pull request #{} was closed", pull.number);
@@ -298,13 +295,15 @@ pub fn changes(event: Event) -> Vec<Change> {
             occasion,
             commit,
             sender,
-        }
-        | Event::MergeGroupMade {
+            by_bot,
+        } => build(repository, commit, occasion, (sender, by_bot), again),
+        // The queue's own account made the commit, of pull requests that people let in.
+        Event::MergeGroupMade {
             repository,
             occasion,
             commit,
             sender,
-        } => build(repository, commit, occasion, sender, again),
+        } => build(repository, commit, occasion, (sender, false), again),
         Event::MergeGroupDestroyed { repository, branch } => {
             with(repository, |repository| Change::CancelSubject {
                 repository,
@@ -358,11 +357,12 @@ fn build(
     repository: Repository,
     commit: Sha,
     occasion: Occasion,
-    sender: PersonId,
+    (sender, by_bot): (PersonId, bool),
     again: bool,
 ) -> Vec<Change> {
+    let trust = Trust::of(&occasion, &repository, by_bot);
     with(repository, |repository| Change::Build {
-        trust: Trust::of(&occasion, &repository),
+        trust,
         // Pushes never cancel one another.
         supersedes: occasion.pull().is_some(),
         repository,

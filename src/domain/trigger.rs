@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{PersonId, RepositoryId, Sha};
-use super::repository::PullRequest;
+use super::repository::{PullRequest, Repository};
 
 /// What happened, from the view of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +122,8 @@ pub fn merge_group_subject(branch: &str) -> String {
 pub enum Trust {
     /// Code that someone with write permission put into the base repository.
     Trusted,
-    /// A bot account's pull request from the base repository: no secrets.
+    /// A bot account's pull request from the base repository, or its push to another branch than the
+    /// default one: no secrets.
     Bot,
     /// Code of a fork: only after approval, only in a container.
     Fork,
@@ -147,12 +148,12 @@ impl Trust {
         }
     }
 
-    /// The trust of an occasion in `repository`. A head whose repository is unknown (a deleted
-    /// fork) is a fork's.
-    pub fn of(occasion: &Occasion, repository: &RepositoryId) -> Self {
+    /// The trust of an occasion in `repository`; `by_bot` says whether a bot account pushed. A head
+    /// whose repository is unknown (a deleted fork) is a fork's.
+    pub fn of(occasion: &Occasion, repository: &Repository, by_bot: bool) -> Self {
         match occasion {
             Occasion::PullRequest { pull } => match &pull.head_repository {
-                Some(head) if head == repository => {
+                Some(head) if *head == repository.id => {
                     if pull.author_is_bot {
                         Self::Bot
                     } else {
@@ -161,6 +162,10 @@ impl Trust {
                 }
                 _ => Self::Fork,
             },
+            // What a bot proposes. The default branch and tags are for bots that merge and release.
+            Occasion::Push { branch, .. } if by_bot && *branch != repository.default_branch => {
+                Self::Bot
+            }
             // Someone with write permission put it there.
             Occasion::Push { .. } | Occasion::Tag { .. } | Occasion::MergeGroup { .. } => {
                 Self::Trusted
@@ -193,7 +198,7 @@ pub struct Trigger {
 #[cfg(test)]
 mod tests {
     use super::{Occasion, Trust};
-    use crate::domain::{PersonId, PullRequest, RepositoryId, Sha};
+    use crate::domain::{InstallationId, PersonId, PullRequest, Repository, RepositoryId, Sha};
 
     fn pull(head_repository: Option<RepositoryId>, bot: bool) -> Occasion {
         let sha = Sha::parse(&"a".repeat(40)).unwrap();
@@ -212,19 +217,44 @@ mod tests {
         }
     }
 
+    fn repository() -> Repository {
+        Repository {
+            id: RepositoryId::new("github.com", 1),
+            installation: InstallationId(1),
+            owner: "octo".to_owned(),
+            name: "project".to_owned(),
+            private: false,
+            default_branch: "main".to_owned(),
+        }
+    }
+
     #[test]
     fn only_a_head_in_the_base_repository_is_trusted() {
-        let base = RepositoryId::new("github.com", 1);
-        let fork = RepositoryId::new("github.com", 2);
-        assert_eq!(
-            Trust::of(&pull(Some(base.clone()), false), &base),
-            Trust::Trusted
-        );
-        assert_eq!(
-            Trust::of(&pull(Some(base.clone()), true), &base),
-            Trust::Bot
-        );
-        assert_eq!(Trust::of(&pull(Some(fork), false), &base), Trust::Fork);
-        assert_eq!(Trust::of(&pull(None, false), &base), Trust::Fork);
+        let trust = |head, bot| Trust::of(&pull(head, bot), &repository(), false);
+        let (base, fork) = (repository().id, RepositoryId::new("github.com", 2));
+        assert_eq!(trust(Some(base.clone()), false), Trust::Trusted);
+        assert_eq!(trust(Some(base), true), Trust::Bot);
+        assert_eq!(trust(Some(fork), false), Trust::Fork);
+        assert_eq!(trust(None, false), Trust::Fork);
+    }
+
+    #[test]
+    fn a_bot_is_trusted_on_the_default_branch_and_with_tags() {
+        let push = |branch: &str| Occasion::Push {
+            branch: branch.to_owned(),
+            before: None,
+        };
+        let tag = Occasion::Tag {
+            tag: "main2".to_owned(),
+        };
+        for (occasion, by_bot, expected) in [
+            (push("main"), true, Trust::Trusted),
+            (push("dependabot/npm/left-pad"), true, Trust::Bot),
+            (push("feature"), false, Trust::Trusted),
+            (tag, true, Trust::Trusted),
+        ] {
+            let trust = Trust::of(&occasion, &repository(), by_bot);
+            assert_eq!(trust, expected, "{occasion:?}");
+        }
     }
 }

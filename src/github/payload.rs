@@ -292,6 +292,10 @@ fn sender(payload: &Payload) -> PersonId {
     PersonId(payload.sender.as_ref().map_or(0, |sender| sender.id))
 }
 
+fn is_bot(account: Option<&Account>) -> bool {
+    account.is_some_and(|account| account.kind.as_deref() == Some("Bot"))
+}
+
 const NO_INSTALLATION: &str = "a delivery without an installation";
 
 fn pull_request(host: &str, payload: &Payload) -> Result<Event> {
@@ -357,10 +361,7 @@ impl PullRow {
             base: sha(&self.base.sha)?,
             base_ref: self.base.reference.clone(),
             author: PersonId(self.user.as_ref().map_or(0, |user| user.id)),
-            author_is_bot: self
-                .user
-                .as_ref()
-                .is_some_and(|user| user.kind.as_deref() == Some("Bot")),
+            author_is_bot: is_bot(self.user.as_ref()),
             updated_ms: time_ms(self.updated_at.as_deref()),
         })
     }
@@ -414,7 +415,7 @@ fn comment(host: &str, payload: &Payload) -> Result<Event> {
     if author.is_none_or(|author| author.id != person.0) {
         return Ok(ignored("a comment by somebody else than the sender"));
     }
-    if author.is_some_and(|author| author.kind.as_deref() == Some("Bot")) {
+    if is_bot(author) {
         return Ok(ignored("a comment by a bot"));
     }
     let Some(repository) = repository(host, payload)? else {
@@ -476,6 +477,7 @@ fn push(host: &str, payload: &Payload) -> Result<Event> {
             occasion,
             commit,
             sender,
+            by_bot: is_bot(payload.sender.as_ref()),
         }),
         None => Ok(ignored(NO_INSTALLATION)),
     }

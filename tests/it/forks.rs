@@ -287,6 +287,47 @@ async fn what_runs_nothing_needs_no_approval() {
     .await;
 }
 
+/// The repository has the secret `TOKEN`.
+async fn keep_secret(w: &World) {
+    let value = Secret::new("correct-horse-battery");
+    let store = &w.app.parts.store;
+    let project = store.repository("octo", "project").await.unwrap().unwrap();
+    store
+        .keep_secret(&project.id, "TOKEN", &value, 0)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_push_by_a_bot_gets_secrets_on_the_default_branch_only() {
+    world(async |w: &mut World| {
+        let (main, _) = w.change(
+            "when: {events: [push, pull_request]}\njobs:\n  build:\n    secrets: [TOKEN]\n    \
+             execute: ['true']\n",
+        );
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        keep_secret(w).await;
+        for (branch, kind, secrets) in [
+            ("dependabot/npm/left-pad", "Bot", 0),
+            ("feature", "User", 1),
+            ("main", "Bot", 1),
+        ] {
+            w.write("next", branch);
+            let head = w.commit("next");
+            let mut payload = w.github.push(&w.project, branch, &main, &head);
+            payload["sender"] = json!({"id": 300, "login": "somebody", "type": kind});
+            w.deliver("push", &payload).await;
+            w.drain().await;
+            assert_eq!(w.ended(&head, "herald").0, "success", "{branch}");
+            let orders = w.executor.orders();
+            let order = orders.last().unwrap();
+            assert_eq!(order.job.secrets.len(), secrets, "{branch}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_strangers_build_gets_no_secret() {
     world(async |w: &mut World| {
@@ -294,13 +335,7 @@ async fn a_strangers_build_gets_no_secret() {
         let (main, _) = w.change("jobs:\n  build:\n    secrets: [TOKEN]\n    execute: ['true']\n");
         w.push("main", &main, &main).await;
         w.drain().await;
-        let value = Secret::new("correct-horse-battery");
-        let store = &w.app.parts.store;
-        let project = store.repository("octo", "project").await.unwrap().unwrap();
-        store
-            .keep_secret(&project.id, "TOKEN", &value, 0)
-            .await
-            .unwrap();
+        keep_secret(w).await;
         w.write("stranger", "");
         let head = w.commit("change");
         deliver(w, "opened", &head, &main).await;
