@@ -50,7 +50,7 @@ impl App {
                     comment,
                 };
                 if !may {
-                    return Ok(vec![say(id, asked.refused())]);
+                    return Ok(vec![say(id, asked.refused(person, self.now_ms()))]);
                 }
                 let change = match wish {
                     Wish::Unclear => say(id, asked.unclear()),

@@ -129,6 +129,9 @@ pub struct Comment {
     pub body: String,
     /// Whether it is worth a first comment; if not, only an existing one is edited.
     pub worth_a_first: bool,
+    /// Whether it answers somebody: what builds have to say goes first.
+    #[serde(default)]
+    pub is_answer: bool,
 }
 
 /// A reaction to somebody's comment: it was understood and done.
@@ -143,8 +146,8 @@ pub struct Reaction {
 /// What somebody is answered who asked in a comment: a reaction to it, or a comment of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The comment that is answered.
-    pub to: i64,
+    /// What is answered; to the same there is one answer, the first.
+    pub to: String,
     /// The answer.
     pub content: Content,
 }
@@ -178,6 +181,7 @@ impl Content {
             },
             // A person waits for it.
             Self::Reaction(_) => 1,
+            Self::Comment(comment) if comment.is_answer => 4,
             Self::Comment(_) => 3,
         }
     }

@@ -1,8 +1,11 @@
 //! What people are answered who ask for something in a comment.
 
 use super::links::Links;
-use crate::domain::{Answer, Answers, Comment, Content, Reaction, Sha};
+use crate::domain::{Answer, Answers, Comment, Content, PersonId, Reaction, Sha};
 use crate::text::markdown;
+
+/// How long one refusal is enough, in milliseconds.
+const REFUSAL_MS: i64 = 3_600_000;
 
 /// Where somebody asked, and how our answers to it are marked.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +23,13 @@ impl Asked<'_> {
     fn text(&self, text: &str) -> Answer {
         let marker = self.links.answer_marker(self.comment);
         Answer {
-            to: self.comment,
+            to: self.comment.to_string(),
             content: Content::Comment(Comment {
                 pull: self.pull,
                 body: format!("{marker}\n{text}\n"),
                 marker,
                 worth_a_first: true,
+                is_answer: true,
             }),
         }
     }
@@ -33,7 +37,7 @@ impl Asked<'_> {
     /// A thumb up: it is being done.
     fn thumb(&self) -> Answer {
         Answer {
-            to: self.comment,
+            to: self.comment.to_string(),
             content: Content::Reaction(Reaction {
                 comment: self.comment,
                 content: "+1".to_owned(),
@@ -41,9 +45,13 @@ impl Asked<'_> {
         }
     }
 
-    /// To somebody who may not.
-    pub fn refused(&self) -> Answer {
-        self.text("That is for people with write permission in this repository.")
+    /// To somebody who may not. Once an hour on a pull request, or anybody could have us write
+    /// until GitHub lets us write no more.
+    pub fn refused(&self, person: PersonId, now_ms: i64) -> Answer {
+        Answer {
+            to: format!("refused|{}|{}|{}", self.pull, person.0, now_ms / REFUSAL_MS),
+            ..self.text("That is for people with write permission in this repository.")
+        }
     }
 
     /// To words that are no command.

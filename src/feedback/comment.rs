@@ -78,6 +78,7 @@ pub(super) fn comments(links: &Links, view: &BuildView) -> Vec<Comment> {
             marker: links.marker(),
             body: body.clone(),
             worth_a_first,
+            is_answer: false,
         })
         .collect()
 }

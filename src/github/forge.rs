@@ -148,6 +148,15 @@ fn check_urgency(check: &CheckRun) -> Urgency {
     }
 }
 
+/// Anybody can have us answer; it must not hold up what builds have to say.
+fn comment_urgency(comment: &Comment) -> Urgency {
+    if comment.is_answer {
+        Urgency::Progress
+    } else {
+        Urgency::First
+    }
+}
+
 fn status_urgency(status: &Status) -> Urgency {
     match status.state {
         StatusState::Pending => Urgency::Progress,
@@ -433,7 +442,7 @@ impl Forge for GitHub {
         let made: Id = self
             .client
             .json(
-                who(repository),
+                who(repository).when(comment_urgency(comment)),
                 Method::POST,
                 &path,
                 Some(&json!({"body": comment.body})),

@@ -24,7 +24,7 @@ pub(super) enum Urgency {
     Conclusion,
     /// The first word on something, the comment, and what a build cannot begin without.
     First,
-    /// How far something is.
+    /// How far something is, and answers to people.
     Progress,
     /// Looking for what was missed.
     Background,

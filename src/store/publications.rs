@@ -80,6 +80,13 @@ pub(super) async fn answer(
     now_ms: i64,
 ) -> Result<()> {
     let target = format!("answer|{}|{}", repository.as_str(), answer.to);
+    let said = sqlx::query("SELECT id FROM publications WHERE target = $1")
+        .bind(&target)
+        .fetch_optional(&mut *on)
+        .await?;
+    if said.is_some() {
+        return Ok(());
+    }
     let place = Place {
         repository: repository.as_str(),
         target: &target,

@@ -138,6 +138,7 @@ async fn a_reader_is_refused_and_a_name_that_changed_hands_helps_nobody() {
         // The stranger takes the name that a member had before.
         w.person(500, "mona-lisa", "write");
         w.person(STRANGER, "mona", "read");
+        w.pass(3_600);
         w.comment(STRANGER, "/herald approve").await;
         // A member whose permission was taken away since.
         w.person(501, "hubot", "admin");

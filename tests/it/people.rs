@@ -1,5 +1,6 @@
 //! What people ask for in comments and by buttons.
 
+use herald::demo::State;
 use serde_json::json;
 
 use crate::world::{World, world};
@@ -123,7 +124,6 @@ async fn who_may_not_gets_a_short_no_and_who_says_something_else_help() {
         w.person(900, "eve", "read");
         for (person, body, words) in [
             (900, "/herald retry", "people with write permission"),
-            (900, "/herald cancel", "people with write permission"),
             (901, "/herald nonsense", "people with write permission"),
             (500, "/herald help me", "`/herald retry JOB`"),
             (500, "/herald approve", "Nothing in this pull request waits"),
@@ -141,6 +141,60 @@ async fn who_may_not_gets_a_short_no_and_who_says_something_else_help() {
         w.comment(500, "Thanks! I ran /herald retry").await;
         w.drain().await;
         assert_eq!(conclusions(w, &head, "herald").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn somebody_who_may_not_is_told_so_once_an_hour() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change("execute: [exit 0]\n");
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        w.person(900, "eve", "read");
+        let lists = |state: &State| {
+            let requests = state.requests.iter();
+            let of_comments = |path: &str| path.contains("/issues/7/comments");
+            requests.filter(|one| of_comments(&one.path)).count()
+        };
+        let before = lists(&w.state());
+        for _ in 0..30 {
+            w.comment(900, "/herald x").await;
+            w.drain().await;
+        }
+        w.next_comment();
+        assert_eq!(lists(&w.state()) - before, 2, "looked for, and made");
+        // Another person, and another hour.
+        w.comment(901, "/herald x").await;
+        w.pass(3_600);
+        w.comment(900, "/herald x").await;
+        w.drain().await;
+        w.next_comment();
+        w.next_comment();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_may_not_holds_up_no_build() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change("execute: [exit 0]\n");
+        for person in 1_000..1_080 {
+            let payload = w.github.comment(&w.project, 7, person, "/herald x");
+            let guid = format!("crowd-{person}");
+            assert_eq!(w.deliver_as(&guid, "issue_comment", &payload).await, 202);
+        }
+        w.drain().await;
+        let answers = w.state().comments.len();
+        assert!((40..60).contains(&answers), "{answers}");
+        // Nothing has to wait for the next minute.
+        w.pull("opened", &head, &main).await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald").0, "success");
+        w.drain_patiently().await;
+        for _ in 0..80 {
+            w.next_comment();
+        }
     })
     .await;
 }
