@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ask::is_abbreviation;
 use crate::domain::secret::{check_name, check_value};
-use crate::domain::{Answers, Approved, Change, Repository, Secret};
+use crate::domain::{Answers, Approved, Change, Repository, Secret, Sha};
 use crate::ports::error::Result;
 use crate::ports::store::Replayed;
 use crate::ports::{Kind, Store};
@@ -40,7 +39,7 @@ pub enum Request {
         repository: String,
         /// The pull request.
         pull: i64,
-        /// The beginning of the commit's id, 7 characters or more.
+        /// The commit's whole id: of a beginning somebody can have made two commits.
         commit: String,
     },
     /// List deliveries.
@@ -168,11 +167,6 @@ async fn approve(
     commit: &str,
     now_ms: i64,
 ) -> Result<Answer> {
-    if !is_abbreviation(commit) {
-        return Ok(wrong(&format!(
-            "`{commit}` is not the beginning of a commit's id: 7 characters or more, 0-9 and a-f"
-        )));
-    }
     let found = match find(store, repository).await? {
         Ok(found) => found,
         Err(answer) => return Ok(answer),
@@ -183,9 +177,10 @@ async fn approve(
         )));
     };
     let head = waiting.commit;
-    if !head.as_str().starts_with(&commit.to_ascii_lowercase()) {
+    if Sha::parse(&commit.to_ascii_lowercase()).ok().as_ref() != Some(&head) {
         return Ok(wrong(&format!(
-            "the head of pull request #{pull} is {head}; look at it, then approve that"
+            "`{commit}` is not the whole id of the head of pull request #{pull}; look at that, \
+             then `herald admin approve {repository} {pull} {head}`"
         )));
     }
     let change = Change::Approve {

@@ -1,17 +1,17 @@
 //! What people ask for: whether they may, and what follows.
 
 use super::state::App;
+use crate::domain::ask::TELLING;
 use crate::domain::{
     Again, Answer, Answers, Approved, Ask, Change, PersonId, Place, Repository, RepositoryId, Wish,
     pull_subject,
 };
 use crate::feedback::Asked;
-use crate::ports::Kind;
 use crate::ports::error::Result;
 
 /// What somebody saw who approves in a comment.
 struct Seen {
-    /// The beginning of the commit's id, where they named it.
+    /// The commit's id or its beginning, where they named it.
     commit: Option<String>,
     /// When they wrote, in unix milliseconds.
     at_ms: i64,
@@ -75,8 +75,9 @@ impl App {
         }
     }
 
-    /// Approval is for what the person has seen: a head that is another one by now, or that came
-    /// after the comment, is not it.
+    /// Approval is for what the person has seen: a head that is another one by now is not it, nor one
+    /// that came after the comment, unless that names it in full. Of a beginning somebody can have
+    /// made two commits.
     async fn approval(
         &self,
         repository: &Repository,
@@ -89,15 +90,16 @@ impl App {
         let Some(waiting) = store.awaiting_approval(&id, asked.pull).await? else {
             return Ok(say(id, asked.nothing_to_approve()));
         };
-        let now = self.parts.forge.pull_request(repository, asked.pull).await;
-        let head = match now {
-            Ok(now) => now.head,
-            Err(error) if error.kind == Kind::Gone => waiting.commit.clone(),
-            Err(error) => return Err(error),
-        };
-        let is_seen = match seen.commit {
-            Some(beginning) => head.as_str().starts_with(&beginning),
-            None => waiting.since_ms < seen.at_ms,
+        let now = self.parts.forge.pull_request(repository, asked.pull);
+        let head = now.await?.head;
+        let is_early = waiting.since_ms < seen.at_ms;
+        let is_seen = match &seen.commit {
+            Some(named) if named.as_str() == head.as_str() => true,
+            Some(named) if named.len() < TELLING => {
+                return Ok(say(id, asked.short_of(&head)));
+            }
+            Some(beginning) => is_early && head.as_str().starts_with(beginning),
+            None => is_early,
         };
         if head != waiting.commit || !is_seen {
             return Ok(say(id, asked.other_head(&head)));

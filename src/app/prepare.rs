@@ -255,15 +255,15 @@ impl App {
             draft.approved_by = Some(pull.author);
             return Ok(());
         }
-        let short = trigger.commit.short();
+        let commit = &trigger.commit;
         let changed = match (&draft.plan.path, draft.plan.differs_from_base) {
             (Some(path), true) => format!(" It changes `{path}`, which says what is run."),
             _ => String::new(),
         };
         let summary = format!(
             "This pull request comes from a fork.{changed} Its code runs, without secrets, when \
-             someone with write permission has looked at commit {short} and approves it: with the \
-             button above, or with the comment\n\n```\n/herald approve {short}\n```\n\nA new push \
+             someone with write permission has looked at commit {commit} and approves it: with the \
+             button above, or with the comment\n\n```\n/herald approve {commit}\n```\n\nA new push \
              or another base needs a new approval."
         );
         draft.jobs.clear();

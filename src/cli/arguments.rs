@@ -225,7 +225,7 @@ pub(super) enum AdminCommand {
         repository: String,
         /// The pull request's number.
         pull: i64,
-        /// The commit that was looked at: its first 7 characters or more.
+        /// The commit that was looked at: all digits of its id.
         commit: String,
     },
     /// Deliveries of webhooks, as they were kept.

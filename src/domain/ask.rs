@@ -45,7 +45,7 @@ pub enum Wish {
     Cancel,
     /// To build code of a stranger.
     Approve {
-        /// The beginning of the commit's id that is meant; what there is without it.
+        /// The commit's id, or its beginning; what there is without it.
         commit: Option<String>,
     },
     /// Words that are no command.
@@ -112,9 +112,14 @@ pub const RERUN_FAILED: &str = "rerun_failed";
 pub const APPROVE: &str = "approve";
 
 /// Whether a text is long enough and of the right letters for the beginning of a commit's id.
-pub fn is_abbreviation(text: &str) -> bool {
+fn is_abbreviation(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+/// The least digits of a commit's id that say anything: another commit that begins with the same seven
+/// is found in a minute. Somebody can have made two beforehand that share more than that, so nothing
+/// but the whole id is enough alone.
+pub const TELLING: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -58,7 +58,7 @@ impl Asked<'_> {
     pub fn unclear(&self) -> Answer {
         self.text(
             "Herald knows `/herald retry`, `/herald retry JOB`, `/herald cancel` and \
-             `/herald approve COMMIT` (its first 7 characters or more).",
+             `/herald approve COMMIT`.",
         )
     }
 
@@ -103,8 +103,15 @@ impl Asked<'_> {
     /// To `approve` of something that is not the head, or was not when it was written.
     pub fn other_head(&self, head: &Sha) -> Answer {
         self.text(&format!(
-            "Not approved: the head is {head} by now. Look at it, then `/herald approve {}`.",
-            head.short()
+            "Not approved: the head is {head} by now. Look at it, then `/herald approve {head}`."
+        ))
+    }
+
+    /// To `approve` of so short a beginning that other commits can have it too.
+    pub fn short_of(&self, head: &Sha) -> Answer {
+        self.text(&format!(
+            "Not approved: other commits can begin like that. The head is {head}. Look at it, then \
+             `/herald approve {head}`."
         ))
     }
 }

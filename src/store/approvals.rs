@@ -157,7 +157,8 @@ pub(super) async fn approve(
             found
         }
         Approved::Check(check) => {
-            let Some((build, _)) = publications::spoken_of(on, repository, check).await? else {
+            // Under a former one stands what was to be approved then, for another base say.
+            let Some(build) = publications::current_build(on, repository, check).await? else {
                 return Ok(false);
             };
             waiting(on, repository, None, Some(&build)).await?

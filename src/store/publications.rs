@@ -54,6 +54,24 @@ pub(super) async fn announce(
     .await
 }
 
+/// The build that the check run with this `external_id` speaks of, as it is now: not the check run
+/// of a former attempt.
+pub(super) async fn current_build(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    check: &str,
+) -> Result<Option<String>> {
+    let row = sqlx::query(
+        "SELECT build FROM publications WHERE id = $1 AND repository = $2 \
+         AND build IS NOT NULL AND job IS NULL AND former = 0",
+    )
+    .bind(check)
+    .bind(repository.as_str())
+    .fetch_optional(on)
+    .await?;
+    Ok(row.map(|row| row.try_get("build")).transpose()?)
+}
+
 /// What the check run with this `external_id` speaks of: a build, and of it one job or all.
 pub(super) async fn spoken_of(
     on: &mut AnyConnection,

@@ -167,7 +167,7 @@ async fn the_operator_approves_the_commit_that_waits_and_no_other() {
             "nothing in pull request #7 of octo/project waits",
         ),
         ("8", head.as_str(), "nothing in pull request #8"),
-        ("7", "main", "is not the beginning of a commit's id"),
+        ("7", "main", "nothing in pull request #7"),
     ] {
         let told = approve(pull, commit);
         assert!(told.contains(words), "{told}");

@@ -955,8 +955,9 @@ async fn a_strangers_code_runs_after_approval_without_secrets_and_waits_again_af
         assert_eq!(check.conclusion.as_deref(), Some("action_required"));
         // The operator may approve too.
         for (commit, told) in [
-            (&head[..10], "look at it, then approve that"),
-            (&pushed[..10], "is approved"),
+            (head.as_str(), "is not the whole id of the head"),
+            (&pushed[..20], "is not the whole id of the head"),
+            (&pushed, "is approved"),
         ] {
             let output = Command::new(env!("CARGO_BIN_EXE_herald"))
                 .args([

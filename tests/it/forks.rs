@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use herald::app::catch_up;
+use herald::admin;
+use herald::demo::What;
 use herald::domain::Secret;
+use herald::ports::Clock;
 use serde_json::{Value, json};
 
 use crate::world::{World, world};
@@ -64,7 +67,7 @@ async fn a_strangers_code_runs_when_a_member_has_approved_it_and_waits_again_aft
         assert!(w.executor.orders().is_empty());
 
         let comment = w
-            .comment(500, &format!("Fine.\n/herald approve {}", &head[..7]))
+            .comment(500, &format!("Fine.\n/herald approve {}", &head[..16]))
             .await;
         w.drain().await;
         assert_eq!(newest(w, &head).0, "success");
@@ -174,21 +177,27 @@ async fn approval_is_for_the_head_that_was_seen() {
         // The comment is written; before Herald hears of it the stranger pushes.
         w.pass(5);
         let late = w.github.comment(&w.project, 7, 500, "/herald approve");
-        let named = format!("/herald approve {}", &first[..10]);
-        let late_named = w.github.comment(&w.project, 7, 500, &named);
-        w.pass(5);
+        let naming = |commit: &str, digits: usize| {
+            let named = format!("/herald approve {}", &commit[..digits]);
+            w.github.comment(&w.project, 7, 500, &named)
+        };
+        let late_named = [naming(&first, 20), naming(&first, 40)];
+        // Whoever makes commits can make two that begin alike; here it is the second one's own
+        // beginning that was written before it was there.
         w.write("new", "evil");
         let second = w.commit("change");
+        let alike = [naming(&second, 7), naming(&second, 20)];
+        w.pass(5);
         deliver(w, "synchronize", &second, &main).await;
-        for comment in [&late, &late_named] {
+        for comment in [&late].into_iter().chain(&late_named).chain(&alike) {
             w.deliver("issue_comment", comment).await;
             w.drain().await;
             let (answer, _) = w.next_comment();
             assert!(answer.contains("Not approved"), "{answer}");
-            assert!(
-                answer.contains(&format!("the head is {second}")),
-                "{answer}"
-            );
+            let whole = format!("head is {second}");
+            assert!(answer.contains(&whole), "{answer}");
+            let whole = format!("`/herald approve {second}`");
+            assert!(answer.contains(&whole), "{answer}");
         }
         // GitHub has a newer head than the one that Herald has heard of.
         w.write("newer", "more evil");
@@ -206,6 +215,112 @@ async fn approval_is_for_the_head_that_was_seen() {
 }
 
 #[tokio::test]
+async fn what_herald_says_to_copy_is_the_whole_commit_and_a_short_beginning_is_nothing() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        let whole = format!("/herald approve {head}");
+        let summary = w.check(&head, "herald").summary;
+        assert!(summary.contains(&whole), "{summary}");
+        for digits in [7, 15] {
+            let short = format!("/herald approve {}", &head[..digits]);
+            w.comment(500, &short).await;
+            w.drain().await;
+            let (answer, _) = w.next_comment();
+            assert!(answer.contains("Not approved"), "{answer}");
+            assert!(answer.contains(&whole), "{answer}");
+        }
+        assert_eq!(w.ended(&head, "herald"), waits());
+        // The operator, who is asked at no certain time, has to name it whole.
+        let approve = async |commit: &str| {
+            let request = admin::Request::Approve {
+                repository: "octo/project".to_owned(),
+                pull: 7,
+                commit: commit.to_owned(),
+            };
+            let store = w.app.parts.store.as_ref();
+            admin::carry_out(store, request, w.clock.now_ms()).await
+        };
+        for commit in [&head[..7], &head[..39], &main, "main", ""] {
+            let admin::Answer::Wrong { text } = approve(commit).await else {
+                panic!("{commit} is approved");
+            };
+            let whole = format!("`herald admin approve octo/project 7 {head}`");
+            assert!(text.contains(&whole), "{text}");
+        }
+        assert_eq!(w.ended(&head, "herald"), waits());
+        let shouted = head.to_uppercase();
+        assert!(matches!(approve(&shouted).await, admin::Answer::Done));
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_request_that_github_does_not_find_is_not_taken_for_unchanged() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        w.fault("GET", "/pulls/7", 0, 2, What::Status(404));
+        w.comment(500, "/herald approve").await;
+        w.drain().await;
+        assert_eq!(w.ended(&head, "herald"), waits());
+        // It was too early to ask.
+        w.drain_patiently().await;
+        assert_eq!(newest(w, &head).0, "success");
+        w.next_comment();
+
+        w.write("new", "evil");
+        let pushed = w.commit("change");
+        deliver(w, "synchronize", &pushed, &main).await;
+        w.state().pulls.clear();
+        w.comment(500, "/herald approve").await;
+        w.drain_patiently().await;
+        assert_eq!(w.ended(&pushed, "herald"), waits());
+        assert_eq!(w.executor.orders().len(), 1);
+        forget_pending(w);
+    })
+    .await;
+}
+
+/// What a delivery says when the base was `main` and is `release` now.
+fn to_another_base(w: &World, head: &str, main: &str) -> Value {
+    let mut payload = from_fork(w, "edited", head, main);
+    payload["changes"] = json!({"base": {"ref": {"from": "main"}}});
+    payload["pull_request"]["base"]["ref"] = json!("release");
+    payload
+}
+
+#[tokio::test]
+async fn the_button_approves_what_stood_above_it() {
+    world(async |w: &mut World| {
+        open_to_strangers(w);
+        let (main, head) = w.change(GREEN);
+        deliver(w, "opened", &head, &main).await;
+        let for_main = w.check(&head, "herald");
+        // It is pressed for `main`; what comes of that is handled after the base was changed.
+        let press = |check| w.github.button(&w.project, check, "approve", 500);
+        w.deliver("pull_request", &to_another_base(w, &head, &main))
+            .await;
+        w.drain_patiently().await;
+        w.deliver("check_run", &press(&for_main)).await;
+        w.drain().await;
+        assert_eq!(newest(w, &head), waits());
+        assert!(w.executor.orders().is_empty());
+        let for_release = w.checks(&head, "herald").pop().unwrap();
+        assert_ne!(for_release.external_id, for_main.external_id);
+        w.deliver("check_run", &press(&for_release)).await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).0, "success");
+        assert_eq!(w.executor.orders().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn another_base_voids_the_approval() {
     world(async |w: &mut World| {
         open_to_strangers(w);
@@ -215,10 +330,8 @@ async fn another_base_voids_the_approval() {
         w.drain().await;
         assert_eq!(newest(w, &head).0, "success");
         w.next_comment();
-        let mut payload = from_fork(w, "edited", &head, &main);
-        payload["changes"] = json!({"base": {"ref": {"from": "main"}}});
-        payload["pull_request"]["base"]["ref"] = json!("release");
-        w.deliver("pull_request", &payload).await;
+        w.deliver("pull_request", &to_another_base(w, &head, &main))
+            .await;
         w.drain_patiently().await;
         assert_eq!(newest(w, &head), waits());
         assert_eq!(w.executor.orders().len(), 1);
