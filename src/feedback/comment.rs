@@ -5,14 +5,20 @@ use askama::Template;
 use super::annotations::display_name;
 use super::check::build_title;
 use super::links::Links;
-use super::summary::{Summary, coverage_text, failed, fit, icon, job_name, percent, tidy};
+use super::summary::{
+    Few, Summary, coverage_text, failed, fit, icon, job_name, percent, short, tidy,
+};
 use crate::domain::{BuildView, Comment, Conclusion, JobFailure, State};
 use crate::report::Report;
 use crate::spec::CommentPolicy;
-use crate::text::{self, markdown, shorten};
+use crate::text::{self, markdown};
 
 /// GitHub's limit is 65,536 characters; a comment this long is read by nobody.
 const BODY: usize = 30_000;
+/// Characters of a name, a title or a reason.
+const WORDS: usize = 200;
+/// Reasons that are told where there is room for hardly anything.
+const REASONS: usize = 3;
 
 /// A failed test in the template.
 struct Failure {
@@ -33,6 +39,7 @@ struct Body {
     failures: Vec<Failure>,
     more: String,
     coverage: String,
+    left_out: bool,
 }
 
 struct Content<'a> {
@@ -96,7 +103,7 @@ impl Summary for Content<'_> {
             .iter()
             .take(most)
             .map(|test| Failure {
-                name: markdown::escape(&shorten::chars(&display_name(test), 120)),
+                name: short(&display_name(test), 120),
                 place: test.location.as_ref().map_or_else(String::new, |place| {
                     markdown::code(&format!("{}:{}", place.path, place.line))
                 }),
@@ -104,9 +111,7 @@ impl Summary for Content<'_> {
                     .message
                     .as_deref()
                     .and_then(|message| message.trim().lines().next())
-                    .map_or_else(String::new, |line| {
-                        markdown::escape(&shorten::chars(&text::ansi::strip(line), 160))
-                    }),
+                    .map_or_else(String::new, |line| short(&text::ansi::strip(line), 160)),
             })
             .collect();
         let left = failed.len() - failures.len();
@@ -114,7 +119,7 @@ impl Summary for Content<'_> {
         let body = Body {
             marker: self.links.marker(),
             icon: icon(self.view.build.conclusion),
-            title: markdown::escape(&build_title(self.view)),
+            title: short(&build_title(self.view), WORDS),
             commit: self.view.build.commit.short().to_owned(),
             more: if left > 0 {
                 format!(
@@ -125,32 +130,35 @@ impl Summary for Content<'_> {
                 String::new()
             },
             url,
-            reasons: self.reasons(),
+            reasons: self.reasons(most.max(REASONS)),
             failures,
             coverage: self.coverage(),
+            left_out: level > 0,
         };
         tidy(&body.render().unwrap_or_default())
     }
 }
 
 impl Content<'_> {
-    fn reasons(&self) -> Vec<String> {
+    fn reasons(&self, most: usize) -> Vec<String> {
         let several = self.view.jobs.len() > 1;
-        let mut reasons = Vec::new();
+        let mut reasons = Few::new(most);
         for job in &self.view.jobs {
             let Some(result) = &job.result else { continue };
             for failure in &result.failures {
                 if let JobFailure::Step { text } | JobFailure::Report { text } = failure {
-                    let text = markdown::escape(text);
-                    reasons.push(if several {
-                        format!("**{}**: {text}", markdown::escape(job_name(job)))
-                    } else {
-                        text
+                    reasons.add(|| {
+                        let text = short(text, WORDS);
+                        if several {
+                            format!("**{}**: {text}", short(job_name(job), WORDS))
+                        } else {
+                            text
+                        }
                     });
                 }
             }
         }
-        reasons
+        reasons.end("reason")
     }
 
     fn coverage(&self) -> String {

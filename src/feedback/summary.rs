@@ -23,6 +23,29 @@ enum Say {
 
 const STEPS: [Say; 4] = [Say::All, Say::Failures, Say::Names, Say::Counts];
 
+/// How much there is room for beside the tests.
+struct Room {
+    /// Jobs in the table.
+    jobs: usize,
+    /// Reasons, and remarks.
+    words: usize,
+    /// Characters of a name, a title or a reason.
+    chars: usize,
+}
+
+impl Say {
+    /// The last one fits into GitHub's limit whatever the names are made of.
+    fn room(self) -> Room {
+        let (jobs, words, chars) = match self {
+            Self::All => (500, 100, 1_000),
+            Self::Failures => (200, 50, 500),
+            Self::Names => (100, 20, 200),
+            Self::Counts => (20, 5, 100),
+        };
+        Room { jobs, words, chars }
+    }
+}
+
 /// Failures that are shown with their details.
 const DETAILED: usize = 20;
 /// Failures that are named.
@@ -39,7 +62,7 @@ pub trait Summary {
 }
 
 /// The most that fits into `limit` bytes. The last level is short whatever the build did; if even
-/// that is too long it is shortened at a line.
+/// that is too long, lines before its last one are left out, which says so.
 pub fn fit(summary: &impl Summary, limit: usize) -> String {
     let mut text = String::new();
     for level in 0..STEPS.len() {
@@ -48,7 +71,7 @@ pub fn fit(summary: &impl Summary, limit: usize) -> String {
             return text;
         }
     }
-    shorten::bytes(&text, limit).into_owned()
+    shorten::lines(&text, limit).into_owned()
 }
 
 /// A failed test in the template.
@@ -79,6 +102,7 @@ struct Check {
     intro: Vec<String>,
     lines: Vec<Line>,
     jobs: Vec<JobLine>,
+    more_jobs: String,
     heading: String,
     failures: Vec<Failure>,
     others: Vec<String>,
@@ -125,10 +149,13 @@ impl Summary for CheckSummary<'_> {
             .map(|test| by_name(test))
             .collect();
         let left = failed.len() - failures.len() - others.len();
+        let room = say.room();
+        let (jobs, more_jobs) = self.jobs(&room);
         let check = Check {
-            intro: self.intro(),
+            intro: self.intro(&room),
             lines: self.lines(),
-            jobs: self.jobs(),
+            jobs,
+            more_jobs,
             heading: if failures.is_empty() && others.is_empty() {
                 String::new()
             } else {
@@ -136,8 +163,8 @@ impl Summary for CheckSummary<'_> {
             },
             failures,
             others,
-            more: if left > 0 && named > 0 {
-                format!("…and {} more", text::plural(left as u64, "failed test"))
+            more: if named > 0 {
+                and_more(left, "failed test")
             } else {
                 String::new()
             },
@@ -151,7 +178,7 @@ impl Summary for CheckSummary<'_> {
             } else {
                 Vec::new()
             },
-            notes: self.notes(),
+            notes: self.notes(&room),
             left_out: say > Say::All,
             url: self.url.clone(),
         };
@@ -161,35 +188,37 @@ impl Summary for CheckSummary<'_> {
 
 impl CheckSummary<'_> {
     /// Why it is red, or why it did not run: the first thing that is read.
-    fn intro(&self) -> Vec<String> {
-        let mut intro = Vec::new();
+    fn intro(&self, room: &Room) -> Vec<String> {
+        let mut intro = Few::new(room.words);
         if let Some((_, summary)) = &self.view.build.plan.verdict {
-            intro.push(summary.clone());
+            intro.add(|| summary.clone());
         }
         if self.view.build.plan.differs_from_base {
             let path = self.view.build.plan.path.as_deref().unwrap_or_default();
-            intro.push(format!("`{path}` differs from the one of the base."));
+            intro.add(|| format!("`{path}` differs from the one of the base."));
         }
         for job in self.spoken_of() {
             let Some(result) = &job.result else { continue };
-            let prefix = if self.job.is_none() && self.view.jobs.len() > 1 {
-                format!("**{}**: ", markdown::escape(job_name(job)))
-            } else {
-                String::new()
+            let prefix = || {
+                if self.job.is_none() && self.view.jobs.len() > 1 {
+                    format!("**{}**: ", short(job_name(job), room.chars))
+                } else {
+                    String::new()
+                }
             };
             for failure in &result.failures {
                 match failure {
                     JobFailure::Step { text } | JobFailure::Report { text } => {
-                        intro.push(format!("❌ {prefix}{}", markdown::escape(text)));
+                        intro.add(|| format!("❌ {}{}", prefix(), short(text, room.chars)));
                     }
                     JobFailure::Tests => {}
                 }
             }
             if result.conclusion == Conclusion::Cancelled {
-                intro.push(format!("{prefix}{}", markdown::escape(&result.title)));
+                intro.add(|| format!("{}{}", prefix(), short(&result.title, room.chars)));
             }
         }
-        intro
+        intro.end("reason")
     }
 
     fn spoken_of(&self) -> Vec<&Job> {
@@ -247,59 +276,133 @@ impl CheckSummary<'_> {
         lines
     }
 
-    fn jobs(&self) -> Vec<JobLine> {
-        if self.job.is_some() || self.view.jobs.len() < 2 {
-            return Vec::new();
+    /// The jobs for the table, and how many are not in it. Where there is no room for all, those
+    /// come first that are not green.
+    fn jobs(&self, room: &Room) -> (Vec<JobLine>, String) {
+        let mut jobs: Vec<&Job> = self.view.jobs.iter().collect();
+        if self.job.is_some() || jobs.len() < 2 {
+            return (Vec::new(), String::new());
         }
-        self.view
-            .jobs
-            .iter()
-            .map(|job| JobLine {
-                icon: icon(job.conclusion),
-                name: markdown::escape(job_name(job)),
-                url: (self.job_url)(&job.key),
-                title: match &job.result {
-                    Some(result) => markdown::escape(&result.title),
-                    None => job.state.as_str().to_owned(),
-                },
-            })
-            .collect()
+        let left = jobs.len().saturating_sub(room.jobs);
+        if left > 0 {
+            jobs.sort_by_key(|job| rank(job));
+            jobs.truncate(room.jobs);
+        }
+        let lines = jobs.into_iter().map(|job| JobLine {
+            icon: icon(job.conclusion),
+            name: short(job_name(job), room.chars),
+            url: (self.job_url)(&job.key),
+            title: match &job.result {
+                Some(result) => short(&result.title, room.chars),
+                None => job.state.as_str().to_owned(),
+            },
+        });
+        (lines.collect(), and_more(left, "job"))
     }
 
-    fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<String> = Vec::new();
+    fn notes(&self, room: &Room) -> Vec<String> {
+        let mut notes = Few::new(room.words);
         if self.unannotated > 0 {
-            notes.push(format!(
-                "{} could not be annotated: GitHub shows at most 1,000 on a check.",
-                text::plural(self.unannotated as u64, "failed test")
-            ));
+            notes.add(|| {
+                format!(
+                    "{} could not be annotated: GitHub shows at most 1,000 on a check.",
+                    text::plural(self.unannotated as u64, "failed test")
+                )
+            });
         }
         let placeless = failed(self.report)
             .iter()
             .filter(|test| test.location.is_none())
             .count();
         if placeless > 0 {
-            notes.push(format!(
-                "{} could not be placed on a line of the repository.",
-                text::plural(placeless as u64, "failed test")
-            ));
+            notes.add(|| {
+                format!(
+                    "{} could not be placed on a line of the repository.",
+                    text::plural(placeless as u64, "failed test")
+                )
+            });
         }
         let lost = lost_files(self.report);
         if let Some(first) = lost.first() {
-            notes.push(format!(
-                "{} of the coverage report {} not in the repository: {}{}.",
-                text::plural(lost.len() as u64, "file"),
-                if lost.len() == 1 { "is" } else { "are" },
-                markdown::code(first),
-                if lost.len() == 1 { "" } else { " …" }
-            ));
+            notes.add(|| {
+                format!(
+                    "{} of the coverage report {} not in the repository: {}{}.",
+                    text::plural(lost.len() as u64, "file"),
+                    if lost.len() == 1 { "is" } else { "are" },
+                    markdown::code(&shorten::chars(first, room.chars)),
+                    if lost.len() == 1 { "" } else { " …" }
+                )
+            });
         }
         for job in self.spoken_of() {
-            let said = job.result.iter().flat_map(|result| &result.notes);
-            notes.extend(said.map(|note| markdown::escape(note)));
+            for note in job.result.iter().flat_map(|result| &result.notes) {
+                notes.add(|| short(note, room.chars));
+            }
         }
-        notes
+        notes.end("remark")
     }
+}
+
+/// A text of others on one line, at most this long.
+pub(super) fn short(text: &str, chars: usize) -> String {
+    markdown::escape(&shorten::chars(text, chars))
+}
+
+/// `…and 3 more jobs`; nothing where there are none.
+pub(super) fn and_more(left: usize, what: &str) -> String {
+    if left == 0 {
+        return String::new();
+    }
+    format!(
+        "…and {left} more {what}{}",
+        if left == 1 { "" } else { "s" }
+    )
+}
+
+/// The first of some texts, and how many there are beside them.
+pub(super) struct Few {
+    texts: Vec<String>,
+    most: usize,
+    left: usize,
+}
+
+impl Few {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            texts: Vec::new(),
+            most,
+            left: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, text: impl FnOnce() -> String) {
+        if self.texts.len() < self.most {
+            self.texts.push(text());
+        } else {
+            self.left += 1;
+        }
+    }
+
+    /// The texts, and a last one where it is not all of them.
+    pub(super) fn end(mut self, what: &str) -> Vec<String> {
+        if self.left > 0 {
+            self.texts.push(and_more(self.left, what));
+        }
+        self.texts
+    }
+}
+
+/// How soon people want to see a job: what is not good first, and what still runs last of that.
+fn rank(job: &Job) -> (bool, usize) {
+    let Some(conclusion) = job.conclusion else {
+        return (false, Conclusion::ALL.len());
+    };
+    let good = matches!(
+        conclusion,
+        Conclusion::Success | Conclusion::Skipped | Conclusion::Neutral
+    );
+    let all = Conclusion::ALL.iter();
+    (good, all.take_while(|other| **other != conclusion).count())
 }
 
 /// How a job is called in front of people.
@@ -352,18 +455,18 @@ fn failure(test: &Test, say: Say, show_locals: bool) -> Failure {
         _ => String::new(),
     };
     Failure {
-        name: markdown::escape(&shorten::chars(&display_name(test), 200)),
+        name: short(&display_name(test), 200),
         place: test.location.as_ref().map_or_else(String::new, |place| {
             markdown::code(&format!("{}:{}", place.path, place.line))
         }),
-        message: markdown::escape(&shorten::chars(first_line, 300)),
+        message: short(first_line, 300),
         details,
     }
 }
 
 /// A failed test on one line.
 fn by_name(test: &Test) -> String {
-    let name = markdown::escape(&shorten::chars(&display_name(test), 200));
+    let name = short(&display_name(test), 200);
     match &test.location {
         Some(place) => {
             let place = markdown::code(&format!("{}:{}", place.path, place.line));
@@ -379,7 +482,7 @@ fn flaky(report: &Report) -> Vec<String> {
         .iter()
         .filter(|test| test.flaky)
         .take(SKIPPED)
-        .map(|test| markdown::escape(&shorten::chars(&display_name(test), 200)))
+        .map(|test| short(&display_name(test), 200))
         .collect()
 }
 
@@ -390,10 +493,10 @@ fn skipped(report: &Report) -> Vec<String> {
         .filter(|test| test.outcome == Outcome::Skipped)
         .take(SKIPPED)
         .map(|test| {
-            let name = markdown::escape(&shorten::chars(&display_name(test), 200));
+            let name = short(&display_name(test), 200);
             match test.message.as_deref().map(str::trim) {
                 Some(reason) if !reason.is_empty() => {
-                    format!("{name}: {}", markdown::escape(&shorten::chars(reason, 200)))
+                    format!("{name}: {}", short(reason, 200))
                 }
                 _ => name,
             }
@@ -451,17 +554,12 @@ fn duration(result: &JobResult) -> String {
 /// Folds runs of blank lines, which templates leave behind, outside of fences.
 pub(super) fn tidy(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
-    let mut fence: Option<String> = None;
+    let mut fences = markdown::Fences::default();
     let mut blank = true;
     for line in text.lines() {
-        let ticks: String = line.chars().take_while(|char| *char == '`').collect();
-        match &fence {
-            Some(open) if ticks.len() >= open.len() && line.trim_end() == ticks => fence = None,
-            None if ticks.len() >= 3 => fence = Some(ticks),
-            _ => {}
-        }
+        let fenced = fences.open_after(line);
         let empty = line.trim().is_empty();
-        if empty && blank && fence.is_none() {
+        if empty && blank && !fenced {
             continue;
         }
         blank = empty;

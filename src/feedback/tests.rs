@@ -1,5 +1,8 @@
 //! What people see, as they see it.
 
+use proptest::prelude::*;
+
+use super::comment::comments;
 use super::summary::{CheckSummary, Summary, fit};
 use super::{Links, announcement, badge_values, check_markdown, local_view, publications};
 use super::{annotations, without_locals};
@@ -315,7 +318,118 @@ fn a_summary_says_less_in_steps_until_it_fits() {
         assert_eq!(text.contains("Not all of it fits here"), level > 0);
     }
     assert!(last < 1_000, "{last}");
-    assert!(fit(&summary, 100).len() <= 100);
+    let shortest = fit(&summary, 100);
+    assert!(shortest.len() <= 100);
+    assert!(shortest.contains("Not all of it fits here"), "{shortest}");
+}
+
+/// A text in which others wrote ends as it should: rows and entities whole, fences closed, and in
+/// the end a word on what is not there.
+fn assert_whole(text: &str, limit: usize) {
+    assert!(text.len() <= limit, "{} of {limit}", text.len());
+    let ticks = |line: &str| line.bytes().take_while(|byte| *byte == b'`').count();
+    let mut fence = 0;
+    for line in text.lines() {
+        match (fence, ticks(line)) {
+            (0, open) if open >= 3 => fence = open,
+            (open, close) if open > 0 && close >= open => fence = 0,
+            _ => {}
+        }
+        if fence == 0 && line.starts_with('|') {
+            let bars = line.replace("\\|", "").matches('|').count();
+            assert!(line.ends_with('|') && (3..=4).contains(&bars), "{line}");
+        }
+        for entity in line.split('&').skip(1).filter(|_| fence == 0) {
+            let known = ["amp;", "lt;", "gt;", "#64;", "#35;", "#58;"];
+            let whole = known.iter().any(|known| entity.starts_with(known));
+            assert!(whole, "{line}");
+        }
+    }
+    assert_eq!(fence, 0, "open: {text}");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.contains("Not all of it fits here"), "{last}");
+}
+
+/// Jobs with such names, every third one red.
+fn named(names: impl IntoIterator<Item = String>) -> BuildView {
+    let jobs = names.into_iter().enumerate().map(|(at, name)| {
+        let conclusion = if at % 3 == 2 {
+            Conclusion::Failure
+        } else {
+            Conclusion::Success
+        };
+        let mut job = job(&format!("j.{at}"), conclusion, &name, Report::default());
+        if let Some(result) = &mut job.result {
+            result.notes = vec![name.clone()];
+            for failure in &mut result.failures {
+                *failure = JobFailure::Step { text: name.clone() };
+            }
+        }
+        job.name = name;
+        job
+    });
+    let mut view = view(jobs.collect());
+    view.build.conclusion = Some(Conclusion::Failure);
+    view
+}
+
+#[test]
+fn of_thousands_of_jobs_the_red_ones_are_shown_and_the_rest_is_counted() {
+    let hostile = "<img src=x> @org/team #12 | ``` `a` https://evil.example 😀 ".repeat(20);
+    let view = named((0..5_000).map(|at| format!("{at} {hostile}")));
+    let report = Report::default();
+    let summary = CheckSummary {
+        view: &view,
+        job: None,
+        report: &report,
+        patch: None,
+        unannotated: 0,
+        url: "https://herald.example/x".to_owned(),
+        job_url: Box::new(str::to_owned),
+    };
+    for limit in [60_000, 30_000, 10_000, 2_000, 500, 80] {
+        let text = fit(&summary, limit);
+        assert_whole(&text, limit);
+        let rows = text.lines().filter(|line| line.starts_with("| ❌ ["));
+        let green = text.matches("| ✅ [").count();
+        let rows = rows.count();
+        if limit >= 30_000 {
+            assert_eq!(green, 0, "the red ones come first");
+            assert!(rows >= 20, "{rows}");
+            let more = format!("\n…and {} more jobs\n", 5_000 - rows);
+            assert!(text.contains(&more), "{text}");
+            assert!(text.contains(" more reasons\n"), "{text}");
+            assert!(text.contains(" more remarks\n"), "{text}");
+        }
+    }
+    let comment = comments(&links(), &view).remove(0).body;
+    assert!(comment.starts_with("<!-- herald:7 -->\n### ❌ "));
+    assert!(comment.contains(" more reasons\n"), "{comment}");
+    assert!(comment.len() <= 30_000);
+    insta::assert_snapshot!("many_jobs", fit(&summary, 4_000));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_the_names_are_nothing_is_cut_in_its_middle(
+        names in prop::collection::vec("([`|&@#<\\\\]|\\PC){0,120}", 20..40),
+        limit in 100_usize..2_500,
+    ) {
+        let view = named(names);
+        let mut report = many(3);
+        report.tests.truncate(3);
+        let summary = CheckSummary {
+            view: &view,
+            job: None,
+            report: &report,
+            patch: None,
+            unannotated: 0,
+            url: "https://herald.example/x".to_owned(),
+            job_url: Box::new(str::to_owned),
+        };
+        assert_whole(&fit(&summary, limit), limit);
+    }
 }
 
 #[test]

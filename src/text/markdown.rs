@@ -99,6 +99,28 @@ pub fn fence(text: &str, info: &str) -> String {
     format!("{ticks}{info}\n{kept}{end}{ticks}")
 }
 
+/// Where fenced blocks begin and end, line after line.
+#[derive(Debug, Default)]
+pub struct Fences {
+    open: Option<usize>,
+}
+
+impl Fences {
+    /// Whether a block is open after this line.
+    pub fn open_after(&mut self, line: &str) -> bool {
+        let ticks = line.bytes().take_while(|byte| *byte == b'`').count();
+        match self.open {
+            Some(open) if ticks >= open && line.trim_end().len() == ticks => self.open = None,
+            // Behind it no more of them, or it is a code span.
+            None if ticks >= 3 && !line.trim_start_matches('`').contains('`') => {
+                self.open = Some(ticks);
+            }
+            _ => {}
+        }
+        self.open.is_some()
+    }
+}
+
 fn longest_run(text: &str, wanted: char) -> usize {
     let (mut longest, mut run) = (0, 0);
     for char in text.chars() {

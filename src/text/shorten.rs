@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::markdown::Fences;
+
 const MARK: char = '…';
 
 /// At most `max` bytes, cut at the end of a word where one is near, with `…` at the end.
@@ -82,11 +84,38 @@ pub fn head_and_tail(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{head}\n[… {left_out} bytes left out …]\n{tail}"))
 }
 
+/// At most `max` bytes of Markdown whose last line is to stay: before it as many whole lines as fit,
+/// and no open block. Empty where not even the last line fits.
+pub fn lines(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let (head, last) = text.rsplit_once('\n').unwrap_or(("", text));
+    let Some(room) = max.checked_sub(last.len()) else {
+        return Cow::Borrowed("");
+    };
+    let mut fences = Fences::default();
+    let (mut at, mut end) = (0, 0);
+    for line in head.split_inclusive('\n') {
+        at += line.len();
+        // And the blank line that keeps the last one out of a table or a list.
+        if at + 2 > room {
+            break;
+        }
+        if !fences.open_after(line) {
+            end = at;
+        }
+    }
+    let kept = head.get(..end).unwrap_or_default().trim_end();
+    let blank = if kept.is_empty() { "" } else { "\n\n" };
+    Cow::Owned(format!("{kept}{blank}{last}"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{bytes, chars, head_and_tail};
+    use super::{bytes, chars, head_and_tail, lines};
 
     #[test]
     fn a_text_that_fits_is_not_touched() {
@@ -109,12 +138,23 @@ mod tests {
         assert!(short.contains("bytes left out"), "{short}");
     }
 
+    #[test]
+    fn lines_are_left_out_whole_and_the_last_one_stays() {
+        let text = "| a |\n| b |\n\n```text\ncode\n```\nmore\n\nThe end.";
+        assert_eq!(lines(text, 100), text);
+        assert_eq!(lines(text, 33), "| a |\n| b |\n\nThe end.");
+        assert_eq!(lines(text, 21), "| a |\n\nThe end.");
+        assert_eq!(lines(text, 10), "The end.");
+        assert_eq!(lines(text, 7), "");
+    }
+
     proptest! {
         #[test]
         fn limits_are_kept(text in "\\PC{0,300}", max in 0_usize..200) {
             prop_assert!(bytes(&text, max).len() <= max);
             prop_assert!(chars(&text, max).chars().count() <= max);
             prop_assert!(head_and_tail(&text, max).len() <= max);
+            prop_assert!(lines(&text, max).len() <= max);
         }
     }
 }
