@@ -57,7 +57,8 @@ const SKIPPED: usize = 20;
 
 /// A text that is to fit into a limit.
 pub trait Summary {
-    /// The text at a level from 0 (all) to 3 (counts and a link).
+    /// The text at a level from 0 (all) to 3 (counts and a link). But for the first one, the last line
+    /// says that something is left out.
     fn render(&self, level: usize) -> String;
 }
 
