@@ -162,7 +162,8 @@ async fn somebody_who_may_not_is_told_so_once_an_hour() {
             w.comment(900, "/herald x").await;
             w.drain().await;
         }
-        w.next_comment();
+        let (_, edits) = w.next_comment();
+        assert_eq!(edits, 0, "written, and left alone");
         assert_eq!(lists(&w.state()) - before, 2, "looked for, and made");
         // Another person, and another hour.
         w.comment(901, "/herald x").await;
