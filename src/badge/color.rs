@@ -1,23 +1,86 @@
 //! Colours: badge-maker 6's names and their values, and CSS colours.
 
+/// A colour as it is written, and how bright it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Paint {
+    /// A colour of CSS, without a character that means something in XML.
+    pub(super) value: String,
+    /// From 0 to 100.
+    brightness: u32,
+}
+
+impl Paint {
+    /// Text and shadow that can be read on it: white up to a brightness of 0.69, else dark
+    /// (badge-maker's rule).
+    pub(super) fn text(&self) -> (&'static str, &'static str) {
+        if self.brightness <= 69 {
+            ("#fff", "#010101")
+        } else {
+            ("#333", "#ccc")
+        }
+    }
+}
+
+/// What a colour that is none is shown as.
+const GREY: &str = "#939393";
+
 /// The value of a colour: a name of the palette, an alias, hex digits with or without `#`, or any
-/// CSS colour in `#…` or a CSS name; anything else is grey, because an unknown state must not
-/// look like a good one.
-pub fn paint(color: &str) -> String {
-    let color = color.trim().to_ascii_lowercase();
-    if let Some(named) = named(&color) {
-        return named.to_owned();
+/// CSS colour (kept as it is written, in small letters); anything else is grey, because an unknown
+/// state must not look like a good one.
+pub(super) fn paint(color: &str) -> Paint {
+    // The longest name of CSS has 20 letters; no colour needs as much as this.
+    const MOST: usize = 80;
+    let color = color.trim();
+    if color.len() > MOST {
+        return known(GREY);
     }
-    let digits = color.strip_prefix('#').unwrap_or(&color);
-    let hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let with_mark = color.starts_with('#');
-    if hex && (matches!(digits.len(), 3 | 6) || (with_mark && matches!(digits.len(), 4 | 8))) {
-        return format!("#{digits}");
+    let color = color.to_ascii_lowercase();
+    if let Some(value) = named(&color) {
+        return known(value);
     }
-    if let Some((_, value)) = CSS.iter().find(|(name, _)| *name == color) {
-        return (*value).to_owned();
+    let bare = matches!(color.len(), 3 | 6) && color.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = if bare { format!("#{color}") } else { color };
+    let plain = |char: char| char.is_ascii_alphanumeric() || "#%.,()/- ".contains(char);
+    // Hex digits without their mark would be a colour to the parser, but to no browser.
+    let marked = value.starts_with('#') || !value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match csscolorparser::parse(&value) {
+        Ok(parsed) if marked && !mixes(&value) && value.chars().all(plain) => {
+            let [red, green, blue, _] = parsed.to_rgba8();
+            Paint {
+                value,
+                brightness: brightness([red, green, blue]),
+            }
+        }
+        _ => known(GREY),
     }
-    "#939393".to_owned()
+}
+
+/// Whether numbers and percentages stand side by side between commas, which no browser takes
+/// ("CSS Color Module Level 4", 4.1.2).
+fn mixes(value: &str) -> bool {
+    let parts: Vec<&str> = value.split(',').take(3).collect();
+    let percentages = parts.iter().filter(|part| part.contains('%')).count();
+    value.starts_with("rgb") && parts.len() == 3 && !matches!(percentages, 0 | 3)
+}
+
+/// A colour in hex digits that we wrote ourselves.
+fn known(value: &str) -> Paint {
+    let mut digits = value.chars().filter_map(|char| char.to_digit(16));
+    let mut parts = [0_u8; 3];
+    let long = value.len() == 7;
+    for part in &mut parts {
+        let high = digits.next().unwrap_or_default();
+        let low = if long {
+            digits.next().unwrap_or_default()
+        } else {
+            high
+        };
+        *part = u8::try_from(16 * high + low).unwrap_or_default();
+    }
+    Paint {
+        value: value.to_owned(),
+        brightness: brightness(parts),
+    }
 }
 
 fn named(name: &str) -> Option<&'static str> {
@@ -30,82 +93,58 @@ fn named(name: &str) -> Option<&'static str> {
         "red" | "critical" => "#dd4343",
         "blue" | "informational" => "#007ec6",
         "grey" | "gray" => "#555",
-        "lightgrey" | "lightgray" | "inactive" => "#939393",
+        "lightgrey" | "lightgray" | "inactive" => GREY,
         _ => return None,
     })
 }
 
-/// The basic names of CSS ("CSS Color Module Level 3", 4.1) and a few more in common use.
-const CSS: [(&str, &str); 20] = [
-    ("black", "#000"),
-    ("silver", "#c0c0c0"),
-    ("white", "#fff"),
-    ("maroon", "#800000"),
-    ("purple", "#800080"),
-    ("fuchsia", "#ff00ff"),
-    ("magenta", "#ff00ff"),
-    ("lime", "#00ff00"),
-    ("olive", "#808000"),
-    ("navy", "#000080"),
-    ("teal", "#008080"),
-    ("aqua", "#00ffff"),
-    ("cyan", "#00ffff"),
-    ("pink", "#ffc0cb"),
-    ("gold", "#ffd700"),
-    ("brown", "#a52a2a"),
-    ("violet", "#ee82ee"),
-    ("indigo", "#4b0082"),
-    ("crimson", "#dc143c"),
-    ("tomato", "#ff6347"),
-];
-
-/// Text and shadow that can be read on a colour: white up to a brightness of 0.69, else dark
-/// (badge-maker's rule; brightness as in "Techniques For Accessibility Evaluation", W3C).
-pub(super) fn on(paint: &str) -> (&'static str, &'static str) {
-    if brightness(paint) <= 69 {
-        ("#fff", "#010101")
-    } else {
-        ("#333", "#ccc")
-    }
-}
-
-/// From 0 to 100.
-fn brightness(paint: &str) -> u32 {
-    let digits: Vec<u32> = paint
-        .trim_start_matches('#')
-        .chars()
-        .filter_map(|char| char.to_digit(16))
-        .collect();
-    let [red, green, blue] = match digits.as_slice() {
-        [red, green, blue] | [red, green, blue, _] => [red * 17, green * 17, blue * 17],
-        [r1, r2, g1, g2, b1, b2, ..] => [r1 * 16 + r2, g1 * 16 + g2, b1 * 16 + b2],
-        _ => return 0,
-    };
-    let weighted = 299 * red + 587 * green + 114 * blue;
-    // Rounded to hundredths of 255 thousand.
+/// From 0 to 100, rounded; as in "Techniques For Accessibility Evaluation And Repair Tools" (W3C), 2.2.
+fn brightness([red, green, blue]: [u8; 3]) -> u32 {
+    let weighted = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
     (weighted * 100 + 127_500) / 255_000
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{on, paint};
+    use super::paint;
 
     #[test]
-    fn names_hex_and_nonsense() {
-        assert_eq!(paint("brightgreen"), "#4b0");
-        assert_eq!(paint("Critical"), "#dd4343");
-        assert_eq!(paint("ABC"), "#abc");
-        assert_eq!(paint("#00ff0080"), "#00ff0080");
-        assert_eq!(paint("tomato"), "#ff6347");
-        for nonsense in ["", "notacolor", "12345", "url(x)", "\"/><script>"] {
-            assert_eq!(paint(nonsense), "#939393", "{nonsense}");
+    fn names_hex_css_and_nonsense() {
+        for (color, value) in [
+            ("brightgreen", "#4b0"),
+            ("Critical", "#dd4343"),
+            ("ABC", "#abc"),
+            ("#00ff0080", "#00ff0080"),
+            ("Tomato", "tomato"),
+            ("rebeccapurple", "rebeccapurple"),
+            ("rgb(100, 200, 2)", "rgb(100, 200, 2)"),
+            ("HSL(120, 50%, 50%)", "hsl(120, 50%, 50%)"),
+            ("rgba(100, 20, 50, 0.5)", "rgba(100, 20, 50, 0.5)"),
+        ] {
+            assert_eq!(paint(color).value, value, "{color}");
+        }
+        for nonsense in [
+            "",
+            "notacolor",
+            "12345",
+            "12345678",
+            "url(x)",
+            "\"/><script>",
+            "rgb(1,2,3)\"",
+            "var(--x)",
+            "rgb(100%, 200, 2)",
+            &"9".repeat(1_000),
+        ] {
+            assert_eq!(paint(nonsense).value, "#939393", "{nonsense}");
         }
     }
 
     #[test]
     fn text_is_dark_on_light_colours() {
-        assert_eq!(on("#4b0").0, "#fff");
-        assert_eq!(on("#fff").0, "#333");
-        assert_eq!(on("#d8b800").0, "#fff");
+        assert_eq!(paint("#4b0").text().0, "#fff");
+        assert_eq!(paint("#fff").text().0, "#333");
+        assert_eq!(paint("white").text().0, "#333");
+        assert_eq!(paint("hsl(0, 0%, 10%)").text().0, "#fff");
+        assert_eq!(paint("#d8b800").text().0, "#fff");
     }
 }

@@ -4,13 +4,18 @@
 //! nothing of builds; what a badge says of one is decided where the words are made ([`build`],
 //! [`tests`], [`coverage`]).
 
+mod capitals;
 mod color;
 #[cfg(test)]
 mod corpus_tests;
+mod halves;
+mod logo;
 mod render;
+mod social;
+mod svg;
 mod value;
 mod width;
 
-pub use color::paint;
+pub use logo::{LOGOS, is_logo};
 pub use render::{Badge, Style, render, shields_json};
 pub use value::{build, coverage, tests, unknown};

@@ -1,6 +1,6 @@
 //! What badges say: words and colour names.
 
-use super::render::{Badge, Style};
+use super::render::Badge;
 
 /// A grey badge that says that nothing is known.
 pub fn unknown(label: &str) -> Badge {
@@ -8,8 +8,7 @@ pub fn unknown(label: &str) -> Badge {
         label: label.to_owned(),
         message: "unknown".to_owned(),
         color: "lightgrey".to_owned(),
-        label_color: None,
-        style: Style::Flat,
+        ..Badge::default()
     }
 }
 

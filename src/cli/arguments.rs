@@ -408,7 +408,30 @@ pub(super) struct BadgeFlags {
     /// The left half's colour.
     #[arg(long)]
     pub(super) label_color: Option<String>,
-    /// flat (the other styles are drawn as flat by this version).
-    #[arg(long, default_value = "flat")]
+    /// How it looks.
+    #[arg(long, default_value = "flat", value_parser = badge_styles())]
     pub(super) style: String,
+    /// A logo: a name, or an image as data URI.
+    #[arg(long, value_name = "NAME|DATA", value_parser = badge_logo)]
+    pub(super) logo: Option<String>,
+    /// Where it leads to; given twice, where each half does.
+    #[arg(long, value_name = "URL", num_args = 1)]
+    pub(super) link: Vec<String>,
+}
+
+fn badge_styles() -> clap::builder::PossibleValuesParser {
+    crate::badge::Style::ALL
+        .map(crate::badge::Style::as_str)
+        .into()
+}
+
+/// A logo that badges know.
+fn badge_logo(logo: &str) -> Result<String, String> {
+    if crate::badge::is_logo(logo) {
+        return Ok(logo.to_owned());
+    }
+    let names = crate::badge::LOGOS.map(|(name, _)| name).join(", ");
+    Err(format!(
+        "it is one of {names}, or an image as data:image/TYPE;base64,… of at most 16 KiB"
+    ))
 }

@@ -12,6 +12,8 @@ pub(super) fn run(flags: &BadgeFlags, screen: &Screen) -> End {
         color: flags.color.clone(),
         label_color: flags.label_color.clone(),
         style: Style::parse(&flags.style),
+        logo: flags.logo.clone(),
+        links: [flags.link.first().cloned(), flags.link.get(1).cloned()],
     });
     screen.result(&format!("{svg}\n"));
     End::Good

@@ -4,18 +4,28 @@
 /// (production 2, `Char`) are left out, so that the result is well-formed whatever comes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
+    escape_into(text, &mut escaped);
+    escaped
+}
+
+/// The same, at the end of another text.
+pub fn escape_into(text: &str, into: &mut String) {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(&byte);
+    if text.bytes().all(plain) {
+        into.push_str(text);
+        return;
+    }
     for char in text.chars() {
         match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            char if is_allowed(char) => escaped.push(char),
+            '&' => into.push_str("&amp;"),
+            '<' => into.push_str("&lt;"),
+            '>' => into.push_str("&gt;"),
+            '"' => into.push_str("&quot;"),
+            '\'' => into.push_str("&apos;"),
+            char if is_allowed(char) => into.push(char),
             _ => {}
         }
     }
-    escaped
 }
 
 /// Whether XML 1.0 allows the character.

@@ -25,6 +25,7 @@ pub(super) struct Wishes {
     color: Option<String>,
     #[serde(rename = "labelColor")]
     label_color: Option<String>,
+    logo: Option<String>,
 }
 
 impl Wishes {
@@ -40,6 +41,9 @@ impl Wishes {
         }
         if let Some(color) = &self.label_color {
             badge.label_color = Some(color.clone());
+        }
+        if let Some(logo) = &self.logo {
+            badge.logo = Some(logo.clone());
         }
     }
 }
@@ -87,6 +91,7 @@ pub(super) async fn of_repository(
                 label: wishes.label,
                 style: wishes.style,
                 label_color: wishes.label_color,
+                logo: wishes.logo,
                 ..Wishes::default()
             };
             label.apply(&mut badge);

@@ -6,7 +6,13 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const [data, out] = process.argv.slice(2)
-for (const [from, to] of [['verdana-11px-normal.json', 'verdana-11.bin']]) {
+const tables = [
+  ['verdana-11px-normal.json', 'verdana-11.bin'],
+  ['verdana-10px-normal.json', 'verdana-10.bin'],
+  ['verdana-10px-bold.json', 'verdana-10-bold.bin'],
+  ['helvetica-11px-bold.json', 'helvetica-11-bold.bin'],
+]
+for (const [from, to] of tables) {
   const records = []
   for (const [first, last, width] of JSON.parse(readFileSync(join(data, from), 'utf8'))) {
     for (let start = first; start <= last; start += 0xffff) {
