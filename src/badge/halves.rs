@@ -17,6 +17,8 @@ pub(super) struct Look {
 struct Round {
     radius: &'static str,
     gradient: &'static str,
+    /// The name of both in ids.
+    name: &'static str,
 }
 
 const FLAT_GRADIENT: &str = "<stop offset=\"0\" stop-color=\"#bbb\" stop-opacity=\".1\"/>\
@@ -32,6 +34,7 @@ pub(super) const FLAT: Look = Look {
     round: Some(Round {
         radius: "3",
         gradient: FLAT_GRADIENT,
+        name: "flat",
     }),
 };
 pub(super) const FLAT_SQUARE: Look = Look {
@@ -45,6 +48,7 @@ pub(super) const PLASTIC: Look = Look {
     round: Some(Round {
         radius: "4",
         gradient: PLASTIC_GRADIENT,
+        name: "plastic",
     }),
 };
 
@@ -140,15 +144,28 @@ pub(super) fn draw(drawing: &Drawing<'_>, look: &Look) -> String {
             .number(100 * height)
             .put("\"");
     };
+    // In a page that holds several images what has one id is also one thing.
+    let clip = |svg: &mut Svg, round: &Round| {
+        svg.put("herald-")
+            .put(round.name)
+            .put("-")
+            .number(100 * width);
+    };
     if let Some(round) = &look.round {
-        svg.put("<filter id=\"herald-b\"><feGaussianBlur stdDeviation=\"16\"/></filter>")
-            .put("<linearGradient id=\"herald-s\" x2=\"0\" y2=\"100%\">")
+        svg.put("<filter id=\"herald-blur\"><feGaussianBlur stdDeviation=\"16\"/></filter>")
+            .put("<linearGradient id=\"herald-")
+            .put(round.name)
+            .put("\" x2=\"0\" y2=\"100%\">")
             .put(round.gradient)
-            .put("</linearGradient><clipPath id=\"herald-r\"><rect ");
+            .put("</linearGradient><clipPath id=\"");
+        clip(&mut svg, round);
+        svg.put("\"><rect ");
         size(&mut svg, width);
         svg.put(" rx=\"")
             .put(round.radius)
-            .put("\"/></clipPath><g clip-path=\"url(#herald-r)\"><rect ");
+            .put("\"/></clipPath><g clip-path=\"url(#");
+        clip(&mut svg, round);
+        svg.put(")\"><rect ");
     } else {
         svg.put("<g shape-rendering=\"crispEdges\"><rect ");
     }
@@ -160,10 +177,10 @@ pub(super) fn draw(drawing: &Drawing<'_>, look: &Look) -> String {
         .put("\" ");
     size(&mut svg, right.width);
     svg.put(" fill=\"").text(&right.paint.value).put("\"/>");
-    if look.round.is_some() {
+    if let Some(round) = &look.round {
         svg.put("<rect ");
         size(&mut svg, width);
-        svg.put(" fill=\"url(#herald-s)\"/>");
+        svg.put(" fill=\"url(#herald-").put(round.name).put(")\"/>");
     }
     svg.put(
         "</g><g fill=\"#fff\" text-anchor=\"middle\" font-family=\"Verdana,Geneva,DejaVu \
@@ -221,7 +238,7 @@ fn put_text(svg: &mut Svg, half: &Half<'_>, look: &Look) {
             .put(shadow)
             .put("\">");
         begin(svg, y + 10);
-        svg.put(" fill-opacity=\".8\" filter=\"url(#herald-b)\"");
+        svg.put(" fill-opacity=\".8\" filter=\"url(#herald-blur)\"");
         end(svg);
         begin(svg, y + 10);
         svg.put(" fill-opacity=\".3\"");

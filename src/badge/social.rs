@@ -41,7 +41,7 @@ pub(super) fn draw(drawing: &Drawing<'_>) -> String {
         svg.link(link);
     }
     svg.put(
-        "<linearGradient id=\"herald-a\" x2=\"0\" y2=\"100%\"><stop offset=\"0\" \
+        "<linearGradient id=\"herald-social\" x2=\"0\" y2=\"100%\"><stop offset=\"0\" \
          stop-color=\"#fcfcfc\" stop-opacity=\"0\"/><stop offset=\"1\" stop-opacity=\".1\"/>\
          </linearGradient><g stroke=\"#d5d5d5\"><rect stroke=\"none\" fill=\"#fcfcfc\" x=\".5\" \
          y=\".5\" width=\"",
@@ -71,7 +71,7 @@ pub(super) fn draw(drawing: &Drawing<'_>) -> String {
              font-weight=\"700\" font-size=\"110px\" line-height=\"14px\">",
         );
     let button = |svg: &mut Svg| {
-        svg.put("<rect stroke=\"#d5d5d5\" fill=\"url(#herald-a)\" x=\".5\" y=\".5\" width=\"")
+        svg.put("<rect stroke=\"#d5d5d5\" fill=\"url(#herald-social)\" x=\".5\" y=\".5\" width=\"")
             .number(100 * left)
             .put("\" height=\"19\" rx=\"2\"/>");
     };

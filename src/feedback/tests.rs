@@ -7,8 +7,9 @@ use super::summary::{CheckSummary, Summary, fit};
 use super::{Links, announcement, badge_values, check_markdown, local_view, publications};
 use super::{annotations, without_locals};
 use crate::domain::{
-    BuildId, BuildView, CheckState, Conclusion, Content, Job, JobFailure, JobId, JobResult,
-    Occasion, PatchCoverage, Preparation, Sha, State, StatusState, StepRecord, StepState, Target,
+    BadgeValue, BuildId, BuildView, CheckState, Conclusion, Content, Job, JobFailure, JobId,
+    JobResult, Occasion, PatchCoverage, Preparation, Sha, State, StatusState, StepRecord,
+    StepState, Target,
 };
 use crate::report::{Collector, Index, Limits, Outcome, Report};
 use crate::spec::{JobSpecification, Problem, Severity};
@@ -459,13 +460,23 @@ fn badges_are_silent_about_cancelled_builds() {
     let red = red();
     let values: Vec<_> = badge_values(&red)
         .into_iter()
-        .map(|value| format!("{} {} {}", value.kind, value.message, value.color))
+        .map(|value| {
+            let BadgeValue {
+                kind,
+                job,
+                message,
+                color,
+            } = value;
+            format!("{kind} of {job:?}: {message}, {color}")
+        })
         .collect();
     assert_eq!(
         values,
         [
-            "build failing red",
-            "tests 1 passed, 3 failed, 1 skipped red"
+            r#"build of "": failing, red"#,
+            r#"tests of "": 1 passed, 3 failed, 1 skipped, red"#,
+            r#"build of "build": failing, red"#,
+            r#"tests of "build": 1 passed, 3 failed, 1 skipped, red"#,
         ]
     );
     let mut cancelled = red;

@@ -5,6 +5,7 @@
 //! exist here (404), and a badge of it looks like that of a repository that does not exist.
 
 mod artifacts;
+mod badge_page;
 mod badges;
 mod error;
 mod health;

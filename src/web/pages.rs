@@ -28,7 +28,6 @@ struct Overview {
 struct RepositoryPage {
     repository: Repository,
     builds: Vec<BuildRow>,
-    public_url: String,
 }
 
 #[derive(Template)]
@@ -59,7 +58,7 @@ struct JobTemplate {
     running: bool,
 }
 
-fn page(template: &impl Template) -> Result<Response, Error> {
+pub(super) fn page(template: &impl Template) -> Result<Response, Error> {
     let html = Html(template.render()?);
     Ok(([(CACHE_CONTROL, "no-store")], html).into_response())
 }
@@ -100,7 +99,7 @@ pub(super) async fn overview(State(web): State<Web>) -> Result<Response, Error> 
 }
 
 /// The repository, if everybody may see it.
-async fn visible(web: &Web, owner: &str, name: &str) -> Result<Repository, Error> {
+pub(super) async fn visible(web: &Web, owner: &str, name: &str) -> Result<Repository, Error> {
     web.app
         .parts
         .store
@@ -153,7 +152,6 @@ pub(super) async fn repository(
             .map(|build| BuildRow::new(build, None, now_ms))
             .collect(),
         repository,
-        public_url: web.app.settings.links.public_url.clone(),
     })
 }
 

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{artifacts, badges, health, logs, pages, webhook};
+use super::{artifacts, badge_page, badges, health, logs, pages, webhook};
 use crate::app::App;
 
 /// Checks a delivery's signature: the raw body and the header's value.
@@ -51,6 +51,7 @@ pub fn router(web: Web) -> Router {
         )
         .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository))
         .route("/repos/{owner}/{repo}", get(pages::repository))
+        .route("/repos/{owner}/{repo}/badges", get(badge_page::show))
         .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",

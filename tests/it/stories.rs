@@ -151,6 +151,40 @@ async fn a_push_of_a_built_commit_joins_its_build_and_sets_the_badges() {
 }
 
 #[tokio::test]
+async fn every_badge_is_ready_to_be_copied() {
+    world(async |w: &mut World| {
+        let (main, _) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let page = "/repos/octo/project/badges";
+        let (status, html) = w.get(page).await;
+        assert_eq!(status, 200);
+        let image = "https://herald.test/badges/octo/project/build.svg";
+        let leads_to = "https://herald.test/repos/octo/project";
+        for text in [
+            format!("[![build]({image})]({leads_to})"),
+            format!("image:{image}[build, link="),
+            format!(".. image:: {image}\n   :target: {leads_to}\n"),
+        ] {
+            assert!(html.contains(&text), "{text}\n{html}");
+        }
+        // A choice is in every address, and a strange one is a text.
+        let query = "?style=plastic&logo=check&branch=a%26b%22%3Cc&job=build";
+        let (_, html) = w.get(&format!("{page}{query}")).await;
+        let chosen = "build.svg?style=plastic&#38;logo=check&#38;branch=a%26b%22%3Cc&#38;job=build";
+        assert!(html.contains(chosen), "{html}");
+        assert!(!html.contains("\"<c"), "{html}");
+        // The badge of a job is there as that of the build is.
+        let badge = w.get("/badges/octo/project/build.svg?job=build").await.1;
+        assert!(badge.contains("build: passing"), "{badge}");
+        let badge = w.get("/badges/octo/project/build.svg?job=other").await.1;
+        assert!(badge.contains("build: unknown"), "{badge}");
+        assert_eq!(w.get("/repos/octo/nothing/badges").await.0, 404);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_red_default_branch_shows_on_its_badge_and_an_older_build_does_not_undo_it() {
     world(async |w: &mut World| {
         let (main, head) = w.change(GREEN);
