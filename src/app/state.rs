@@ -92,7 +92,7 @@ impl App {
     }
 
     /// Tells of such changes.
-    pub(super) fn pulse(&self) -> watch::Receiver<u64> {
+    pub fn pulse(&self) -> watch::Receiver<u64> {
         self.pulse.subscribe()
     }
 }

@@ -161,6 +161,27 @@ impl LogStore for FileLogs {
         .await
     }
 
+    async fn read_written(&self, key: &LogKey, after: u64, limit: usize) -> Result<LogSlice> {
+        self.blocking(key, move |log| {
+            let start = match after {
+                after if after < log.hole.start => after,
+                after => after.max(log.hole.end).min(log.length),
+            };
+            let end = if start < log.hole.start {
+                log.hole.start
+            } else {
+                log.length
+            };
+            let bytes = log.data(start, end, limit)?;
+            Ok(LogSlice {
+                start,
+                total: log.length,
+                bytes,
+            })
+        })
+        .await
+    }
+
     async fn read_step(&self, key: &LogKey, step: u32, limit: usize) -> Result<Vec<u8>> {
         self.blocking(key, move |log| {
             let mut bytes = Vec::new();

@@ -134,6 +134,48 @@ async fn of_a_long_log_both_ends_stay_and_a_line_says_what_is_left_out() {
 }
 
 #[tokio::test]
+async fn who_follows_a_long_log_keeps_the_place_and_misses_only_what_is_left_out() {
+    let bench = bench(1000);
+    let mut writer = bench.create().await;
+    let (mut followed, mut place, mut left_out) = (String::new(), 0, 0);
+    for number in 0..1000 {
+        out(writer.as_mut(), 0, 1, &format!("line {number:04}\n"));
+        // Slower than what is written.
+        if number % 300 == 0 {
+            let read = bench.logs.read_written(&key(), place, 200).await;
+            let slice = read.expect("a log");
+            left_out += slice.start - place;
+            place = slice.start + slice.bytes.len() as u64;
+            followed += std::str::from_utf8(&slice.bytes).expect("text");
+        }
+    }
+    writer.finish().expect("finished");
+    loop {
+        let read = bench.logs.read_written(&key(), place, 200).await;
+        let slice = read.expect("a log");
+        left_out += slice.start - place;
+        place = slice.start + slice.bytes.len() as u64;
+        followed += std::str::from_utf8(&slice.bytes).expect("text");
+        if place == slice.total {
+            break;
+        }
+    }
+    assert_eq!(followed.len() as u64 + left_out, 10_000);
+    assert!(left_out > 5_000, "{left_out}");
+    let numbers: Vec<u32> = followed
+        .lines()
+        .map(|line| {
+            line.strip_prefix("line ")
+                .expect("whole")
+                .parse()
+                .expect("a number")
+        })
+        .collect();
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+    assert_eq!((numbers.first(), numbers.last()), (Some(&0), Some(&999)));
+}
+
+#[tokio::test]
 async fn a_log_at_its_limit_is_whole() {
     let bench = bench(100);
     let mut writer = bench.create().await;

@@ -73,6 +73,13 @@ pub trait LogStore: Send + Sync {
     /// # Errors
     /// `Gone` when there is no such log.
     async fn read(&self, key: &LogKey, start: u64, limit: usize) -> Result<LogSlice>;
+    /// Reads what was written from `after` on, at most `limit` bytes. Unlike in [`LogStore::read`]
+    /// offsets are of what was written, and stay when the middle of a long log is left out; the slice
+    /// begins later than `after` where that is left out.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such log.
+    async fn read_written(&self, key: &LogKey, after: u64, limit: usize) -> Result<LogSlice>;
     /// Reads the output of one step, at most `limit` bytes of it.
     ///
     /// # Errors

@@ -411,6 +411,12 @@ pub trait Store: Send + Sync {
     /// started, so it holds none).
     async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>>;
 
+    /// The newest attempt of a build's job, and how it ended; `None` when there is no such job.
+    async fn job_standing(
+        &self,
+        build: &BuildId,
+        job: &str,
+    ) -> Result<Option<(u32, Option<Conclusion>)>>;
     /// What stands between a build and its next job; `None` when no job of it waits for room.
     async fn queue(&self, build: &BuildId, now_ms: i64) -> Result<Option<Queue>>;
     /// Has builds that wait for room rendered again, at most so many, and says how many.

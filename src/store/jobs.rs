@@ -7,7 +7,7 @@ use super::database::StoreError;
 use super::publications;
 use super::reruns::{Which, rerun};
 use super::rows::{self, Result};
-use crate::domain::{Conclusion, Job, JobId, JobResult, RepositoryId, State, StepRecord};
+use crate::domain::{BuildId, Conclusion, Job, JobId, JobResult, RepositoryId, State, StepRecord};
 use crate::ports::store::{Claim, Heartbeat, Interruption, Queue, Room};
 
 /// Who has waited so long comes as early as who is first by right.
@@ -399,6 +399,23 @@ async fn build_of(on: &mut AnyConnection, job: &JobId) -> Result<String> {
 /// minutes.
 fn pause_ms(interrupted: i64) -> i64 {
     (500_i64 << interrupted.clamp(1, 10)).min(300_000)
+}
+
+/// The newest attempt of a build's job, and how it ended.
+pub(super) async fn standing(
+    on: &mut AnyConnection,
+    build: &BuildId,
+    job: &str,
+) -> Result<Option<(u32, Option<Conclusion>)>> {
+    let row = sqlx::query(
+        "SELECT attempt, conclusion FROM jobs WHERE build = $1 AND key = $2 AND newest = 1",
+    )
+    .bind(build.as_str())
+    .bind(job)
+    .fetch_optional(on)
+    .await?;
+    row.map(|row| Ok((rows::count(&row, "attempt")?, rows::conclusion(&row)?)))
+        .transpose()
 }
 
 pub(super) async fn interrupt(

@@ -59,7 +59,7 @@ fn state(row: &AnyRow) -> Result<State> {
     State::from_stored(&word).ok_or_else(|| unknown("state", &word))
 }
 
-fn conclusion(row: &AnyRow) -> Result<Option<Conclusion>> {
+pub(super) fn conclusion(row: &AnyRow) -> Result<Option<Conclusion>> {
     let word: Option<String> = row.try_get("conclusion")?;
     word.map(|word| Conclusion::from_stored(&word).ok_or_else(|| unknown("conclusion", &word)))
         .transpose()

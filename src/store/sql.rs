@@ -11,8 +11,8 @@ use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
 use super::{approvals, deliveries, jobs, pages, publications, secrets, triggers};
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, InstallationId, JobId, JobResult, Publication,
-    PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
+    Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
@@ -279,6 +279,15 @@ impl Store for SqlStore {
     async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>> {
         let mut on = self.database.read().await?;
         Ok(jobs::lost(&mut on, worker, now_ms).await?)
+    }
+
+    async fn job_standing(
+        &self,
+        build: &BuildId,
+        job: &str,
+    ) -> Result<Option<(u32, Option<Conclusion>)>> {
+        let mut on = self.database.read().await?;
+        Ok(jobs::standing(&mut on, build, job).await?)
     }
 
     async fn queue(&self, build: &BuildId, now_ms: i64) -> Result<Option<Queue>> {

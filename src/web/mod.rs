@@ -8,6 +8,7 @@ mod artifacts;
 mod badge_page;
 mod badges;
 mod error;
+mod follow;
 mod health;
 mod logs;
 mod pages;

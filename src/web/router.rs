@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{artifacts, badge_page, badges, health, logs, pages, webhook};
+use super::{artifacts, badge_page, badges, follow, health, logs, pages, webhook};
 use crate::app::App;
 
 /// Checks a delivery's signature: the raw body and the header's value.
@@ -60,6 +60,10 @@ pub fn router(web: Web) -> Router {
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log.txt",
             get(logs::raw),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/events",
+            get(follow::events),
         )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",

@@ -321,10 +321,8 @@ impl World {
 
     // Deliveries.
 
-    pub(crate) async fn request(
-        &self,
-        request: Request<Body>,
-    ) -> (StatusCode, http::HeaderMap, String) {
+    /// The routes of the server.
+    pub(crate) fn router(&self) -> axum::Router {
         let secret = self.github.webhook_secret().clone();
         let web = Web {
             app: Arc::clone(&self.app),
@@ -333,7 +331,14 @@ impl World {
             })),
             ready: Arc::new(AtomicBool::new(true)),
         };
-        let answer = web::router(web).oneshot(request).await.unwrap();
+        web::router(web)
+    }
+
+    pub(crate) async fn request(
+        &self,
+        request: Request<Body>,
+    ) -> (StatusCode, http::HeaderMap, String) {
+        let answer = self.router().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
