@@ -1,0 +1,125 @@
+//! Every route, and what somebody gets there whom nobody knows.
+
+use axum::body::Body;
+use http::{Method, Request};
+
+use crate::world::{World, world};
+
+/// A route, an address of it, and the status where the repository is public and where it is private.
+const ROUTES: [(&str, &str, u16, u16); 17] = [
+    ("/", "/", 200, 200),
+    ("/assets/herald.css", "/assets/herald.css", 200, 200),
+    ("/setup", "/setup", 200, 200),
+    ("/healthz", "/healthz", 200, 200),
+    ("/readyz", "/readyz", 200, 200),
+    // A delivery without a signature.
+    ("/webhooks/github", "/webhooks/github", 401, 401),
+    (
+        "/badges/static/{label}/{message}/{color}",
+        "/badges/static/a/b/blue.svg",
+        200,
+        200,
+    ),
+    (
+        "/badges/{owner}/{repo}/{file}",
+        "/badges/octo/project/build.svg",
+        200,
+        200,
+    ),
+    (
+        "/badges/{owner}/{repo}/{file}",
+        "/badges/octo/project/build.json",
+        200,
+        200,
+    ),
+    ("/repos/{owner}/{repo}", "/repos/octo/project", 200, 404),
+    (
+        "/repos/{owner}/{repo}/badges",
+        "/repos/octo/project/badges",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}",
+        "/repos/octo/project/builds/1",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",
+        "/repos/octo/project/builds/1/jobs/build",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log.txt",
+        "/repos/octo/project/builds/1/jobs/build/log.txt",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/events",
+        "/repos/octo/project/builds/1/jobs/build/log/events",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",
+        "/repos/octo/project/builds/1/jobs/build/artifacts/out",
+        200,
+        404,
+    ),
+    // Nothing that there is.
+    ("", "/repos/octo/project/builds/1/nothing", 404, 404),
+];
+
+/// The routes as they are written in the router.
+fn written() -> Vec<String> {
+    let source = include_str!("../../src/web/router.rs");
+    let public = source.split("pub fn metrics_router").next().unwrap();
+    let routes = public.split(".route(").skip(1);
+    let mut routes: Vec<String> = routes
+        .map(|rest| rest.split('"').nth(1).unwrap().to_owned())
+        .collect();
+    routes.sort();
+    routes
+}
+
+#[tokio::test]
+async fn every_route_answers_strangers_as_it_is_listed_here() {
+    let mut listed: Vec<&str> = ROUTES.iter().map(|(route, ..)| *route).collect();
+    listed.retain(|route| !route.is_empty());
+    listed.sort_unstable();
+    listed.dedup();
+    assert_eq!(listed, written(), "a route that is not listed");
+    for private in [false, true] {
+        world(async |w: &mut World| {
+            for project in &mut w.state().projects {
+                project.private = private;
+            }
+            w.project.private = private;
+            let (main, _) = w.change("execute: [leave out text]\nartifacts: [out]\n");
+            w.push("main", &main, &main).await;
+            w.drain().await;
+            for (route, path, public_status, private_status) in ROUTES {
+                let wanted = if private {
+                    private_status
+                } else {
+                    public_status
+                };
+                let method = if route == "/webhooks/github" {
+                    Method::POST
+                } else {
+                    Method::GET
+                };
+                let request = Request::builder().method(method).uri(path);
+                let answer = w.request(request.body(Body::empty()).unwrap()).await;
+                assert_eq!(answer.0, wanted, "{path}, private: {private}");
+                // What is private has no word on any page.
+                let name = answer.2.contains("octo/project");
+                assert!(!(private && name), "{path}: {}", answer.2);
+            }
+        })
+        .await;
+    }
+}
