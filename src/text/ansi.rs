@@ -10,42 +10,78 @@ pub fn strip(text: &str) -> Cow<'_, str> {
     if is_plain(text.as_bytes()) {
         return Cow::Borrowed(text);
     }
+    let mut kept = String::with_capacity(text.len());
+    each(text, |token| match token {
+        Token::Char(char) => kept.push(char),
+        Token::Return => {
+            let line = kept.rfind('\n').map_or(0, |end| end + 1);
+            kept.truncate(line);
+        }
+        Token::Look(_) => {}
+    });
+    Cow::Owned(kept)
+}
+
+/// What a text asks of a terminal.
+pub(super) enum Token<'a> {
+    /// A character to show; lines end with `\n`.
+    Char(char),
+    /// The line begins anew.
+    Return,
+    /// What follows looks otherwise: the parameters of SGR.
+    Look(&'a str),
+}
+
+/// Goes through a text; what moves the cursor, sets titles or makes links is passed over.
+pub(super) fn each(text: &str, mut take: impl FnMut(Token<'_>)) {
     let text = text
         .replace("#x1B[", "\u{1b}[")
         .replace("\\u{1B}[", "\u{1b}[")
         .replace("\r\n", "\n");
-    let mut kept = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
+    let mut parameters = String::new();
     while let Some(char) = chars.next() {
-        match char {
+        let csi = match char {
             '\u{1b}' => match chars.next() {
-                // CSI: parameters, then one final character from `@` to `~`.
-                Some('[') => {
-                    while chars.next_if(|char| !('@'..='~').contains(char)).is_some() {}
-                    chars.next();
-                }
+                Some('[') => true,
                 // OSC, DCS, SOS, PM, APC: up to BEL or ST.
-                Some(']' | 'P' | 'X' | '^' | '_') => skip_string(&mut chars),
+                Some(']' | 'P' | 'X' | '^' | '_') => {
+                    skip_string(&mut chars);
+                    false
+                }
                 // Escapes with an intermediate character, as for character sets.
                 Some('(' | ')' | '*' | '+' | '#' | '%' | ' ') => {
                     chars.next();
+                    false
                 }
-                _ => {}
+                _ => false,
             },
-            '\u{9b}' => {
-                while chars.next_if(|char| !('@'..='~').contains(char)).is_some() {}
-                chars.next();
-            }
+            '\u{9b}' => true,
             '\r' => {
-                let line = kept.rfind('\n').map_or(0, |end| end + 1);
-                kept.truncate(line);
+                take(Token::Return);
+                false
             }
-            '\n' | '\t' => kept.push(char),
-            char if char.is_control() => {}
-            char => kept.push(char),
+            '\n' | '\t' => {
+                take(Token::Char(char));
+                false
+            }
+            char if char.is_control() => false,
+            char => {
+                take(Token::Char(char));
+                false
+            }
+        };
+        if csi {
+            // Parameters, then one final character from `@` to `~`.
+            parameters.clear();
+            while let Some(char) = chars.next_if(|char| !('@'..='~').contains(char)) {
+                parameters.push(char);
+            }
+            if chars.next() == Some('m') {
+                take(Token::Look(&parameters));
+            }
         }
     }
-    Cow::Owned(kept)
 }
 
 /// Whether there is nothing to take out. Asked of every text of every failure.

@@ -9,6 +9,8 @@ pub mod ansi;
 mod count;
 pub mod markdown;
 pub mod mask;
+#[cfg(feature = "server")]
+pub mod paint;
 pub mod shorten;
 mod time;
 #[cfg(feature = "server")]

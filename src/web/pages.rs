@@ -9,7 +9,8 @@ use super::error::Error;
 use super::logs;
 use super::router::Web;
 use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow};
-use crate::domain::{BuildView, Job, Repository, StepState};
+use crate::domain::{BuildView, Job, Repository, StepRecord, StepState};
+use crate::text::{ansi, paint};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
 /// Builds on the page of a repository.
@@ -188,13 +189,15 @@ pub(super) async fn job(
         let (log, cut) = step_log(&web, &view, job, step.index).await?;
         written |= !log.is_empty();
         steps.push(StepLog {
+            anchor: anchor(&job.steps, step),
             step: StepRow::new(step),
             open: !matches!(step.state, StepState::Passed | StepState::Skipped),
-            log,
+            lines: paint::lines(&log),
             cut,
         });
     }
     let (notes, _) = step_log(&web, &view, job, u32::MAX).await?;
+    let notes = ansi::strip(&notes).into_owned();
     page(&JobTemplate {
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         job: JobPage::new(job),
@@ -209,13 +212,27 @@ pub(super) async fn job(
 
 /// A step and what it wrote.
 struct StepLog {
+    /// What the addresses of its lines begin with.
+    anchor: String,
     step: StepRow,
     open: bool,
-    log: String,
+    lines: Vec<paint::Line>,
     cut: bool,
 }
 
-/// What a step wrote as text, and whether there is more of it; empty when there is nothing yet.
+/// The name of a step as a part of an address, where it is one and no other step has it; else its
+/// place.
+fn anchor(steps: &[StepRecord], step: &StepRecord) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    let named = steps.iter().filter(|other| other.name == step.name).count();
+    if named == 1 && !step.name.is_empty() && step.name.chars().all(plain) {
+        step.name.clone()
+    } else {
+        format!("step-{}", step.index + 1)
+    }
+}
+
+/// What a step wrote, and whether there is more of it; empty when there is nothing yet.
 async fn step_log(
     web: &Web,
     view: &BuildView,
@@ -231,6 +248,5 @@ async fn step_log(
     };
     let cut = bytes.len() > STEP_LOG;
     let shown = bytes.get(..STEP_LOG).unwrap_or(&bytes);
-    let text = String::from_utf8_lossy(shown);
-    Ok((crate::text::ansi::strip(&text).into_owned(), cut))
+    Ok((String::from_utf8_lossy(shown).into_owned(), cut))
 }

@@ -22,12 +22,12 @@ for file in tests/*_test.sh; do
     # The assertion stands in the line after the function's head.
     line=$(($(sed -n "/^$name() {\$/=" "$file") + 1))
     if message=$("$name" 2>&1); then
-      echo "ok      $name"
+      printf '\033[32mok\033[0m      %s\n' "$name"
       printf '<testcase classname="%s" name="%s" file="%s" line="%s"/>\n' \
         "$file" "$name" "$file" "$line" >>"$cases"
     else
       status=1
-      echo "FAILED  $name: $message"
+      printf '\033[1;31mFAILED\033[0m  %s: \033[31m%s\033[0m\n' "$name" "$message"
       printf '<testcase classname="%s" name="%s" file="%s" line="%s"><failure message="%s">%s:%s: %s</failure></testcase>\n' \
         "$file" "$name" "$file" "$line" "$(printf '%s' "$message" | escape)" \
         "$file" "$line" "$(printf '%s' "$message" | escape)" >>"$cases"
@@ -35,7 +35,7 @@ for file in tests/*_test.sh; do
   done
   for name in $(sed -n 's/^\(skip_[a-z0-9_]*\)() {$/\1/p' "$file"); do
     reason=$(sed -n "/^$name() {\$/{n;s/^ *: \"\(.*\)\"\$/\1/p;}" "$file")
-    echo "skipped $name: $reason"
+    printf '\033[33mskipped\033[0m %s: %s\n' "$name" "$reason"
     printf '<testcase classname="%s" name="%s" file="%s"><skipped message="%s"/></testcase>\n' \
       "$file" "$name" "$file" "$(printf '%s' "$reason" | escape)" >>"$cases"
   done
