@@ -434,7 +434,7 @@ fn the_explained_build_does_the_same_by_hand() {
         .unwrap();
     assert!(by_hand.status.success(), "{script}\n{}", err(&by_hand));
     assert!(
-        out(&by_hand).contains("ok      test_shout_is_loud"),
+        out(&by_hand).contains("ok\u{1b}[0m      test_shout_is_loud"),
         "{}",
         out(&by_hand)
     );
