@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_mins(1);
 const DIAL: Duration = Duration::from_secs(10);
 /// How long is waited between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long the server may turn away a runner: one that has just been started may not know yet whom
+/// it waits for.
+const TURNED_AWAY: Duration = Duration::from_mins(2);
 /// The longest answer to the request, in bytes.
 const ANSWER: u64 = 16 * 1024;
 
@@ -52,6 +55,7 @@ enum NoWay {
 /// Keeps a connection as long as the server wants one.
 pub(super) fn keep(server: &Server, mut listener: Listener, reports: &Arc<Reports>) {
     let mut heard = Instant::now();
+    let mut turned_away = None;
     loop {
         let token = listener.token.as_ref().unwrap_or(&server.token);
         match dial(server.address, token) {
@@ -62,10 +66,16 @@ pub(super) fn keep(server: &Server, mut listener: Listener, reports: &Arc<Report
                 listener.break_off();
                 reports.disconnect();
                 heard = Instant::now();
+                turned_away = None;
             }
-            Err(NoWay::Refused) => return reports.give_up(),
+            Err(NoWay::Refused) => {
+                let since = *turned_away.get_or_insert_with(Instant::now);
+                if since.elapsed() > TURNED_AWAY {
+                    return reports.give_up();
+                }
+            }
             Err(NoWay::Trouble) if heard.elapsed() > ABANDONED => return reports.give_up(),
-            Err(NoWay::Trouble) => {}
+            Err(NoWay::Trouble) => turned_away = None,
         }
         thread::sleep(PAUSE);
     }
