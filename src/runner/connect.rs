@@ -139,3 +139,36 @@ pub(super) fn await_port(port: &AwaitPort) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::{Listener, Reports, Server, keep};
+
+    #[test]
+    fn a_runner_that_is_turned_away_comes_again() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let known = Server {
+            address: server.local_addr().unwrap(),
+            token: "one".to_owned(),
+        };
+        let (signals, told) = channel();
+        let reports = Arc::new(Reports::new(None, signals.clone(), true));
+        let listener = Listener::new(signals, Arc::clone(&reports));
+        // It goes on until the test ends.
+        thread::spawn(move || keep(&known, listener, &reports));
+        for status in ["401 Unauthorized", "101 Switching Protocols"] {
+            let (mut stream, _) = server.accept().unwrap();
+            let request = BufReader::new(stream.try_clone().unwrap());
+            let lines = request.lines().map(Result::unwrap);
+            assert!(lines.take_while(|line| !line.is_empty()).count() > 3);
+            write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
+        }
+        assert_eq!(told.try_iter().count(), 0, "it has not given up");
+    }
+}
