@@ -54,10 +54,6 @@ pub(super) const PLASTIC: Look = Look {
 
 /// Room beside a text, in pixels.
 const PAD: i64 = 5;
-/// How wide a logo is, in pixels.
-const LOGO: i64 = 14;
-/// Between a logo and a label.
-const GAP: i64 = 3;
 
 /// A text, where it stands, and the half that it stands in. Lengths are whole pixels.
 struct Half<'a> {
@@ -73,11 +69,7 @@ struct Half<'a> {
 fn halves<'a>(drawing: &'a Drawing<'_>, left_paint: &'a Paint) -> [Half<'a>; 2] {
     let Drawing { label, message, .. } = drawing;
     let has_label = drawing.has_label_half();
-    let logo = match (&drawing.logo, label.is_empty()) {
-        (None, _) => 0,
-        (Some(_), true) => LOGO,
-        (Some(_), false) => LOGO + GAP,
-    };
+    let logo = drawing.logo_width();
     let label_width = if label.is_empty() {
         0
     } else {

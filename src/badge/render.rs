@@ -96,6 +96,15 @@ impl Drawing<'_> {
         !self.label.is_empty() || self.label_color.is_some()
     }
 
+    /// How much room a logo takes before the text, in pixels: its 14, and 3 up to a label.
+    pub(super) fn logo_width(&self) -> i64 {
+        match (&self.logo, self.label.is_empty()) {
+            (None, _) => 0,
+            (Some(_), true) => 14,
+            (Some(_), false) => 14 + 3,
+        }
+    }
+
     /// What a screen reader says, always in the words as they were given; nothing where both
     /// halves are links.
     pub(super) fn name(&self) -> Option<Cow<'_, str>> {

@@ -8,19 +8,12 @@ use super::width::Font;
 const LABEL_PAD: i64 = 5;
 const MESSAGE_PAD: i64 = 4;
 const GUTTER: i64 = 6;
-const LOGO: i64 = 14;
-/// Between a logo and a label.
-const GAP: i64 = 3;
 
 /// Draws it. The colours of the badge are not used.
 pub(super) fn draw(drawing: &Drawing<'_>) -> String {
     let label = capitalised(drawing.label);
     let message = drawing.message;
-    let logo = match (&drawing.logo, label.is_empty()) {
-        (None, _) => 0,
-        (Some(_), true) => LOGO,
-        (Some(_), false) => LOGO + GAP,
-    };
+    let logo = drawing.logo_width();
     let label_width = Font::Helvetica11Bold.odd(&label);
     let message_width = Font::Helvetica11Bold.odd(message);
     let left = label_width + logo + 2 * LABEL_PAD;
