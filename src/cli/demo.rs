@@ -124,6 +124,7 @@ async fn build(
         app_id: GitHub::APP_ID,
         private_key: github.private_key().clone(),
         webhook_secrets: vec![github.webhook_secret().clone()],
+        client: None,
     };
     let store = wire::open_store(&config).await?;
     let executor = Arc::new(wire::process_executor(false)?);

@@ -7,4 +7,4 @@ mod read;
 mod settings;
 
 pub use read::{Problems, Reader, VARIABLES};
-pub use settings::{Config, Credentials, Database, ExecutorKind, RunnerListener};
+pub use settings::{Config, Credentials, Database, ExecutorKind, OAuthClient, RunnerListener};

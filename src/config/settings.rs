@@ -28,6 +28,17 @@ pub struct Credentials {
     pub private_key: Secret,
     /// The webhook secret, and the one before it while it is changed.
     pub webhook_secrets: Vec<Secret>,
+    /// For the sign-in of people; `None` where only the App itself is known.
+    pub client: Option<OAuthClient>,
+}
+
+/// Who we are to GitHub when people sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuthClient {
+    /// The App's client id.
+    pub id: String,
+    /// Its client secret.
+    pub secret: Secret,
 }
 
 /// Where jobs run.
@@ -323,6 +334,29 @@ fn secret_key(reader: &mut Reader, database: &Database) -> Option<Secret> {
     key
 }
 
+/// Client id and secret, or neither.
+fn oauth_client(reader: &mut Reader) -> Option<OAuthClient> {
+    let id = reader
+        .text("HERALD_GITHUB_CLIENT_ID")
+        .map(|id| id.trim().to_owned());
+    let problems = reader.problems.len();
+    let secret = reader.secret("HERALD_GITHUB_CLIENT_SECRET");
+    let missing = match (&id, &secret) {
+        (Some(_), None) if reader.problems.len() == problems => "HERALD_GITHUB_CLIENT_SECRET",
+        (None, Some(_)) => "HERALD_GITHUB_CLIENT_ID",
+        _ => {
+            return Some(OAuthClient {
+                id: id?,
+                secret: secret?,
+            });
+        }
+    };
+    reader.problems.push(format!(
+        "{missing} is missing; people sign in by the App's client id and client secret together"
+    ));
+    None
+}
+
 /// All of the App's credentials, or none of them.
 fn credentials(reader: &mut Reader) -> Option<Credentials> {
     let app_id = reader.parsed("HERALD_GITHUB_APP_ID", "a whole number", |text| {
@@ -333,6 +367,7 @@ fn credentials(reader: &mut Reader) -> Option<Credentials> {
         .map(|key| Secret::new(key.expose().replace("\\n", "\n")));
     let secret = reader.secret("HERALD_GITHUB_WEBHOOK_SECRET");
     let previous = reader.secret("HERALD_GITHUB_WEBHOOK_SECRET_PREVIOUS");
+    let client = oauth_client(reader);
     if let Some(key) = &private_key
         && !key.expose().contains("-----BEGIN")
     {
@@ -347,6 +382,7 @@ fn credentials(reader: &mut Reader) -> Option<Credentials> {
             app_id,
             private_key,
             webhook_secrets: std::iter::once(secret).chain(previous).collect(),
+            client,
         }),
         (None, None, None) => None,
         (app_id, private_key, secret) => {
@@ -381,8 +417,6 @@ fn not_yet(reader: &mut Reader) {
             .push("HERALD_CA_FILE is used for git only in this version".to_owned());
     }
     for name in [
-        "HERALD_GITHUB_CLIENT_ID",
-        "HERALD_GITHUB_CLIENT_SECRET",
         "HERALD_RETENTION_LOGS",
         "HERALD_RETENTION_ARTIFACTS",
         "HERALD_RETENTION_DELIVERIES",
@@ -466,6 +500,28 @@ mod tests {
         );
         let problems = read(&[url, ("HERALD_SECRET_KEY_FILE", "/nowhere")]).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+
+    #[test]
+    fn people_sign_in_by_client_id_and_secret_together() {
+        let app = [
+            ("HERALD_GITHUB_APP_ID", "12"),
+            (
+                "HERALD_GITHUB_PRIVATE_KEY",
+                "-----BEGIN RSA PRIVATE KEY-----",
+            ),
+            ("HERALD_GITHUB_WEBHOOK_SECRET", "s"),
+        ];
+        let id = ("HERALD_GITHUB_CLIENT_ID", "Iv1.abc");
+        let secret = ("HERALD_GITHUB_CLIENT_SECRET", "hush");
+        let with = |more: &[(&'static str, &'static str)]| read(&[&app[..], more].concat());
+        assert!(with(&[]).unwrap().credentials.unwrap().client.is_none());
+        let client = with(&[id, secret]).unwrap().credentials.unwrap().client;
+        assert_eq!(client.unwrap().id, "Iv1.abc");
+        for (more, missing) in [(id, "CLIENT_SECRET"), (secret, "CLIENT_ID")] {
+            let problems = with(&[more]).unwrap_err();
+            assert!(problems[0].contains(missing), "{problems:?}");
+        }
     }
 
     #[test]
