@@ -3,8 +3,8 @@
 use super::state::App;
 use crate::domain::ask::TELLING;
 use crate::domain::{
-    Again, Answer, Answers, Approved, Ask, Change, PersonId, Place, Repository, RepositoryId, Wish,
-    pull_subject,
+    Again, Answer, Answers, Approved, Ask, Change, Permission, PersonId, Place, Repository,
+    RepositoryId, Wish, pull_subject,
 };
 use crate::feedback::Asked;
 use crate::ports::error::Result;
@@ -34,7 +34,8 @@ impl App {
             wish,
             place,
         } = ask;
-        let may = self.parts.forge.may_write(repository, person).await?;
+        let permission = self.parts.forge.permission(repository, person).await?;
+        let may = permission >= Permission::Write;
         match place {
             // GitHub shows the buttons to people with write permission only.
             Place::Button { .. } if !may => Ok(Vec::new()),

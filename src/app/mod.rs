@@ -7,6 +7,7 @@
 //! any instant. This module speaks through `ports` only; it knows no SQL, HTTP or octocrab.
 //! What a user caused ends in a check; the rest is an error, logged once by `work`.
 
+mod access;
 mod ask;
 mod attempt;
 mod checkout;
@@ -25,6 +26,7 @@ mod supply;
 mod veil;
 mod work;
 
+pub use access::{Errand, Part, Run, Visitor};
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
 pub use order::{Surroundings, environment, job_order};

@@ -6,7 +6,8 @@ use tracing::{info, warn};
 use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, again_at};
 use crate::domain::{
-    Conclusion, Occasion, PersonId, Preparation, PullRequest, Repository, Sha, Trigger, Trust,
+    Conclusion, Occasion, Permission, PersonId, Preparation, PullRequest, Repository, Sha, Trigger,
+    Trust,
 };
 use crate::ports::error::Result;
 use crate::ports::source::{Merged, Remote};
@@ -251,7 +252,7 @@ impl App {
         }
         let forge = &self.parts.forge;
         let own = pull.author == trigger.sender && pull.author != PersonId::NOBODY;
-        if own && forge.may_write(repository, pull.author).await? {
+        if own && forge.permission(repository, pull.author).await? >= Permission::Write {
             draft.approved_by = Some(pull.author);
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::access::Remembered;
 use crate::feedback::Links;
 use crate::ports::store::Room;
 use crate::ports::{
@@ -67,6 +68,8 @@ pub struct App {
     pub parts: Parts,
     /// The settings.
     pub settings: Settings,
+    /// What GitHub said lately about what people may see.
+    pub(super) remembered: Remembered,
     /// Changes with everything that may give another loop something to do.
     pulse: watch::Sender<u64>,
 }
@@ -77,6 +80,7 @@ impl App {
         Self {
             parts,
             settings,
+            remembered: Remembered::default(),
             pulse: watch::Sender::new(0),
         }
     }

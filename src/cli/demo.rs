@@ -13,7 +13,7 @@ use super::arguments::DemoFlags;
 use super::screen::{BOLD, GREEN, PLAIN, Screen};
 use super::{End, runtime, serve, wrong};
 use crate::app;
-use crate::config::{Config, Credentials, Reader};
+use crate::config::{Config, Credentials, OAuthClient, Reader};
 use crate::demo::{GitHub, Project, Sample, delivery_headers, sample, show};
 use crate::domain::Secret;
 use crate::github::verify;
@@ -124,7 +124,10 @@ async fn build(
         app_id: GitHub::APP_ID,
         private_key: github.private_key().clone(),
         webhook_secrets: vec![github.webhook_secret().clone()],
-        client: None,
+        client: Some(OAuthClient {
+            id: GitHub::CLIENT_ID.to_owned(),
+            secret: github.client_secret().clone(),
+        }),
     };
     let store = wire::open_store(&config).await?;
     let executor = Arc::new(wire::process_executor(false)?);
@@ -138,12 +141,14 @@ async fn build(
         clock,
         true,
     )?);
+    let sign_in = wire::sign_in(&config, Some(&credentials))?;
     let secrets = credentials.webhook_secrets;
     let web = Web {
         app: Arc::clone(&app),
         verify: Some(Arc::new(move |body: &[u8], header: &str| {
             verify(&secrets, body, header)
         })),
+        sign_in,
         ready: Arc::new(std::sync::atomic::AtomicBool::new(true)),
     };
     Ok(Demo {

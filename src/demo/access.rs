@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::api::{Answer, Refusal, invalid, not_found, permissions};
 use super::state::{Access, GitHub, State};
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(AUTHORIZATION)?
         .to_str()

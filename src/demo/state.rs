@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::faults::Fault;
 use super::hook::{Delivered, Hook};
 use super::limits::RateLimits;
+use super::sign_in::Code;
 use crate::domain::Secret;
 use crate::ports::Clock;
 
@@ -159,6 +160,12 @@ pub struct State {
     pub people: HashMap<i64, Person>,
     /// Tokens that were given out.
     pub tokens: HashMap<String, Access>,
+    /// Who is signed in where Herald sends people to; `None`: they are asked.
+    pub signed_in: Option<i64>,
+    /// People on the way back to Herald, by their codes.
+    pub(super) codes: HashMap<String, Code>,
+    /// Whose a person's token is, and until when (unix milliseconds) it is good.
+    pub people_tokens: HashMap<String, (i64, i64)>,
     /// Requests that were made, git's too.
     pub requests: Vec<Request>,
     /// Faults to come.
@@ -196,6 +203,12 @@ impl State {
         };
         self.pulls.retain(|other| !same(other));
         self.pulls.push(pull.clone());
+    }
+
+    /// Whether somebody may read what is private.
+    pub(super) fn may_read(&self, person: i64) -> bool {
+        let person = self.people.get(&person);
+        person.is_some_and(|person| person.permission != "none")
     }
 
     /// Whoever was told to wait has died before the answer arrived, and cannot know of it.
@@ -244,11 +257,14 @@ struct Registered {
     private_key: Secret,
     public_key: Vec<u8>,
     webhook_secret: Secret,
+    client_secret: Secret,
 }
 
 impl GitHub {
     /// The id of the App that is registered on it.
     pub const APP_ID: u64 = 4711;
+    /// The client id by which people sign in.
+    pub const CLIENT_ID: &str = "Iv23simulated";
     /// The one installation.
     pub const INSTALLATION: i64 = 2001;
 
@@ -288,6 +304,7 @@ impl GitHub {
                 private_key: Secret::new(pem),
                 public_key: pair.public_key().as_ref().to_vec(),
                 webhook_secret: Secret::new(uuid::Uuid::new_v4().simple().to_string()),
+                client_secret: Secret::new(uuid::Uuid::new_v4().simple().to_string()),
             }),
             changes: watch::Sender::new(0),
             clock,
@@ -338,6 +355,11 @@ impl GitHub {
     /// The App's webhook secret.
     pub fn webhook_secret(&self) -> &Secret {
         &self.app.webhook_secret
+    }
+
+    /// The App's client secret.
+    pub fn client_secret(&self) -> &Secret {
+        &self.app.client_secret
     }
 
     pub(super) fn public_key(&self) -> &[u8] {

@@ -1,7 +1,7 @@
 //! What GitHub told us, in Herald's words, and what follows from it.
 
 use super::ask::Ask;
-use super::id::{InstallationId, PersonId, RepositoryId, Sha};
+use super::id::{BuildId, InstallationId, PersonId, RepositoryId, Sha};
 use super::publication::{Answer, CheckRun};
 use super::repository::{Installation, PullRequest, Repository};
 use super::trigger::{Occasion, Trust, merge_group_subject};
@@ -188,6 +188,13 @@ pub enum Change {
         /// What is said about it.
         answers: Answers,
     },
+    /// End a build because somebody wants it so, whoever else may want it.
+    CancelBuild {
+        /// The build.
+        build: BuildId,
+        /// As in "cancelled: …".
+        reason: String,
+    },
     /// Run a build that has ended again.
     Rerun {
         /// The base repository.
@@ -234,6 +241,12 @@ pub enum Again {
         /// The job, by key or name.
         job: Option<String>,
     },
+    /// This build, all of it.
+    Build(BuildId),
+    /// The failed jobs of this build.
+    FailedOfBuild(BuildId),
+    /// A job of this build, by its key.
+    JobOfBuild(BuildId, String),
 }
 
 /// What somebody has looked at and approves.
@@ -248,6 +261,8 @@ pub enum Approved {
     },
     /// What the check run of this `external_id` speaks of.
     Check(String),
+    /// What this build would carry out.
+    Build(BuildId),
 }
 
 /// What is said to somebody who asked, by what came of it.

@@ -7,10 +7,12 @@ pub mod ask;
 pub mod build;
 pub mod event;
 pub mod id;
+pub mod permission;
 pub mod publication;
 pub mod repository;
 pub mod schedule;
 pub mod secret;
+pub mod token;
 pub mod trigger;
 pub mod verdict;
 
@@ -21,11 +23,13 @@ pub use build::{
 };
 pub use event::{Again, Answers, Approved, Change, Event};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
+pub use permission::Permission;
 pub use publication::{
     Action, Annotation, Answer, BadgeValue, CheckRun, CheckState, Comment, Content, Level,
     Publication, Reaction, Status, StatusState, Target,
 };
 pub use repository::{Installation, PullRequest, Repository};
 pub use secret::Secret;
+pub use token::{Holder, Scope, Token, token_hash};
 pub use trigger::{Occasion, Trigger, Trust, merge_group_subject, pull_subject};
 pub use verdict::{Facts, Verdict, verdict};

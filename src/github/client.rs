@@ -130,14 +130,8 @@ impl Client {
     /// `Refused` when the address is none.
     pub fn new(options: ClientOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let base = options.api_url.trim_end_matches('/').to_owned();
-        let http = Octocrab::builder()
-            .set_connect_timeout(Some(Duration::from_secs(10)))
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .set_write_timeout(Some(Duration::from_secs(30)))
-            .build()
-            .map_err(|error| PortError::refused(format!("make an HTTP client: {error}")))?;
         Ok(Self {
-            http,
+            http: http_client()?,
             base,
             key: options.key,
             tokens: Tokens::default(),
@@ -550,6 +544,29 @@ impl std::fmt::Debug for Client {
             .field("app", &self.key)
             .finish_non_exhaustive()
     }
+}
+
+/// Escapes what goes into a query.
+pub(super) fn query(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+/// Carries requests to whole addresses, without credentials of its own.
+pub(super) fn http_client() -> Result<Octocrab> {
+    Octocrab::builder()
+        .set_connect_timeout(Some(Duration::from_secs(10)))
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .set_write_timeout(Some(Duration::from_secs(30)))
+        .build()
+        .map_err(|error| PortError::refused(format!("make an HTTP client: {error}")))
 }
 
 /// What a request costs. GitHub does not list what creates content; whatever makes something in a

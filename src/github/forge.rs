@@ -5,12 +5,12 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{As, Client};
+use super::client::{As, Client, query};
 use super::limit::Urgency;
 use super::payload;
 use crate::domain::{
-    Annotation, CheckRun, CheckState, Comment, Event, InstallationId, PersonId, PullRequest,
-    Reaction, Repository, Sha, Status, StatusState,
+    Annotation, CheckRun, CheckState, Comment, Event, InstallationId, Permission, PersonId,
+    PullRequest, Reaction, Repository, Sha, Status, StatusState,
 };
 use crate::ports::error::Result;
 use crate::ports::forge::{FoundCheck, ListedDelivery, RecoveredDelivery};
@@ -126,7 +126,7 @@ pub struct AppInfo {
 }
 
 /// The host of an address, with its port if there is one.
-fn host_of(url: &str) -> &str {
+pub(super) fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
@@ -162,19 +162,6 @@ fn status_urgency(status: &Status) -> Urgency {
         StatusState::Pending => Urgency::Progress,
         _ => Urgency::Conclusion,
     }
-}
-
-/// Escapes what goes into a query.
-fn query(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }
 
 fn time(ms: i64) -> Option<String> {
@@ -250,7 +237,7 @@ impl Forge for GitHub {
         })
     }
 
-    async fn may_write(&self, repository: &Repository, person: PersonId) -> Result<bool> {
+    async fn permission(&self, repository: &Repository, person: PersonId) -> Result<Permission> {
         // Permissions are asked for by name, and a name may have changed hands since the event.
         let account: AccountRow = match self
             .client
@@ -263,7 +250,7 @@ impl Forge for GitHub {
             .await
         {
             Ok(account) => account,
-            Err(error) if error.kind == Kind::Gone => return Ok(false),
+            Err(error) if error.kind == Kind::Gone => return Ok(Permission::None),
             Err(error) => return Err(error),
         };
         let path = format!("collaborators/{}/permission", query(&account.login));
@@ -272,9 +259,10 @@ impl Forge for GitHub {
             .json(who(repository), Method::GET, &at(repository, &path), None)
             .await;
         match answer {
-            Ok(found) => Ok(found.user.id == person.0
-                && matches!(found.permission.as_str(), "admin" | "maintain" | "write")),
-            Err(error) if error.kind == Kind::Gone => Ok(false),
+            Ok(found) if found.user.id == person.0 => Ok(Permission::parse(&found.permission)),
+            // Somebody else has the name by now.
+            Ok(_) => Ok(Permission::None),
+            Err(error) if error.kind == Kind::Gone => Ok(Permission::None),
             Err(error) => Err(error),
         }
     }

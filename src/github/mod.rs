@@ -12,6 +12,7 @@ mod found;
 mod limit;
 mod manifest;
 mod payload;
+mod people;
 mod signature;
 mod token;
 
@@ -20,5 +21,6 @@ pub use forge::{AppInfo, GitHub};
 pub use found::{AccountInfo, HookConfig, InstallationInfo, RateLeft};
 pub use manifest::{manifest_events, manifest_permissions};
 pub use payload::read_event;
+pub use people::SignIn;
 pub use signature::verify;
 pub use token::AppKey;

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::error::Result;
 use super::source::Remote;
 use crate::domain::{
-    Annotation, CheckRun, Comment, Event, InstallationId, PersonId, PullRequest, Reaction,
-    Repository, Sha, Status,
+    Annotation, CheckRun, Comment, Event, InstallationId, Permission, PersonId, PullRequest,
+    Reaction, Repository, Sha, Status,
 };
 
 /// A check run found on GitHub.
@@ -88,12 +88,11 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// As the kinds say.
     async fn remote(&self, repository: &Repository) -> Result<Remote>;
-    /// Whether a person may write to the repository (`admin`, `maintain` or `write`), asked now,
-    /// by their numeric id.
+    /// What a person may do in the repository, asked now, by their numeric id.
     ///
     /// # Errors
     /// As the kinds say.
-    async fn may_write(&self, repository: &Repository, person: PersonId) -> Result<bool>;
+    async fn permission(&self, repository: &Repository, person: PersonId) -> Result<Permission>;
     /// A pull request as it is now.
     ///
     /// # Errors

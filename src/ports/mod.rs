@@ -10,6 +10,7 @@ pub mod error;
 pub mod executor;
 pub mod forge;
 pub mod logs;
+pub mod people;
 pub mod source;
 pub mod store;
 
@@ -20,5 +21,6 @@ pub use error::{Kind, PortError};
 pub use executor::{Executor, JobEvent, JobOrder, Running};
 pub use forge::Forge;
 pub use logs::{LogKey, LogStore, LogWriter};
+pub use people::People;
 pub use source::Source;
 pub use store::Store;

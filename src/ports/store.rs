@@ -10,7 +10,7 @@ use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, InstallationId, Job, JobId,
     JobResult, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId, Secret,
-    Sha, StepRecord, Trigger,
+    Sha, StepRecord, Token, Trigger,
 };
 use crate::spec;
 
@@ -199,6 +199,8 @@ pub enum Sent {
 /// A badge's value with what decides whether it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBadge {
+    /// Whose it is.
+    pub repository: RepositoryId,
     /// What it says.
     pub value: BadgeValue,
     /// Whether the repository is not public.
@@ -461,6 +463,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Build>>;
     /// Repositories that are public, by name.
     async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>>;
+    /// Those of these repositories that the App has access to, in the order of their names.
+    async fn repositories(&self, ids: &[RepositoryId]) -> Result<Vec<Repository>>;
     /// All repositories that the App has access to, in the order of their names.
     async fn active_repositories(&self) -> Result<Vec<Repository>>;
     /// A badge's value; the default branch's without `branch`.
@@ -498,6 +502,29 @@ pub trait Store: Send + Sync {
     async fn secret(&self, repository: &RepositoryId, name: &str) -> Result<Option<Secret>>;
     /// Forgets a secret. `false` when it was not stored.
     async fn remove_secret(&self, repository: &RepositoryId, name: &str) -> Result<bool>;
+    /// Keeps a token and the hash of its text.
+    async fn keep_token(&self, token: &Token, hash: &str) -> Result<()>;
+    /// All tokens, the oldest first.
+    async fn tokens(&self) -> Result<Vec<Token>>;
+    /// The token with this hash, whether it is still good or not.
+    async fn token(&self, hash: &str) -> Result<Option<Token>>;
+    /// Forgets a token. `false` when there is none of this id.
+    async fn remove_token(&self, id: &str) -> Result<bool>;
+    /// Makes a token the only one for the badges of `repository`; its text can be read again.
+    ///
+    /// # Errors
+    /// `Refused` when there is no key to seal it with.
+    async fn replace_badge_token(
+        &self,
+        repository: &RepositoryId,
+        token: &Token,
+        text: &Secret,
+    ) -> Result<()>;
+    /// The text of the token for the badges of a repository.
+    ///
+    /// # Errors
+    /// `Refused` when it does not open with the key that there is.
+    async fn badge_token(&self, repository: &RepositoryId) -> Result<Option<Secret>>;
     /// What waits now.
     async fn waiting(&self, now_ms: i64) -> Result<Waiting>;
 }

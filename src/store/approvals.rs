@@ -163,6 +163,7 @@ pub(super) async fn approve(
             };
             waiting(on, repository, None, Some(&build)).await?
         }
+        Approved::Build(build) => waiting(on, repository, None, Some(build.as_str())).await?,
     };
     for waiting in &found {
         let approval = Approval {

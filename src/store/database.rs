@@ -312,7 +312,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 6] = [
+    const FILES: [(i64, &str, &str); 7] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -338,6 +338,11 @@ fn migrator(engine: &str) -> Migrator {
             6,
             "settled",
             include_str!("../../migrations/0006_settled.sql"),
+        ),
+        (
+            7,
+            "tokens",
+            include_str!("../../migrations/0007_tokens.sql"),
         ),
     ];
     let migrations = FILES

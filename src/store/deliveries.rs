@@ -264,6 +264,9 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             let done = triggers::cancel_subject(on, repository, subject, ending, now_ms).await?;
             say(on, repository, answers, done, now_ms).await
         }
+        Change::CancelBuild { build, reason } => {
+            triggers::cancel_build(on, build.as_str(), reason, now_ms).await
+        }
         Change::Rerun {
             repository,
             again,

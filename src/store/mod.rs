@@ -20,7 +20,8 @@ mod secrets;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod triggers;
 
-pub use seal::SealKey;
+pub use seal::{SealKey, chance, is_same};
 pub use sql::SqlStore;

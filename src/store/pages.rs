@@ -46,6 +46,24 @@ pub(super) async fn public_repositories(
     .collect()
 }
 
+pub(super) async fn repositories(
+    on: &mut AnyConnection,
+    ids: &[RepositoryId],
+) -> Result<Vec<Repository>> {
+    let mut found = Vec::new();
+    for id in ids {
+        let row = sqlx::query(select_repository!(
+            "FROM repositories r WHERE r.id = $1 AND r.state = 'active'"
+        ))
+        .bind(id.as_str())
+        .fetch_optional(&mut *on)
+        .await?;
+        found.extend(row.as_ref().map(rows::repository).transpose()?);
+    }
+    found.sort_by_key(Repository::full_name);
+    Ok(found)
+}
+
 pub(super) async fn active_repositories(on: &mut AnyConnection) -> Result<Vec<Repository>> {
     sqlx::query(select_repository!(
         "FROM repositories r WHERE r.state = 'active' ORDER BY r.owner, r.name"
@@ -151,7 +169,7 @@ pub(super) async fn badge(
     job: &str,
 ) -> Result<Option<StoredBadge>> {
     let Some(row) = sqlx::query(
-        "SELECT b.message, b.color, r.private FROM repository_names n \
+        "SELECT b.message, b.color, r.id, r.private FROM repository_names n \
          JOIN repositories r ON r.id = n.repository \
          JOIN badges b ON b.repository = r.id AND b.kind = $3 AND b.job = $5 \
          AND b.branch = COALESCE($4, r.default_branch) WHERE n.owner = $1 AND n.name = $2",
@@ -167,6 +185,7 @@ pub(super) async fn badge(
         return Ok(None);
     };
     Ok(Some(StoredBadge {
+        repository: RepositoryId::from_stored(row.try_get::<String, _>("id")?),
         value: BadgeValue {
             kind: kind.to_owned(),
             job: job.to_owned(),

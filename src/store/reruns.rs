@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row};
 use super::jobs::repeat_job;
 use super::rows::{self, Result};
 use super::{approvals, builds, publications, triggers};
-use crate::domain::{Again, Conclusion, Job, RepositoryId};
+use crate::domain::{Again, BuildId, Conclusion, Job, RepositoryId};
 
 /// Which jobs of a build run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,11 @@ async fn find(
     repository: &RepositoryId,
     again: &Again,
 ) -> Result<Option<(String, Which)>> {
+    let of = |build: &BuildId, which| Ok(Some((build.as_str().to_owned(), which)));
     let (check, failed) = match again {
+        Again::Build(build) => return of(build, Which::All),
+        Again::FailedOfBuild(build) => return of(build, Which::Failed),
+        Again::JobOfBuild(build, key) => return of(build, Which::Named(key.clone())),
         Again::Check(check) => (check, false),
         Again::FailedOfCheck(check) => (check, true),
         Again::Commit(commit) => {

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
-use super::{approvals, deliveries, jobs, pages, publications, secrets, triggers};
+use super::{approvals, deliveries, jobs, pages, publications, secrets, tokens, triggers};
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
-    Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Trigger,
+    Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Token, Trigger,
+    token_hash,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
@@ -367,6 +368,11 @@ impl Store for SqlStore {
         Ok(pages::public_repositories(&mut on, limit).await?)
     }
 
+    async fn repositories(&self, ids: &[RepositoryId]) -> Result<Vec<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::repositories(&mut on, ids).await?)
+    }
+
     async fn active_repositories(&self) -> Result<Vec<Repository>> {
         let mut on = self.database.read().await?;
         Ok(pages::active_repositories(&mut on).await?)
@@ -438,13 +444,43 @@ impl Store for SqlStore {
     async fn secret(&self, repository: &RepositoryId, name: &str) -> Result<Option<Secret>> {
         let key = self.key()?;
         let mut on = self.database.read().await?;
-        secrets::value(&mut on, key, repository, name)
-            .await
-            .map_err(|error| match error {
-                // Trying again does not help.
-                StoreError::Stored(text) => PortError::refused(format!("use a secret: {text}")),
-                error @ StoreError::Sql(_) => error.into(),
-            })
+        opened(secrets::value(&mut on, key, repository, name).await)
+    }
+
+    async fn keep_token(&self, token: &Token, hash: &str) -> Result<()> {
+        transact!(self.database, tx => tokens::keep(tx.on(), token, hash, None).await)
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>> {
+        let mut on = self.database.read().await?;
+        Ok(tokens::list(&mut on).await?)
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<Token>> {
+        let mut on = self.database.read().await?;
+        Ok(tokens::by_hash(&mut on, hash).await?)
+    }
+
+    async fn remove_token(&self, id: &str) -> Result<bool> {
+        transact!(self.database, tx => tokens::remove(tx.on(), id).await)
+    }
+
+    async fn replace_badge_token(
+        &self,
+        repository: &RepositoryId,
+        token: &Token,
+        text: &Secret,
+    ) -> Result<()> {
+        let key = self.key()?;
+        let hash = token_hash(text);
+        transact!(self.database, tx =>
+            tokens::replace_badge_token(tx.on(), key, repository, token, text, &hash).await)
+    }
+
+    async fn badge_token(&self, repository: &RepositoryId) -> Result<Option<Secret>> {
+        let key = self.key()?;
+        let mut on = self.database.read().await?;
+        opened(tokens::badge_token(&mut on, key, repository).await)
     }
 
     async fn remove_secret(&self, repository: &RepositoryId, name: &str) -> Result<bool> {
@@ -455,6 +491,14 @@ impl Store for SqlStore {
         let mut on = self.database.read().await?;
         Ok(pages::waiting(&mut on, now_ms).await?)
     }
+}
+
+/// What was sealed; trying again does not open it.
+fn opened<T>(value: std::result::Result<T, StoreError>) -> Result<T> {
+    value.map_err(|error| match error {
+        StoreError::Stored(text) => PortError::refused(format!("use a secret: {text}")),
+        error @ StoreError::Sql(_) => error.into(),
+    })
 }
 
 impl std::fmt::Debug for SqlStore {

@@ -310,6 +310,23 @@ pub(super) async fn cancel_subject(
     Ok(true)
 }
 
+/// Ends a build and whatever wants it.
+pub(super) async fn cancel_build(
+    on: &mut AnyConnection,
+    build: &str,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE triggers SET state = 'ended', settled = 1 WHERE build = $1 AND state = 'attached' \
+         AND EXISTS (SELECT 1 FROM builds b WHERE b.id = $1 AND b.state <> 'finished')",
+    )
+    .bind(build)
+    .execute(&mut *on)
+    .await?;
+    builds::cancel(on, build, reason, now_ms).await
+}
+
 /// Ends everything in a repository that Herald cannot reach any more.
 pub(super) async fn end_all(
     on: &mut AnyConnection,

@@ -10,15 +10,17 @@ use super::error::Error;
 use super::logs::{key_of, missing};
 use super::pages::{job_of, visible_build};
 use super::router::Web;
+use super::session::Who;
 use crate::ports::LogKey;
 
 /// `…/artifacts/{path}`: a download and never a page, whatever is in it. Only what the newest
 /// attempt is known to have left is looked for.
 pub(super) async fn download(
     State(web): State<Web>,
+    who: Who,
     Path((owner, repo, number, job, path)): Path<(String, String, String, String, String)>,
 ) -> Result<Response, Error> {
-    let view = visible_build(&web, &owner, &repo, &number).await?;
+    let view = visible_build(&web, &who, &owner, &repo, &number).await?;
     let job = job_of(&view, &job)?;
     let known = job
         .result

@@ -2,16 +2,19 @@
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::extract::{Form, Path, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::artifacts::percent;
 use super::error::Error;
 use super::pages::{page, visible};
 use super::router::Web;
+use super::session::{Viewer, Who};
+use super::sign_in::{Marked, chance, marked};
 use crate::badge::{LOGOS, Style};
-use crate::domain::Repository;
+use crate::domain::token::PREFIX;
+use crate::domain::{Holder, Permission, Repository, Scope, Secret, Token};
 
 /// The kinds of badges that a build gives values to.
 const KINDS: [&str; 3] = ["build", "tests", "coverage"];
@@ -45,6 +48,9 @@ struct Shown {
 #[derive(Template)]
 #[template(path = "pages/badges.html")]
 struct BadgePage {
+    viewer: Viewer,
+    token: bool,
+    can_make_token: bool,
     repository: Repository,
     styles: Vec<Choosable>,
     logos: Vec<Choosable>,
@@ -56,11 +62,20 @@ struct BadgePage {
 /// `/repos/{owner}/{repo}/badges`.
 pub(super) async fn show(
     State(web): State<Web>,
+    who: Who,
     Path((owner, name)): Path<(String, String)>,
     choice: Result<Query<Choice>, QueryRejection>,
 ) -> Result<Response, Error> {
-    let repository = visible(&web, &owner, &name).await?;
+    let repository = visible(&web, &who, &owner, &name).await?;
     let choice = choice.map(|Query(choice)| choice).unwrap_or_default();
+    let token = if repository.private {
+        web.app.parts.store.badge_token(&repository.id).await?
+    } else {
+        None
+    };
+    let can_make_token = repository.private
+        && who.session.is_some()
+        && web.app.permission(&who.visitor, &repository).await >= Permission::Write;
     let style = Style::parse(&choice.style);
     let logo = LOGOS.iter().find(|(name, _)| *name == choice.logo);
     let logo = logo.map_or("", |(name, _)| *name);
@@ -74,6 +89,7 @@ pub(super) async fn show(
         ("logo", logo),
         ("branch", choice.branch.trim()),
         ("job", choice.job.trim()),
+        ("token", token.as_ref().map_or("", Secret::expose)),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
@@ -109,6 +125,9 @@ pub(super) async fn show(
     };
     let names = LOGOS.iter().map(|(name, _)| *name);
     page(&BadgePage {
+        viewer: who.viewer(&web),
+        token: token.is_some(),
+        can_make_token,
         styles: choose(Style::ALL.map(Style::as_str).to_vec(), style.as_str()),
         logos: choose(names.collect(), logo),
         branch: choice.branch.trim().to_owned(),
@@ -116,6 +135,39 @@ pub(super) async fn show(
         badges,
         repository,
     })
+}
+
+/// `POST /repos/{owner}/{repo}/badges/token`: makes a token for the badges of a private repository, in
+/// the place of the one that there was.
+pub(super) async fn make_token(
+    State(web): State<Web>,
+    who: Who,
+    Path((owner, name)): Path<(String, String)>,
+    Form(form): Form<Marked>,
+) -> Result<Response, Error> {
+    let repository = visible(&web, &who, &owner, &name).await?;
+    marked(&who, &form.csrf)?;
+    if web.app.permission(&who.visitor, &repository).await < Permission::Write {
+        return Err(Error::Forbidden(
+            "Only people with write permission in the repository can do this.".to_owned(),
+        ));
+    }
+    let text = Secret::new(format!("{PREFIX}{}", chance()?));
+    let token = Token {
+        id: uuid::Uuid::now_v7().simple().to_string(),
+        holder: Holder::Repository(repository.id.clone()),
+        scope: Scope::Badges,
+        name: "badges".to_owned(),
+        created_ms: web.app.now_ms(),
+        ends_ms: None,
+    };
+    web.app
+        .parts
+        .store
+        .replace_badge_token(&repository.id, &token, &text)
+        .await?;
+    let page = format!("/repos/{}/{}/badges", repository.owner, repository.name);
+    Ok(Redirect::to(&page).into_response())
 }
 
 /// An image that leads somewhere, in each language. Addresses have no character that means something

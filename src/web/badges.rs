@@ -11,7 +11,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::router::Web;
+use crate::app::Visitor;
 use crate::badge::{self, Badge};
+use crate::domain::{Holder, Secret};
+use crate::ports::store::StoredBadge;
 
 const KINDS: [&str; 5] = ["build", "tests", "coverage", "deploy", "release"];
 
@@ -26,6 +29,7 @@ pub(super) struct Wishes {
     #[serde(rename = "labelColor")]
     label_color: Option<String>,
     logo: Option<String>,
+    token: Option<String>,
 }
 
 impl Wishes {
@@ -76,8 +80,14 @@ pub(super) async fn of_repository(
     } else {
         None
     };
+    let stored = match stored {
+        Some(stored) if stored.private && !opens(&web, &stored, wishes.token.as_ref()).await => {
+            None
+        }
+        stored => stored,
+    };
     // What is not public looks like what does not exist.
-    let mut badge = match stored.filter(|stored| !stored.private) {
+    let mut badge = match stored {
         Some(stored) => {
             let mut badge = badge::unknown(kind);
             badge.message = stored.value.message;
@@ -100,6 +110,18 @@ pub(super) async fn of_repository(
     };
     limit(&mut badge);
     answer(&badge, json, &headers)
+}
+
+/// Whether a token opens the badges of a repository that is not public.
+async fn opens(web: &Web, stored: &StoredBadge, token: Option<&String>) -> bool {
+    let Some(token) = token else { return false };
+    let found = web.app.visitor_by_token(&Secret::new(token)).await;
+    found.is_ok_and(|found| match found {
+        Some(Visitor::Token(token)) => {
+            token.holder == Holder::Repository(stored.repository.clone())
+        }
+        _ => false,
+    })
 }
 
 /// `/badges/static/{label}/{message}/{color}.svg`.

@@ -1,9 +1,11 @@
 //! What goes wrong in a request, and its status.
 
+use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use tracing::error;
 
+use super::session::Viewer;
 use crate::ports::PortError;
 
 /// An error of a request.
@@ -15,6 +17,18 @@ pub enum Error {
     /// The request is wrong.
     #[error("{0}")]
     Bad(String),
+    /// Somebody could not sign in, and why.
+    #[error("{0}")]
+    SignIn(String),
+    /// A token is none, or not any more.
+    #[error("the token is unknown, was revoked, or has ended")]
+    BadToken,
+    /// They may not, and who may.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It is in no state for that.
+    #[error("{0}")]
+    Conflict(&'static str),
     /// The signature is missing or wrong.
     #[error("the signature is missing or wrong")]
     Unsigned,
@@ -41,12 +55,35 @@ impl From<askama::Error> for Error {
     }
 }
 
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "pages/said.html")]
+struct Said<'a> {
+    viewer: Viewer,
+    title: &'a str,
+    text: &'a str,
+}
+
+fn said(status: StatusCode, title: &str, text: &str) -> Response {
+    let page = Said {
+        viewer: Viewer::default(),
+        title,
+        text,
+    };
+    match page.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(_) => (status, format!("{text}\n")).into_response(),
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Bad(_) => StatusCode::BAD_REQUEST,
-            Self::Unsigned => StatusCode::UNAUTHORIZED,
+            Self::Bad(_) | Self::SignIn(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unsigned | Self::BadToken => StatusCode::UNAUTHORIZED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -57,6 +94,9 @@ impl IntoResponse for Error {
                 Html(include_str!("../../templates/pages/not_found.html")),
             )
                 .into_response(),
+            Self::SignIn(text) => said(status, "Sign in", &text),
+            Self::Forbidden(text) => said(status, "You cannot do this", &text),
+            Self::Conflict(text) => said(status, "Nothing was done", text),
             Self::Internal(text) => {
                 let id = uuid::Uuid::now_v7().simple().to_string();
                 error!(request.id = id, "failed to {text}");

@@ -28,6 +28,7 @@ use super::error::Error;
 use super::logs::{key_of, missing};
 use super::pages::{job_of, visible_build};
 use super::router::Web;
+use super::session::Who;
 use crate::domain::{BuildId, Conclusion};
 use crate::ports::LogKey;
 
@@ -66,11 +67,12 @@ struct Follower {
 /// `…/log/events`.
 pub(super) async fn events(
     State(web): State<Web>,
+    who: Who,
     Path((owner, repo, number, job)): Path<(String, String, String, String)>,
     Query(wishes): Query<Wishes>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    let view = visible_build(&web, &owner, &repo, &number).await?;
+    let view = visible_build(&web, &who, &owner, &repo, &number).await?;
     let job = job_of(&view, &job)?;
     let last = headers.get("last-event-id");
     let last = last.and_then(|last| last.to_str().ok()).map(str::to_owned);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::error::Error;
 use super::pages::{job_of, visible_build};
 use super::router::Web;
+use super::session::Who;
 use crate::domain::{BuildView, Job};
 use crate::ports::{Kind, LogKey, PortError};
 
@@ -34,11 +35,12 @@ pub(super) fn key_of(view: &BuildView, job: &Job) -> LogKey {
 /// `…/log.txt`: whole, by `Range`, or one step.
 pub(super) async fn raw(
     State(web): State<Web>,
+    who: Who,
     Path((owner, repo, number, job)): Path<(String, String, String, String)>,
     Query(wishes): Query<Wishes>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let view = visible_build(&web, &owner, &repo, &number).await?;
+    let view = visible_build(&web, &who, &owner, &repo, &number).await?;
     let key = key_of(&view, job_of(&view, &job)?);
     let logs = &web.app.parts.logs;
     if let Some(step) = wishes.step {

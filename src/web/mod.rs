@@ -1,20 +1,25 @@
 //! HTTP: the webhook, badges, pages, logs, health.
 //!
 //! Handlers translate between HTTP and the use cases; they decide nothing. They must not know the
-//! insides of adapters. Errors become a status once, in `error`; what is not public does not
+//! insides of adapters, but for the key that seals cookies. Errors become a status once, in `error`; what is not public does not
 //! exist here (404), and a badge of it looks like that of a repository that does not exist.
 
 mod artifacts;
 mod badge_page;
 mod badges;
+mod cookie;
+mod errands;
 mod error;
 mod follow;
 mod health;
 mod logs;
 mod pages;
 mod router;
+mod session;
+mod sign_in;
 mod view;
 mod webhook;
 
 pub use error::Error;
 pub use router::{Verify, Web, metrics_router, router};
+pub use session::SignIn;

@@ -8,8 +8,9 @@ use axum::response::{Html, IntoResponse, Response};
 use super::error::Error;
 use super::logs;
 use super::router::Web;
+use super::session::{Viewer, Who};
 use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow};
-use crate::domain::{BuildView, Job, Repository, StepRecord, StepState};
+use crate::domain::{BuildView, Conclusion, Job, Permission, Repository, StepRecord, StepState};
 use crate::text::{ansi, paint};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
@@ -21,12 +22,14 @@ const STEP_LOG: usize = 128 * 1024;
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
 struct Overview {
+    viewer: Viewer,
     repositories: Vec<Repository>,
 }
 
 #[derive(Template)]
 #[template(path = "pages/repository.html")]
 struct RepositoryPage {
+    viewer: Viewer,
     repository: Repository,
     builds: Vec<BuildRow>,
 }
@@ -34,6 +37,8 @@ struct RepositoryPage {
 #[derive(Template)]
 #[template(path = "pages/build.html")]
 struct BuildPage {
+    errands: Vec<ErrandButton>,
+    viewer: Viewer,
     repository: Repository,
     build: BuildRow,
     reasons: Vec<String>,
@@ -49,6 +54,7 @@ struct BuildPage {
 #[derive(Template)]
 #[template(path = "pages/job.html")]
 struct JobTemplate {
+    viewer: Viewer,
     repository: Repository,
     build: BuildRow,
     job: JobPage,
@@ -79,45 +85,66 @@ pub(super) async fn not_found() -> Error {
 #[derive(Template)]
 #[template(path = "pages/setup.html")]
 struct Setup {
+    viewer: Viewer,
     configured: bool,
     public_url: String,
     manifest: &'static str,
 }
 
 /// What is missing before Herald can work, and how to get it.
-pub(super) async fn setup(State(web): State<Web>) -> Result<Response, Error> {
+pub(super) async fn setup(State(web): State<Web>, who: Who) -> Result<Response, Error> {
     page(&Setup {
+        viewer: who.viewer(&web),
         configured: web.verify.is_some(),
         public_url: web.app.settings.links.public_url.clone(),
         manifest: include_str!("../../app-manifest.yml"),
     })
 }
 
-pub(super) async fn overview(State(web): State<Web>) -> Result<Response, Error> {
+pub(super) async fn overview(State(web): State<Web>, who: Who) -> Result<Response, Error> {
+    let own = match (&who.session, &web.sign_in) {
+        (Some(session), Some(sign_in)) => {
+            let ids = sign_in.readable(session, web.app.now_ms()).await;
+            web.app.parts.store.repositories(&ids).await?
+        }
+        _ => Vec::new(),
+    };
+    let mut repositories: Vec<Repository> = own.into_iter().filter(|own| own.private).collect();
+    repositories.extend(web.app.parts.store.public_repositories(200).await?);
     page(&Overview {
-        repositories: web.app.parts.store.public_repositories(200).await?,
+        viewer: who.viewer(&web),
+        repositories,
     })
 }
 
-/// The repository, if everybody may see it.
-pub(super) async fn visible(web: &Web, owner: &str, name: &str) -> Result<Repository, Error> {
-    web.app
-        .parts
-        .store
-        .repository(owner, name)
-        .await?
-        .filter(|repository| !repository.private)
-        .ok_or(Error::NotFound)
+/// The repository, if they may see it.
+pub(super) async fn visible(
+    web: &Web,
+    who: &Who,
+    owner: &str,
+    name: &str,
+) -> Result<Repository, Error> {
+    if who.bad_token {
+        return Err(Error::BadToken);
+    }
+    let found = web.app.parts.store.repository(owner, name).await?;
+    let repository = found.ok_or(Error::NotFound)?;
+    let permission = web.app.permission(&who.visitor, &repository).await;
+    if permission < Permission::Read {
+        return Err(Error::NotFound);
+    }
+    Ok(repository)
 }
 
-/// The build, if everybody may see it.
+/// The build, if they may see it.
 pub(super) async fn visible_build(
     web: &Web,
+    who: &Who,
     owner: &str,
     name: &str,
     number: &str,
 ) -> Result<BuildView, Error> {
-    let repository = visible(web, owner, name).await?;
+    let repository = visible(web, who, owner, name).await?;
     let number: i64 = number.parse().map_err(|_| Error::NotFound)?;
     web.app
         .parts
@@ -135,11 +162,54 @@ pub(super) fn job_of<'a>(view: &'a BuildView, key: &str) -> Result<&'a Job, Erro
         .ok_or(Error::NotFound)
 }
 
+/// A button.
+struct ErrandButton {
+    /// The end of the address that it is sent to.
+    verb: &'static str,
+    label: &'static str,
+    failed: bool,
+}
+
+/// What the viewer can do with a build. Forms are for people who have signed in.
+async fn errands(web: &Web, who: &Who, view: &BuildView) -> Vec<ErrandButton> {
+    let may = who.session.is_some()
+        && web.app.permission(&who.visitor, &view.repository).await >= Permission::Write;
+    if !may {
+        return Vec::new();
+    }
+    let button = |verb, label, failed| ErrandButton {
+        verb,
+        label,
+        failed,
+    };
+    match view.build.conclusion {
+        None => vec![button("cancel", "Cancel", false)],
+        Some(_) if view.build.plan.awaits_approval => {
+            vec![button("approve", "Approve and run", false)]
+        }
+        Some(_) => {
+            let red = |job: &&Job| {
+                !matches!(
+                    job.conclusion,
+                    Some(Conclusion::Success | Conclusion::Skipped)
+                )
+            };
+            let all = button("rerun", "Run again", false);
+            match view.jobs.iter().filter(red).count() {
+                0 => vec![all],
+                _ if view.jobs.len() == 1 => vec![all],
+                _ => vec![button("rerun", "Run failed jobs again", true), all],
+            }
+        }
+    }
+}
+
 pub(super) async fn repository(
     State(web): State<Web>,
+    who: Who,
     Path((owner, name)): Path<(String, String)>,
 ) -> Result<Response, Error> {
-    let repository = visible(&web, &owner, &name).await?;
+    let repository = visible(&web, &who, &owner, &name).await?;
     let builds = web
         .app
         .parts
@@ -148,6 +218,7 @@ pub(super) async fn repository(
         .await?;
     let now_ms = web.app.now_ms();
     page(&RepositoryPage {
+        viewer: who.viewer(&web),
         builds: builds
             .iter()
             .map(|build| BuildRow::new(build, None, now_ms))
@@ -158,12 +229,15 @@ pub(super) async fn repository(
 
 pub(super) async fn build(
     State(web): State<Web>,
+    who: Who,
     Path((owner, name, number)): Path<(String, String, String)>,
 ) -> Result<Response, Error> {
-    let view = visible_build(&web, &owner, &name, &number).await?;
+    let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let report = view.report();
     let (tests, tests_left) = view::tests(&report);
     page(&BuildPage {
+        errands: errands(&web, &who, &view).await,
+        viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         reasons: view::reasons(&view),
         problems: view::problems(&view),
@@ -179,9 +253,10 @@ pub(super) async fn build(
 
 pub(super) async fn job(
     State(web): State<Web>,
+    who: Who,
     Path((owner, name, number, key)): Path<(String, String, String, String)>,
 ) -> Result<Response, Error> {
-    let view = visible_build(&web, &owner, &name, &number).await?;
+    let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let job = job_of(&view, &key)?;
     let mut steps = Vec::new();
     let mut written = false;
@@ -199,6 +274,7 @@ pub(super) async fn job(
     let (notes, _) = step_log(&web, &view, job, u32::MAX).await?;
     let notes = ansi::strip(&notes).into_owned();
     page(&JobTemplate {
+        viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         job: JobPage::new(job),
         steps,

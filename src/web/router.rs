@@ -13,7 +13,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{artifacts, badge_page, badges, follow, health, logs, pages, webhook};
+use super::session::SignIn;
+use super::{
+    artifacts, badge_page, badges, errands, follow, health, logs, pages, sign_in, webhook,
+};
 use crate::app::App;
 
 /// Checks a delivery's signature: the raw body and the header's value.
@@ -26,6 +29,8 @@ pub struct Web {
     pub app: Arc<App>,
     /// Checks signatures; `None` while there are no credentials.
     pub verify: Option<Verify>,
+    /// Signing in; `None` where the App has no client credentials.
+    pub sign_in: Option<SignIn>,
     /// Whether new work is taken.
     pub ready: Arc<AtomicBool>,
 }
@@ -42,6 +47,9 @@ pub fn router(web: Web) -> Router {
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
         .route("/setup", get(pages::setup))
+        .route("/login", get(sign_in::login))
+        .route("/login/callback", get(sign_in::callback))
+        .route("/logout", post(sign_in::logout))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/webhooks/github", post(webhook::receive))
@@ -52,7 +60,23 @@ pub fn router(web: Web) -> Router {
         .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository))
         .route("/repos/{owner}/{repo}", get(pages::repository))
         .route("/repos/{owner}/{repo}/badges", get(badge_page::show))
+        .route(
+            "/repos/{owner}/{repo}/badges/token",
+            post(badge_page::make_token),
+        )
         .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/rerun",
+            post(errands::rerun),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/cancel",
+            post(errands::cancel),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/approve",
+            post(errands::approve),
+        )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",
             get(pages::job),

@@ -8,4 +8,4 @@ mod server;
 
 pub use clock::SystemClock;
 pub use place::{Place, local_docker, place, process_executor};
-pub use server::{Server, app, git_source, install_crypto, lock, open_store};
+pub use server::{Server, app, git_source, install_crypto, lock, open_store, sign_in};

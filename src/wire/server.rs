@@ -21,7 +21,7 @@ use crate::config::{Config, Credentials, Database, ExecutorKind};
 use crate::depot::{FileArtifacts, FileCaches};
 use crate::executor::Gate;
 use crate::feedback::Links;
-use crate::github::{AppKey, Client, ClientOptions, GitHub, verify};
+use crate::github::{AppKey, Client, ClientOptions, GitHub, SignIn, verify};
 use crate::logs::{Ceiling, FileLogs};
 use crate::ports::{Clock, Executor, Forge, Store};
 use crate::source::{GitOptions, GitSource};
@@ -125,6 +125,25 @@ pub fn app(
     Ok(App::new(parts, settings))
 }
 
+/// Signing in, where there are client credentials.
+///
+/// # Errors
+/// When the key of the data directory cannot be read.
+pub fn sign_in(
+    config: &Config,
+    credentials: Option<&Credentials>,
+) -> anyhow::Result<Option<web::SignIn>> {
+    let Some(client) = credentials.and_then(|known| known.client.as_ref()) else {
+        return Ok(None);
+    };
+    let (web_url, api_url) = (&config.github_url, &config.github_api_url);
+    let people = SignIn::new(web_url, api_url, &client.id, &client.secret)?;
+    Ok(Some(web::SignIn::new(
+        Arc::new(people),
+        secret_key(config)?,
+    )))
+}
+
 /// `PATH` of steps that run for the server.
 const STEP_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -180,6 +199,7 @@ impl Server {
         let web = Web {
             app: Arc::clone(&app),
             verify,
+            sign_in: sign_in(config, credentials)?,
             ready: Arc::new(AtomicBool::new(true)),
         };
         let socket = admin::listen(&config.data_dir)

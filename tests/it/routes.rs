@@ -1,17 +1,21 @@
 //! Every route, and what somebody gets there whom nobody knows.
 
 use axum::body::Body;
+use http::header::CONTENT_TYPE;
 use http::{Method, Request};
 
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 17] = [
+const ROUTES: [(&str, &str, u16, u16); 24] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/setup", "/setup", 200, 200),
     ("/healthz", "/healthz", 200, 200),
     ("/readyz", "/readyz", 200, 200),
+    ("/login", "/login", 303, 303),
+    ("/login/callback", "/login/callback", 400, 400),
+    ("/logout", "/logout", 403, 403),
     // A delivery without a signature.
     ("/webhooks/github", "/webhooks/github", 401, 401),
     (
@@ -37,6 +41,30 @@ const ROUTES: [(&str, &str, u16, u16); 17] = [
         "/repos/{owner}/{repo}/badges",
         "/repos/octo/project/badges",
         200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/badges/token",
+        "/repos/octo/project/badges/token",
+        403,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/rerun",
+        "/repos/octo/project/builds/1/rerun",
+        403,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/cancel",
+        "/repos/octo/project/builds/1/cancel",
+        403,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/approve",
+        "/repos/octo/project/builds/1/approve",
+        403,
         404,
     ),
     (
@@ -73,6 +101,16 @@ const ROUTES: [(&str, &str, u16, u16); 17] = [
     ("", "/repos/octo/project/builds/1/nothing", 404, 404),
 ];
 
+/// The ends of routes that take something.
+const POSTED: [&str; 6] = [
+    "/webhooks/github",
+    "/logout",
+    "/token",
+    "/rerun",
+    "/cancel",
+    "/approve",
+];
+
 /// The routes as they are written in the router.
 fn written() -> Vec<String> {
     let source = include_str!("../../src/web/router.rs");
@@ -107,12 +145,15 @@ async fn every_route_answers_strangers_as_it_is_listed_here() {
                 } else {
                     public_status
                 };
-                let method = if route == "/webhooks/github" {
+                let method = if POSTED.iter().any(|end| route.ends_with(end)) {
                     Method::POST
                 } else {
                     Method::GET
                 };
-                let request = Request::builder().method(method).uri(path);
+                let request = Request::builder()
+                    .method(method)
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .uri(path);
                 let answer = w.request(request.body(Body::empty()).unwrap()).await;
                 assert_eq!(answer.0, wanted, "{path}, private: {private}");
                 // What is private has no word on any page.

@@ -13,7 +13,7 @@ use herald::demo::{Check, Fault, GitHub, Person, Project, Reacted, State, What, 
 use herald::depot::{FileArtifacts, FileCaches};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
-use herald::github::{AppKey, Client, ClientOptions, GitHub as Forge, verify};
+use herald::github::{self, AppKey, Client, ClientOptions, GitHub as Forge, verify};
 use herald::logs::{Ceiling, FileLogs};
 use herald::ports::executor::{Abilities, Progress};
 use herald::ports::store::{Room, Waiting};
@@ -21,7 +21,7 @@ use herald::ports::{Clock, Executor, JobOrder, Running, Store};
 use herald::protocol::{CollectKind, Exit, StepCommand};
 use herald::source::{GitOptions, GitSource};
 use herald::store::{SealKey, SqlStore};
-use herald::web::{self, Web};
+use herald::web::{self, SignIn, Web};
 use http::{Request, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -90,6 +90,7 @@ pub(crate) struct World {
     pub(crate) isolates: Arc<AtomicBool>,
     /// What every job leaves behind as its test report.
     pub(crate) report: Arc<Mutex<Option<String>>>,
+    sign_in: SignIn,
     url: String,
     tree: PathBuf,
     dir: tempfile::TempDir,
@@ -159,7 +160,16 @@ impl World {
             isolates: Arc::clone(&isolates),
         };
         let (app, commits) = build_app(&github, &url, dir.path(), &clock, able).await;
+        let people = github::SignIn::new(
+            &url,
+            &format!("{url}/api/v3"),
+            GitHub::CLIENT_ID,
+            github.client_secret(),
+        );
+        let key = SealKey::parse(&"ab".repeat(32)).unwrap();
+        let sign_in = SignIn::new(Arc::new(people.unwrap()), key);
         Self {
+            sign_in,
             commits,
             github,
             project,
@@ -329,6 +339,7 @@ impl World {
             verify: Some(Arc::new(move |body: &[u8], header: &str| {
                 verify(std::slice::from_ref(&secret), body, header)
             })),
+            sign_in: Some(self.sign_in.clone()),
             ready: Arc::new(AtomicBool::new(true)),
         };
         web::router(web)
