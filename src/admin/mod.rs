@@ -1,4 +1,4 @@
-//! What an operator asks of a server: stored secrets, and deliveries.
+//! What an operator asks of a server: stored secrets, tokens, and deliveries.
 //!
 //! A command asks the running server over the Unix socket `admin.sock` in its data directory, which
 //! nobody but Herald's own user can open; where no server runs, it carries the request out itself
@@ -6,6 +6,7 @@
 
 mod request;
 mod socket;
+mod tokens;
 
 pub use request::{Answer, Listed, ListedDelivery, Request, carry_out};
 pub use socket::{SOCKET, ask, listen, serve};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tokens;
 use crate::domain::secret::{check_name, check_value};
 use crate::domain::{Answers, Approved, Change, Repository, Secret, Sha};
 use crate::ports::error::Result;
@@ -42,6 +43,26 @@ pub enum Request {
         /// The commit's whole id: of a beginning somebody can have made two commits.
         commit: String,
     },
+    /// Make a token of the API.
+    CreateToken {
+        /// GitHub's numeric id of the person whose it is; or
+        person: Option<i64>,
+        /// `OWNER/REPO` of the repository that it is good for.
+        repository: Option<String>,
+        /// `badges`, `read` or `write`.
+        scope: String,
+        /// What it is for.
+        name: String,
+        /// How long it is good; without it, for ever.
+        days: Option<u32>,
+    },
+    /// List tokens.
+    ListTokens,
+    /// Revoke a token.
+    RevokeToken {
+        /// Its id in the list.
+        id: String,
+    },
     /// List deliveries.
     ListDeliveries {
         /// Those only whose handling failed.
@@ -60,8 +81,8 @@ pub enum Request {
 const HANDLED: &str = "was handled; handling it again could build or cancel twice. To build a commit \
                        again, use \"Re-run\" on its check on GitHub";
 
-/// What comes back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What comes back. Not printable: a token may be in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     /// It is done.
@@ -70,6 +91,16 @@ pub enum Answer {
     Secrets {
         /// One each.
         secrets: Vec<Listed>,
+    },
+    /// A token that was made; it cannot be shown again.
+    Token {
+        /// The text.
+        token: String,
+    },
+    /// Tokens, the oldest first.
+    Tokens {
+        /// One each.
+        tokens: Vec<ListedToken>,
     },
     /// Deliveries, the newest first.
     Deliveries {
@@ -95,6 +126,23 @@ pub struct Listed {
     pub name: String,
     /// When it was stored last, in unix milliseconds.
     pub updated_ms: i64,
+}
+
+/// A token in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedToken {
+    /// What `revoke` takes.
+    pub id: String,
+    /// `person 583231`, or `OWNER/REPO`.
+    pub holder: String,
+    /// `badges`, `read`, `write`.
+    pub scope: String,
+    /// What it is for.
+    pub name: String,
+    /// When it was made, in unix milliseconds.
+    pub created_ms: i64,
+    /// When it ends, in unix milliseconds.
+    pub ends_ms: Option<i64>,
 }
 
 /// A delivery in a list.
@@ -127,6 +175,24 @@ pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answ
             pull,
             commit,
         } => approve(store, &repository, pull, &commit, now_ms).await,
+        Request::CreateToken {
+            person,
+            repository,
+            scope,
+            name,
+            days,
+        } => {
+            let wanted = tokens::Wanted {
+                person,
+                repository,
+                scope,
+                name,
+                days,
+            };
+            tokens::create(store, wanted, now_ms).await
+        }
+        Request::ListTokens => tokens::list(store).await,
+        Request::RevokeToken { id } => tokens::revoke(store, &id).await,
         Request::ListDeliveries { failed, limit } => deliveries(store, failed, limit).await,
         Request::ReplayDelivery { guid } => replay(store, &guid, now_ms).await,
     };
@@ -140,14 +206,17 @@ pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answ
     })
 }
 
-fn wrong(text: &impl ToString) -> Answer {
+pub(super) fn wrong(text: &impl ToString) -> Answer {
     Answer::Wrong {
         text: text.to_string(),
     }
 }
 
 /// The repository of that name, or what is wrong with it.
-async fn find(store: &dyn Store, name: &str) -> Result<std::result::Result<Repository, Answer>> {
+pub(super) async fn find(
+    store: &dyn Store,
+    name: &str,
+) -> Result<std::result::Result<Repository, Answer>> {
     let Some((owner, repo)) = name.split_once('/') else {
         return Ok(Err(wrong(&format!("`{name}` is not OWNER/REPO"))));
     };

@@ -105,7 +105,18 @@ fn subject(request: &Request) -> Option<String> {
         } => Some(format!(
             "{commit} of pull request #{pull} of {repository} was approved"
         )),
-        Request::ListSecrets { .. } | Request::ListDeliveries { .. } => None,
+        Request::CreateToken {
+            person,
+            repository,
+            scope,
+            ..
+        } => {
+            let of_person = || format!("person {}", person.unwrap_or_default());
+            let holder = repository.clone().unwrap_or_else(of_person);
+            Some(format!("a token to {scope} was made for {holder}"))
+        }
+        Request::RevokeToken { id } => Some(format!("token {id} was revoked")),
+        Request::ListSecrets { .. } | Request::ListDeliveries { .. } | Request::ListTokens => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::arguments::{AdminCommand, AdminFlags, DeliveriesCommand, SecretCommand};
+use super::arguments::{AdminCommand, AdminFlags, DeliveriesCommand, SecretCommand, TokenCommand};
 use super::screen::Screen;
 use super::{End, runtime, wrong};
 use crate::admin::{self, Answer, Request};
@@ -32,6 +32,7 @@ pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
             };
             (request, done)
         }
+        AdminCommand::Token { command } => token(command),
         AdminCommand::Deliveries { command } => deliveries(command),
     };
     match runtime()?.block_on(ask(&config, request))? {
@@ -39,6 +40,24 @@ pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
         Answer::Secrets { secrets } => {
             for secret in secrets {
                 screen.result(&format!("{}\t{}\n", secret.name, time(secret.updated_ms)));
+            }
+        }
+        Answer::Token { token } => {
+            screen.result(&format!("{token}\n"));
+            screen.say("Keep it now; it cannot be shown again.");
+        }
+        Answer::Tokens { tokens } => {
+            for token in tokens {
+                // One line each, whatever the name says.
+                screen.result(&format!(
+                    "{}\t{}\t{}\t{}\t{}\t{}\n",
+                    token.id,
+                    token.holder,
+                    token.scope,
+                    time(token.created_ms),
+                    token.ends_ms.map_or_else(|| "never".to_owned(), time),
+                    token.name.replace(['\t', '\n'], " "),
+                ));
             }
         }
         Answer::Deliveries { deliveries } => {
@@ -78,6 +97,33 @@ fn deliveries(command: DeliveriesCommand) -> (Request, String) {
         DeliveriesCommand::Replay { guid } => {
             let done = format!("{guid} is handled again as soon as the server gets to it.");
             (Request::ReplayDelivery { guid }, done)
+        }
+    }
+}
+
+/// The request, and what is said when it is done.
+fn token(command: TokenCommand) -> (Request, String) {
+    match command {
+        TokenCommand::Create {
+            person,
+            repository,
+            scope,
+            name,
+            days,
+        } => {
+            let request = Request::CreateToken {
+                person,
+                repository,
+                scope,
+                name,
+                days: (days > 0).then_some(days),
+            };
+            (request, String::new())
+        }
+        TokenCommand::List => (Request::ListTokens, String::new()),
+        TokenCommand::Revoke { id } => {
+            let done = format!("{id} is revoked.");
+            (Request::RevokeToken { id }, done)
         }
     }
 }

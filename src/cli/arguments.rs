@@ -228,10 +228,45 @@ pub(super) enum AdminCommand {
         /// The commit that was looked at: all digits of its id.
         commit: String,
     },
+    /// Tokens of the API, of people and of repositories.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Deliveries of webhooks, as they were kept.
     Deliveries {
         #[command(subcommand)]
         command: DeliveriesCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token, and print it: it cannot be shown again.
+    Create {
+        /// Whose it is: GitHub's numeric id of a person. It opens what they may see.
+        #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..),
+              required_unless_present = "repository", conflicts_with = "repository")]
+        person: Option<i64>,
+        /// The repository that it is good for, and nothing else.
+        #[arg(long, value_name = "OWNER/REPO")]
+        repository: Option<String>,
+        /// What it is good for at most: `badges`, `read` to look, `write` to rerun, cancel and approve.
+        #[arg(long, default_value = "read", value_parser = ["badges", "read", "write"])]
+        scope: String,
+        /// What it is for, for the list.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// How many days it is good; 0 for ever.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=3660))]
+        days: u32,
+    },
+    /// List tokens: id, whose, scope, when each was made and ends, what for.
+    List,
+    /// Revoke a token, at once.
+    Revoke {
+        /// Its id in the list.
+        id: String,
     },
 }
 

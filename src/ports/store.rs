@@ -463,6 +463,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Build>>;
     /// Repositories that are public, by name.
     async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>>;
+    /// Public repositories whose ids come after this one, in the order of their ids.
+    async fn public_repositories_after(&self, after: &str, limit: i64) -> Result<Vec<Repository>>;
     /// Those of these repositories that the App has access to, in the order of their names.
     async fn repositories(&self, ids: &[RepositoryId]) -> Result<Vec<Repository>>;
     /// All repositories that the App has access to, in the order of their names.

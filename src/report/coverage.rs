@@ -207,6 +207,23 @@ impl FileCoverage {
         share
     }
 
+    /// The lines that can be executed and do not count as covered: first and last of each stretch.
+    /// Lines between two of them that cannot be executed are part of it.
+    pub fn missed(&self) -> Vec<(u32, u32)> {
+        let mut stretches: Vec<(u32, u32)> = Vec::new();
+        let mut open = false;
+        for (line, hits) in self.lines.iter() {
+            let missed = !self.is_covered(line, hits);
+            match stretches.last_mut() {
+                Some((_, last)) if missed && open => *last = line,
+                _ if missed => stretches.push((line, line)),
+                _ => {}
+            }
+            open = missed;
+        }
+        stretches
+    }
+
     /// What makes it the same file in another report.
     fn key(&self) -> (&str, &[String]) {
         match &self.resolved {

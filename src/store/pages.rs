@@ -46,6 +46,24 @@ pub(super) async fn public_repositories(
     .collect()
 }
 
+pub(super) async fn public_repositories_after(
+    on: &mut AnyConnection,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Repository>> {
+    sqlx::query(select_repository!(
+        "FROM repositories r WHERE r.private = 0 AND r.state = 'active' AND r.id > $1 \
+         ORDER BY r.id LIMIT $2"
+    ))
+    .bind(after)
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(rows::repository)
+    .collect()
+}
+
 pub(super) async fn repositories(
     on: &mut AnyConnection,
     ids: &[RepositoryId],

@@ -368,6 +368,11 @@ impl Store for SqlStore {
         Ok(pages::public_repositories(&mut on, limit).await?)
     }
 
+    async fn public_repositories_after(&self, after: &str, limit: i64) -> Result<Vec<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::public_repositories_after(&mut on, after, limit).await?)
+    }
+
     async fn repositories(&self, ids: &[RepositoryId]) -> Result<Vec<Repository>> {
         let mut on = self.database.read().await?;
         Ok(pages::repositories(&mut on, ids).await?)

@@ -76,9 +76,10 @@ fn said(status: StatusCode, title: &str, text: &str) -> Response {
     }
 }
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let status = match &self {
+impl Error {
+    /// The status that says it.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Bad(_) | Self::SignIn(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -87,7 +88,13 @@ impl IntoResponse for Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
         match self {
             Self::NotFound => (
                 status,

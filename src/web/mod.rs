@@ -4,6 +4,7 @@
 //! insides of adapters, but for the key that seals cookies. Errors become a status once, in `error`; what is not public does not
 //! exist here (404), and a badge of it looks like that of a repository that does not exist.
 
+mod api;
 mod artifacts;
 mod badge_page;
 mod badges;

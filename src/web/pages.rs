@@ -10,7 +10,10 @@ use super::logs;
 use super::router::Web;
 use super::session::{Viewer, Who};
 use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow};
-use crate::domain::{BuildView, Conclusion, Job, Permission, Repository, StepRecord, StepState};
+use crate::app::Visitor;
+use crate::domain::{
+    BuildView, Conclusion, Holder, Job, Permission, Repository, StepRecord, StepState,
+};
 use crate::text::{ansi, paint};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
@@ -102,19 +105,37 @@ pub(super) async fn setup(State(web): State<Web>, who: Who) -> Result<Response, 
 }
 
 pub(super) async fn overview(State(web): State<Web>, who: Who) -> Result<Response, Error> {
-    let own = match (&who.session, &web.sign_in) {
-        (Some(session), Some(sign_in)) => {
-            let ids = sign_in.readable(session, web.app.now_ms()).await;
-            web.app.parts.store.repositories(&ids).await?
-        }
-        _ => Vec::new(),
-    };
-    let mut repositories: Vec<Repository> = own.into_iter().filter(|own| own.private).collect();
+    let mut repositories = own_repositories(&web, &who).await?;
     repositories.extend(web.app.parts.store.public_repositories(200).await?);
     page(&Overview {
         viewer: who.viewer(&web),
         repositories,
     })
+}
+
+/// The repositories that are not public and that they may see. What GitHub lists for whoever has signed
+/// in; for a token of a person each one is asked for.
+pub(super) async fn own_repositories(web: &Web, who: &Who) -> Result<Vec<Repository>, Error> {
+    let store = &web.app.parts.store;
+    if let (Some(session), Some(sign_in)) = (&who.session, &web.sign_in) {
+        let ids = sign_in.readable(session, web.app.now_ms()).await;
+        let found = store.repositories(&ids).await?;
+        return Ok(found.into_iter().filter(|found| found.private).collect());
+    }
+    let Visitor::Token(token) = &who.visitor else {
+        return Ok(Vec::new());
+    };
+    let candidates = match &token.holder {
+        Holder::Repository(id) => store.repositories(std::slice::from_ref(id)).await?,
+        Holder::Person(_) => store.active_repositories().await?,
+    };
+    let mut own = Vec::new();
+    for repository in candidates.into_iter().filter(|found| found.private) {
+        if web.app.permission(&who.visitor, &repository).await >= Permission::Read {
+            own.push(repository);
+        }
+    }
+    Ok(own)
 }
 
 /// The repository, if they may see it.

@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 
 use super::session::SignIn;
 use super::{
-    artifacts, badge_page, badges, errands, follow, health, logs, pages, sign_in, webhook,
+    api, artifacts, badge_page, badges, errands, follow, health, logs, pages, sign_in, webhook,
 };
 use crate::app::App;
 
@@ -93,6 +93,7 @@ pub fn router(web: Web) -> Router {
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",
             get(artifacts::download),
         )
+        .merge(api::router())
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
         .layer(middleware::from_fn(guard))
