@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sha1::{Digest as _, Sha1};
 
-use crate::domain::PatchCoverage;
+use crate::domain::{MissedLines, PatchCoverage};
 use crate::ports::error::{PortError, Result};
 use crate::ports::source::TreeEntry;
 use crate::protocol::CollectKind;
@@ -129,9 +129,14 @@ impl Reports {
         let patch = match (&report.coverage, &diff) {
             (Some(coverage), Some(diff)) => {
                 let patch = coverage.patch(diff);
+                let missed = coverage.missed_of(diff).into_iter();
                 Some(PatchCoverage {
                     covered: patch.covered,
                     total: patch.total,
+                    missed: missed
+                        .take(PatchCoverage::MISSED)
+                        .map(|(path, first, last)| MissedLines { path, first, last })
+                        .collect(),
                 })
             }
             _ => None,

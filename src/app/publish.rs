@@ -3,9 +3,10 @@
 use tracing::warn;
 
 use super::state::App;
-use crate::domain::{BuildId, CheckState, Content, Publication, State, Target};
+use crate::domain::{BuildId, CheckState, Content, Measure, Publication, State, Target};
 use crate::feedback;
 use crate::ports::error::Result;
+use crate::ports::store::Spoken;
 
 /// How many builds that wait are rendered again at once.
 const REFRESHED: i64 = 10;
@@ -68,9 +69,16 @@ impl App {
         if view.jobs.len() > TOLD_ONE_BY_ONE {
             publications.retain(|publication| !is_job_running(publication));
         }
-        let badges = feedback::badge_values(&view);
+        let spoken = if view.build.state == State::Finished {
+            Spoken {
+                badges: feedback::badge_values(&view),
+                measure: Measure::of(&view, &view.report()),
+            }
+        } else {
+            Spoken::default()
+        };
         store
-            .publish(&view, publications, badges, self.now_ms())
+            .publish(&view, publications, spoken, self.now_ms())
             .await?;
         Ok(true)
     }

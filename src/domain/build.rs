@@ -350,12 +350,31 @@ pub struct Artifact {
 }
 
 /// Coverage of the lines that a change adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchCoverage {
     /// Added lines that were hit.
     pub covered: u64,
     /// Added lines that can be covered.
     pub total: u64,
+    /// Added lines that were not hit, the first [`PatchCoverage::MISSED`] stretches of them.
+    #[serde(default)]
+    pub missed: Vec<MissedLines>,
+}
+
+impl PatchCoverage {
+    /// How many stretches of missed lines are kept.
+    pub const MISSED: usize = 500;
+}
+
+/// Lines one after another that were not hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedLines {
+    /// The file of the repository.
+    pub path: String,
+    /// The first line, from 1.
+    pub first: u32,
+    /// The last line.
+    pub last: u32,
 }
 
 /// A build with everything that is shown of it.
@@ -386,10 +405,10 @@ impl BuildView {
 
     /// Patch coverage over all jobs, if any has it. Lines that several jobs cover are not told
     /// apart, so the job that knows most lines speaks.
-    pub fn patch(&self) -> Option<PatchCoverage> {
+    pub fn patch(&self) -> Option<&PatchCoverage> {
         self.jobs
             .iter()
-            .filter_map(|job| job.result.as_ref()?.patch)
+            .filter_map(|job| job.result.as_ref()?.patch.as_ref())
             .max_by_key(|patch| (patch.total, patch.covered))
     }
 }

@@ -7,6 +7,7 @@ pub mod ask;
 pub mod build;
 pub mod event;
 pub mod id;
+pub mod measure;
 pub mod permission;
 pub mod publication;
 pub mod repository;
@@ -18,11 +19,12 @@ pub mod verdict;
 
 pub use ask::{Ask, Place, Wish};
 pub use build::{
-    Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, Preparation,
-    State, StepRecord, StepState, combine,
+    Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, MissedLines, PatchCoverage,
+    Preparation, State, StepRecord, StepState, combine,
 };
 pub use event::{Again, Answers, Approved, Change, Event};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
+pub use measure::Measure;
 pub use permission::Permission;
 pub use publication::{
     Action, Annotation, Answer, BadgeValue, CheckRun, CheckState, Comment, Content, Level,

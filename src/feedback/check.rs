@@ -129,7 +129,7 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         view,
         job: Some(job),
         report,
-        patch: job.result.as_ref().and_then(|result| result.patch),
+        patch: job.result.as_ref().and_then(|result| result.patch.as_ref()),
         unannotated,
         url: url.clone(),
         job_url: Box::new(|key| links.job(&view.repository, build, key)),

@@ -121,7 +121,7 @@ pub(super) struct CheckSummary<'a> {
     /// The one job it speaks of; `None` for all.
     pub(super) job: Option<&'a Job>,
     pub(super) report: &'a Report,
-    pub(super) patch: Option<PatchCoverage>,
+    pub(super) patch: Option<&'a PatchCoverage>,
     /// How many annotations do not fit on the check run.
     pub(super) unannotated: usize,
     pub(super) url: String,

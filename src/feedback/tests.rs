@@ -494,6 +494,7 @@ fn coverage_of_the_change_is_told_beside_that_of_all() {
         result.patch = Some(PatchCoverage {
             covered: 1,
             total: 2,
+            ..PatchCoverage::default()
         });
     }
     let (_, summary) = check_markdown(&view(vec![job]));

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, InstallationId, Job, JobId,
-    JobResult, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId, Secret,
-    Sha, StepRecord, Token, Trigger,
+    JobResult, Measure, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId,
+    Secret, Sha, StepRecord, Token, Trigger,
 };
 use crate::spec;
 
@@ -194,6 +194,15 @@ pub enum Sent {
         /// What happened, for operators.
         error: String,
     },
+}
+
+/// What a finished build says of its branch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Spoken {
+    /// Values of badges.
+    pub badges: Vec<BadgeValue>,
+    /// What is shown of it over time.
+    pub measure: Option<Measure>,
 }
 
 /// A badge's value with what decides whether it may be shown.
@@ -428,14 +437,26 @@ pub trait Store: Send + Sync {
     async fn unpublished(&self, limit: i64) -> Result<Vec<BuildId>>;
     /// A build with everything that is shown of it.
     async fn view(&self, build: &BuildId) -> Result<Option<BuildView>>;
-    /// Keeps what a build's revision looks like on GitHub and on badges.
+    /// Keeps what a build's revision looks like on GitHub, and what it says of its branch.
     async fn publish(
         &self,
         view: &BuildView,
         publications: Vec<Publication>,
-        badges: Vec<BadgeValue>,
+        spoken: Spoken,
         now_ms: i64,
     ) -> Result<()>;
+    /// Numbers of the last builds of a branch, the newest first.
+    async fn measures(
+        &self,
+        repository: &RepositoryId,
+        branch: &str,
+        limit: i64,
+    ) -> Result<Vec<Measure>>;
+    /// The number of the last build of a branch that ran to its end.
+    async fn last_of_branch(&self, repository: &RepositoryId, branch: &str) -> Result<Option<i64>> {
+        let last = self.measures(repository, branch, 1).await?;
+        Ok(last.first().map(|measure| measure.number))
+    }
     /// The most urgent publication that is due, leased until `lease_ms`.
     async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>>;
     /// How sending went; `remote` and `annotations_sent` as known now.

@@ -297,6 +297,27 @@ impl Coverage {
         share
     }
 
+    /// Lines that the change adds and that were not executed: file, first and last line of each
+    /// stretch, in the order of the files. Lines in between that cannot be executed, or that the
+    /// change does not add, end a stretch.
+    pub fn missed_of(&self, diff: &Diff) -> Vec<(String, u32, u32)> {
+        let mut stretches: Vec<(String, u32, u32)> = Vec::new();
+        for file in &self.files {
+            let path = file.resolved.as_deref().unwrap_or(&file.path);
+            for line in diff.added(path) {
+                let hits = file.lines.hits(line);
+                if hits.is_none_or(|hits| file.is_covered(line, hits)) {
+                    continue;
+                }
+                match stretches.last_mut() {
+                    Some((before, _, last)) if before == path && *last + 1 == line => *last = line,
+                    _ => stretches.push((path.to_owned(), line, line)),
+                }
+            }
+        }
+        stretches
+    }
+
     /// From here on a line counts as missed when one of its branches was not taken, though others
     /// were. Reports say what was taken of a line, not how much of it was executed.
     pub fn miss_partial_lines(&mut self) {

@@ -312,7 +312,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 7] = [
+    const FILES: [(i64, &str, &str); 8] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -343,6 +343,11 @@ fn migrator(engine: &str) -> Migrator {
             7,
             "tokens",
             include_str!("../../migrations/0007_tokens.sql"),
+        ),
+        (
+            10,
+            "measures",
+            include_str!("../../migrations/0010_measures.sql"),
         ),
     ];
     let migrations = FILES

@@ -17,6 +17,7 @@ mod reruns;
 mod rows;
 mod seal;
 mod secrets;
+mod spoken;
 mod sql;
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,12 @@ use sqlx::{AnyConnection, Row};
 
 use super::database::StoreError;
 use super::rows::{self, Result};
+use super::spoken;
 use crate::domain::{
-    Answer, BadgeValue, BuildView, CheckRun, CheckState, Conclusion, Content, InstallationId,
-    Occasion, Publication, RepositoryId, Sha, Target,
+    Answer, BuildView, CheckRun, CheckState, Conclusion, Content, InstallationId, Publication,
+    RepositoryId, Sha, Target,
 };
-use crate::ports::store::{Outgoing, Sent};
+use crate::ports::store::{Outgoing, Sent, Spoken};
 
 /// The check run that is shown before there is a build.
 const ANNOUNCED: &str = "new";
@@ -365,7 +366,7 @@ pub(super) async fn publish(
     on: &mut AnyConnection,
     view: &BuildView,
     publications: &[Publication],
-    badges: &[BadgeValue],
+    spoken: &Spoken,
     now_ms: i64,
 ) -> Result<()> {
     let build = &view.build;
@@ -401,49 +402,7 @@ pub(super) async fn publish(
         };
         put(on, &row, &publication.content, now_ms).await?;
     }
-    if badges.is_empty() {
-        return Ok(());
-    }
-    keep_badges(on, view, badges).await
-}
-
-/// Sets the badges of every branch whose push led to this build, unless a later push has spoken.
-async fn keep_badges(
-    on: &mut AnyConnection,
-    view: &BuildView,
-    badges: &[BadgeValue],
-) -> Result<()> {
-    let triggers = sqlx::query(
-        "SELECT occasion, created_ms FROM triggers WHERE build = $1 AND state = 'attached'",
-    )
-    .bind(view.build.id.as_str())
-    .fetch_all(&mut *on)
-    .await?;
-    for row in triggers {
-        let Occasion::Push { branch, .. } = rows::json(&row, "occasion")? else {
-            continue;
-        };
-        let at_ms: i64 = row.try_get("created_ms")?;
-        for badge in badges {
-            sqlx::query(
-                "INSERT INTO badges (repository, kind, branch, job, message, color, at_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) \
-                 ON CONFLICT (repository, kind, branch, job) DO UPDATE SET \
-                 message = excluded.message, color = excluded.color, at_ms = excluded.at_ms \
-                 WHERE badges.at_ms <= excluded.at_ms",
-            )
-            .bind(view.repository.id.as_str())
-            .bind(&badge.kind)
-            .bind(&branch)
-            .bind(&badge.job)
-            .bind(&badge.message)
-            .bind(&badge.color)
-            .bind(at_ms)
-            .execute(&mut *on)
-            .await?;
-        }
-    }
-    Ok(())
+    spoken::keep(on, view, spoken).await
 }
 
 pub(super) async fn claim(

@@ -9,17 +9,17 @@ use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
-use super::{approvals, deliveries, jobs, pages, publications, secrets, tokens, triggers};
+use super::{approvals, deliveries, jobs, pages, publications, secrets, spoken, tokens, triggers};
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
+    Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult, Measure,
     Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Token, Trigger,
     token_hash,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
     Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, KeptDelivery, KnownPull, Lane,
-    NewDelivery, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent, StoredBadge,
-    StoredSecret, Waiting,
+    NewDelivery, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent, Spoken,
+    StoredBadge, StoredSecret, Waiting,
 };
 use crate::ports::{PortError, Store};
 
@@ -315,11 +315,21 @@ impl Store for SqlStore {
         &self,
         view: &BuildView,
         publications: Vec<Publication>,
-        badges: Vec<BadgeValue>,
+        spoken: Spoken,
         now_ms: i64,
     ) -> Result<()> {
         transact!(self.database, tx =>
-            publications::publish(tx.on(), view, &publications, &badges, now_ms).await)
+            publications::publish(tx.on(), view, &publications, &spoken, now_ms).await)
+    }
+
+    async fn measures(
+        &self,
+        repository: &RepositoryId,
+        branch: &str,
+        limit: i64,
+    ) -> Result<Vec<Measure>> {
+        let mut on = self.database.read().await?;
+        Ok(spoken::measures(&mut on, repository, branch, limit).await?)
     }
 
     async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>> {

@@ -8,12 +8,12 @@ use super::database::{Database, StoreError, transact};
 use super::{SealKey, SqlStore};
 use crate::domain::{
     BadgeValue, BuildId, Change, CheckRun, CheckState, Conclusion, Content, InstallationId,
-    JobResult, Occasion, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId,
-    Secret, Sha, State, Status, StatusState, Target, Trust,
+    JobResult, Measure, Occasion, PersonId, Preparation, Publication, PullRequest, Repository,
+    RepositoryId, Secret, Sha, State, Status, StatusState, Target, Trust,
 };
 use crate::ports::store::{
     BuildDraft, Claim, DraftJob, Heartbeat, Interruption, KnownPull, Lane, NewDelivery,
-    Postponement, Recorded, Replayed, Room, Sent,
+    Postponement, Recorded, Replayed, Room, Sent, Spoken,
 };
 use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
@@ -625,7 +625,7 @@ async fn the_newest_content_is_sent_once_and_looked_for_after_doubt() {
         let publish = |view, state| async move {
             let publications = vec![status(state)];
             store
-                .publish(&view, publications, Vec::new(), 1_000)
+                .publish(&view, publications, Spoken::default(), 1_000)
                 .await
                 .unwrap();
         };
@@ -743,7 +743,7 @@ async fn a_limited_installation_waits_as_a_whole() {
             .publish(
                 &view(store, 1).await,
                 vec![status(StatusState::Pending)],
-                Vec::new(),
+                Spoken::default(),
                 2_000,
             )
             .await
@@ -795,7 +795,7 @@ async fn more_of_the_same_waits_and_the_end_does_not() {
                 .unwrap();
             tx.commit().await.unwrap();
             store
-                .publish(&view, vec![publication], Vec::new(), now_ms)
+                .publish(&view, vec![publication], Spoken::default(), now_ms)
                 .await
                 .unwrap();
         };
@@ -975,22 +975,34 @@ async fn waiting_is_not_failing() {
 #[tokio::test]
 async fn a_badge_keeps_what_the_later_push_said() {
     on_both(async |store| {
-        let value = |message: &str| BadgeValue {
-            kind: "build".to_owned(),
-            job: String::new(),
-            message: message.to_owned(),
-            color: "red".to_owned(),
+        let said = |message: &str| Spoken {
+            badges: vec![BadgeValue {
+                kind: "build".to_owned(),
+                job: String::new(),
+                message: message.to_owned(),
+                color: "red".to_owned(),
+            }],
+            measure: Some(Measure {
+                number: if message == "new" { 2 } else { 1 },
+                red: true,
+                duration_ms: None,
+                passed: 1,
+                failed: 2,
+                skipped: 3,
+                covered: 4,
+                coverable: 5,
+            }),
         };
         settle(store, "old", vec![build(&sha('a'), push("main"))], 1_000).await;
         settle(store, "new", vec![build(&sha('b'), push("main"))], 2_000).await;
         attach_all(store, &[order("build", &[])], 3_000).await;
         let (old, new) = (view(store, 1).await, view(store, 2).await);
         store
-            .publish(&new, Vec::new(), vec![value("new")], 4_000)
+            .publish(&new, Vec::new(), said("new"), 4_000)
             .await
             .unwrap();
         store
-            .publish(&old, Vec::new(), vec![value("old")], 5_000)
+            .publish(&old, Vec::new(), said("old"), 5_000)
             .await
             .unwrap();
         let badge = |branch| store.badge("OCTO", "project", "build", branch, "");
@@ -1000,6 +1012,12 @@ async fn a_badge_keeps_what_the_later_push_said() {
             "new"
         );
         assert!(badge(Some("other")).await.unwrap().is_none());
+        let measures = store.measures(&repository().id, "main", 10).await.unwrap();
+        let numbers: Vec<i64> = measures.iter().map(|one| one.number).collect();
+        assert_eq!(numbers, [2, 1], "the newest first, whatever came last");
+        assert_eq!(Some(measures[0]), said("new").measure);
+        let last = store.last_of_branch(&repository().id, "other").await;
+        assert_eq!(last.unwrap(), None);
     })
     .await;
 }
@@ -1264,9 +1282,8 @@ async fn builds_that_wait_are_rendered_again_a_few_at_a_time() {
         assert_eq!(store.refresh_queue(10).await.unwrap(), 0);
         for number in 1..=4 {
             let view = view(store, number).await;
-            let nothing = (Vec::new(), Vec::new());
             store
-                .publish(&view, nothing.0, nothing.1, 5_000)
+                .publish(&view, Vec::new(), Spoken::default(), 5_000)
                 .await
                 .unwrap();
         }

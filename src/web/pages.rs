@@ -1,15 +1,19 @@
 //! Pages.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
 
+use super::chart::{self, Graph, Trend};
 use super::error::Error;
+use super::insight;
 use super::logs;
 use super::router::Web;
 use super::session::{Viewer, Who};
-use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow};
+use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow, Wanted};
 use crate::app::Visitor;
 use crate::domain::{
     BuildView, Conclusion, Holder, Job, Permission, Repository, StepRecord, StepState,
@@ -19,6 +23,10 @@ use crate::text::{ansi, paint};
 const CSS: &str = include_str!("../../templates/pages/herald.css");
 /// Builds on the page of a repository.
 const BUILDS: i64 = 50;
+/// Builds in its trends.
+const TREND: i64 = 60;
+/// Failed tests on the page of a build.
+const FAILURES: usize = 20;
 /// Bytes of a step's output that the page of a job shows; the raw log has all.
 const STEP_LOG: usize = 128 * 1024;
 
@@ -35,6 +43,9 @@ struct RepositoryPage {
     viewer: Viewer,
     repository: Repository,
     builds: Vec<BuildRow>,
+    trends: Vec<Trend>,
+    /// Where the list goes on.
+    older: Option<i64>,
 }
 
 #[derive(Template)]
@@ -46,6 +57,7 @@ struct BuildPage {
     build: BuildRow,
     reasons: Vec<String>,
     problems: Vec<String>,
+    graph: Option<Graph>,
     jobs: Vec<JobRow>,
     tests: Vec<TestRow>,
     tests_title: String,
@@ -225,25 +237,41 @@ async fn errands(web: &Web, who: &Who, view: &BuildView) -> Vec<ErrandButton> {
     }
 }
 
+/// Where the list of builds begins.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Before {
+    before: Option<i64>,
+}
+
 pub(super) async fn repository(
     State(web): State<Web>,
     who: Who,
     Path((owner, name)): Path<(String, String)>,
+    before: Result<Query<Before>, QueryRejection>,
 ) -> Result<Response, Error> {
     let repository = visible(&web, &who, &owner, &name).await?;
-    let builds = web
-        .app
-        .parts
-        .store
-        .builds(&repository.id, i64::MAX, BUILDS)
-        .await?;
+    let store = &web.app.parts.store;
+    let before = before.ok().and_then(|Query(asked)| asked.before);
+    let from = before.unwrap_or(i64::MAX);
+    let mut builds = store.builds(&repository.id, from, BUILDS + 1).await?;
+    let more = builds.len() > usize::try_from(BUILDS).unwrap_or(usize::MAX);
+    if more {
+        builds.pop();
+    }
+    let branch = &repository.default_branch;
+    let measures = match before {
+        None => store.measures(&repository.id, branch, TREND).await?,
+        Some(_) => Vec::new(),
+    };
     let now_ms = web.app.now_ms();
     page(&RepositoryPage {
         viewer: who.viewer(&web),
+        older: builds.last().map(|build| build.number).filter(|_| more),
         builds: builds
             .iter()
             .map(|build| BuildRow::new(build, None, now_ms))
             .collect(),
+        trends: chart::trends(&measures),
         repository,
     })
 }
@@ -255,17 +283,25 @@ pub(super) async fn build(
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let report = view.report();
-    let (tests, tests_left) = view::tests(&report);
+    let failures = report.tests.iter().filter(|test| test.outcome.is_red());
+    let failures = failures.count();
+    let (mut tests, _) = view::tests(&report, &Wanted::default(), FAILURES.min(failures));
+    insight::with_code(&web, &view, &mut tests).await;
+    let look = |job: &Job| {
+        let mark = view::mark(job.state, job.conclusion);
+        (mark, view::took(job.started_ms, job.finished_ms))
+    };
     page(&BuildPage {
         errands: errands(&web, &who, &view).await,
         viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         reasons: view::reasons(&view),
         problems: view::problems(&view),
+        graph: chart::graph(&view.jobs, look),
         jobs: view.jobs.iter().map(JobRow::new).collect(),
+        tests_left: failures.saturating_sub(tests.len()),
         tests,
         tests_title: crate::domain::verdict::counts(&report.totals()),
-        tests_left,
         coverage: view::coverage(&view, &report),
         running: view.build.conclusion.is_none(),
         repository: view.repository,

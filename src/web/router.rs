@@ -15,7 +15,8 @@ use axum::routing::{get, post};
 
 use super::session::SignIn;
 use super::{
-    api, artifacts, badge_page, badges, errands, follow, health, logs, pages, sign_in, webhook,
+    api, artifacts, badge_page, badges, errands, follow, health, insight, logs, pages, sign_in,
+    webhook,
 };
 use crate::app::App;
 
@@ -65,6 +66,19 @@ pub fn router(web: Web) -> Router {
             post(badge_page::make_token),
         )
         .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
+        .route("/repos/{owner}/{repo}/tests", get(insight::latest_tests))
+        .route(
+            "/repos/{owner}/{repo}/coverage",
+            get(insight::latest_coverage),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/tests",
+            get(insight::tests),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/coverage",
+            get(insight::coverage),
+        )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/rerun",
             post(errands::rerun),

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use super::code::CodeLine;
 use crate::domain::{
     Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
-use crate::report::{Outcome, Report};
+use crate::report::{Location, Outcome, Report, Test};
 use crate::text;
 
-/// Tests on the page of a build.
-const TESTS: usize = 500;
+/// Tests on a page.
+pub(super) const TESTS: usize = 200;
 
 /// A time for people: relative, with the exact one at hand.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub(super) struct Mark {
     pub(super) class: &'static str,
 }
 
-fn mark(state: State, conclusion: Option<Conclusion>) -> Mark {
+pub(super) fn mark(state: State, conclusion: Option<Conclusion>) -> Mark {
     let (word, class) = match (state, conclusion) {
         (_, Some(Conclusion::Success)) => ("passed", "good"),
         (_, Some(Conclusion::Failure)) => ("failed", "bad"),
@@ -57,7 +58,7 @@ fn mark(state: State, conclusion: Option<Conclusion>) -> Mark {
     Mark { word, class }
 }
 
-fn took(start_ms: Option<i64>, end_ms: Option<i64>) -> String {
+pub(super) fn took(start_ms: Option<i64>, end_ms: Option<i64>) -> String {
     match (start_ms, end_ms) {
         (Some(start), Some(end)) => {
             let ms = u64::try_from(end - start).unwrap_or(0);
@@ -221,58 +222,82 @@ pub(super) struct TestRow {
     pub(super) mark: Mark,
     pub(super) name: String,
     pub(super) class: String,
-    pub(super) place: String,
+    pub(super) location: Option<Location>,
+    /// The lines around that place, where they can be shown.
+    pub(super) code: Vec<CodeLine>,
     pub(super) message: String,
     pub(super) details: String,
     pub(super) took: String,
 }
 
-/// The tests of a build, what failed first, and how many are left out.
-pub(super) fn tests(report: &Report) -> (Vec<TestRow>, usize) {
+/// Which tests somebody wants to see.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// Part of a name or class, in any case; all without it.
+    pub(super) words: &'a str,
+    /// Only those of this outcome.
+    pub(super) outcome: Option<Outcome>,
+    /// How many come on pages before this one.
+    pub(super) skip: usize,
+}
+
+/// Tests of a build, what failed first, and how many are left after them.
+pub(super) fn tests(report: &Report, wanted: &Wanted<'_>, most: usize) -> (Vec<TestRow>, usize) {
     let rank = |outcome: Outcome| match outcome {
         Outcome::Failed => 0,
         Outcome::Error => 1,
         Outcome::Skipped => 2,
         Outcome::Passed => 3,
     };
-    let mut order: Vec<_> = report.tests.iter().collect();
-    order.sort_by_key(|test| rank(test.outcome));
-    let rows: Vec<TestRow> = order
+    let words = wanted.words.to_lowercase();
+    let mut order: Vec<_> = report
+        .tests
         .iter()
-        .take(TESTS)
-        .map(|test| {
-            let (word, class) = match test.outcome {
-                Outcome::Passed if test.flaky => ("flaky", "wait"),
-                Outcome::Passed => ("passed", "good"),
-                Outcome::Failed => ("failed", "bad"),
-                Outcome::Error => ("error", "bad"),
-                Outcome::Skipped => ("skipped", "dull"),
-            };
-            let failed = matches!(test.outcome, Outcome::Failed | Outcome::Error);
-            let details = test
-                .details
-                .as_deref()
-                .filter(|_| failed)
-                .unwrap_or_default();
-            TestRow {
-                mark: Mark { word, class },
-                name: test.name.clone(),
-                class: test.class.clone().unwrap_or_default(),
-                place: test.location.as_ref().map_or_else(String::new, |place| {
-                    format!("{}:{}", place.path, place.line)
-                }),
-                message: text::ansi::strip(test.message.as_deref().unwrap_or_default())
-                    .into_owned(),
-                details: crate::feedback::without_locals(&text::ansi::strip(details), false),
-                took: test
-                    .duration_seconds
-                    .map(|seconds| format!("{seconds:.3} s"))
-                    .unwrap_or_default(),
-            }
+        .filter(|test| wanted.outcome.is_none_or(|outcome| test.outcome == outcome))
+        .filter(|test| {
+            let class = test.class.as_deref().unwrap_or_default();
+            words.is_empty()
+                || test.name.to_lowercase().contains(&words)
+                || class.to_lowercase().contains(&words)
         })
         .collect();
-    let left = report.tests.len() - rows.len();
-    (rows, left)
+    order.sort_by_key(|test| rank(test.outcome));
+    let rest = order.get(wanted.skip..).unwrap_or_default();
+    let rows: Vec<TestRow> = rest
+        .iter()
+        .take(most)
+        .map(|test| TestRow::new(test))
+        .collect();
+    (rows, rest.len().saturating_sub(most))
+}
+
+impl TestRow {
+    fn new(test: &Test) -> Self {
+        let (word, class) = match test.outcome {
+            Outcome::Passed if test.flaky => ("flaky", "wait"),
+            Outcome::Passed => ("passed", "good"),
+            Outcome::Failed => ("failed", "bad"),
+            Outcome::Error => ("error", "bad"),
+            Outcome::Skipped => ("skipped", "dull"),
+        };
+        let details = test.details.as_deref();
+        let details = details
+            .filter(|_| test.outcome.is_red())
+            .unwrap_or_default();
+        Self {
+            mark: Mark { word, class },
+            name: test.name.clone(),
+            class: test.class.clone().unwrap_or_default(),
+            location: test.location.clone(),
+            code: Vec::new(),
+            message: text::ansi::strip(test.message.as_deref().unwrap_or_default()).into_owned(),
+            details: crate::feedback::without_locals(&text::ansi::strip(details), false),
+            took: test
+                .duration_seconds
+                .map(|seconds| format!("{seconds:.3} s"))
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// Coverage over a build.

@@ -7,7 +7,7 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 24] = [
+const ROUTES: [(&str, &str, u16, u16); 28] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/setup", "/setup", 200, 200),
@@ -47,6 +47,30 @@ const ROUTES: [(&str, &str, u16, u16); 24] = [
         "/repos/{owner}/{repo}/badges/token",
         "/repos/octo/project/badges/token",
         403,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/tests",
+        "/repos/octo/project/tests",
+        303,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/coverage",
+        "/repos/octo/project/coverage",
+        303,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/tests",
+        "/repos/octo/project/builds/1/tests",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/coverage",
+        "/repos/octo/project/builds/1/coverage",
+        200,
         404,
     ),
     (

@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) isolates: Arc<AtomicBool>,
     /// What every job leaves behind as its test report.
     pub(crate) report: Arc<Mutex<Option<String>>>,
+    /// A further file that every job leaves behind.
+    more: Arc<Mutex<Option<Act>>>,
     sign_in: SignIn,
     url: String,
     tree: PathBuf,
@@ -146,7 +148,8 @@ impl World {
         let router = github.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         let report = Arc::new(Mutex::new(None));
-        let executor = Arc::new(scripted(Arc::clone(&report)));
+        let more = Arc::default();
+        let executor = Arc::new(scripted(Arc::clone(&report), Arc::clone(&more)));
         let abilities = Arc::new(Mutex::new(Abilities {
             images: false,
             services: true,
@@ -179,6 +182,7 @@ impl World {
             abilities,
             isolates,
             report,
+            more,
             url,
             tree,
             dir,
@@ -206,6 +210,11 @@ impl World {
     /// Does all work that is due.
     pub(crate) async fn drain(&self) {
         app::drain(&self.app).await.unwrap();
+    }
+
+    /// Every job leaves this behind as well.
+    pub(crate) fn leave(&self, file: Act) {
+        *self.more.lock().unwrap() = Some(file);
     }
 
     /// How many deliveries were given up.
@@ -540,7 +549,7 @@ async fn build_app(
 /// Plays a job by what its steps say: `exit N` ends so, `has PATH` fails without that file, `hold` waits, `say NAME` writes a secret,
 /// `leave PATH CONTENT` an artifact, `keep CONTENT` a cache and `fail N` a report; a report is left behind where the
 /// world has one.
-fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
+fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Option<Act>>>) -> Scripted {
     Scripted::new(move |order: &JobOrder| {
         let mut acts = Vec::new();
         let mut files = Vec::new();
@@ -591,6 +600,7 @@ fn scripted(report: Arc<Mutex<Option<String>>>) -> Scripted {
                 bytes: report.clone().into_bytes(),
             });
         }
+        acts.extend(more.lock().unwrap().clone());
         acts.extend(files.into_iter().map(|(kind, path, content)| Act::File {
             kind,
             path: path.to_owned(),

@@ -405,7 +405,7 @@ struct FileAnswer {
 }
 
 impl CoverageAnswer {
-    pub(super) fn new(coverage: &Coverage, patch: Option<PatchCoverage>) -> Self {
+    pub(super) fn new(coverage: &Coverage, patch: Option<&PatchCoverage>) -> Self {
         Self {
             lines: coverage.lines().into(),
             branches: coverage.branches().into(),

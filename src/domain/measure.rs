@@ -1,0 +1,54 @@
+//! What is shown of builds over time.
+
+use super::build::{BuildView, Conclusion, State};
+use crate::report::{Coverage, Report};
+
+/// Numbers of a finished build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Its number.
+    pub number: i64,
+    /// Whether it failed.
+    pub red: bool,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// Passed tests, flaky ones among them.
+    pub passed: u64,
+    /// Failed and broken tests.
+    pub failed: u64,
+    /// Skipped tests.
+    pub skipped: u64,
+    /// Covered lines.
+    pub covered: u64,
+    /// Lines that can be covered.
+    pub coverable: u64,
+}
+
+impl Measure {
+    /// The numbers of a build that ran to its end, with what its reports say; `None` for any other.
+    pub fn of(view: &BuildView, report: &Report) -> Option<Self> {
+        let build = &view.build;
+        let red = match (build.state, build.conclusion) {
+            (State::Finished, Some(Conclusion::Success)) => false,
+            (State::Finished, Some(Conclusion::Failure | Conclusion::TimedOut)) => true,
+            _ => return None,
+        };
+        let took = build
+            .finished_ms
+            .zip(build.started_ms)
+            .and_then(|(end, start)| u64::try_from(end - start).ok());
+        let totals = report.totals();
+        let lines = report.coverage.as_ref().map(Coverage::lines);
+        let lines = lines.unwrap_or_default();
+        Some(Self {
+            number: build.number,
+            red,
+            duration_ms: took,
+            passed: totals.passed,
+            failed: totals.failed + totals.errors,
+            skipped: totals.skipped,
+            covered: lines.covered,
+            coverable: lines.total,
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! What finished builds say of their branches: badges, and numbers over time.
+
+use sqlx::{AnyConnection, Row};
+
+use super::rows::{self, Result};
+use crate::domain::{BuildView, Measure, Occasion, RepositoryId};
+use crate::ports::store::Spoken;
+
+/// Keeps it for every branch whose push led to this build; badges unless a later push has spoken.
+pub(super) async fn keep(on: &mut AnyConnection, view: &BuildView, spoken: &Spoken) -> Result<()> {
+    if spoken.badges.is_empty() && spoken.measure.is_none() {
+        return Ok(());
+    }
+    let triggers = sqlx::query(
+        "SELECT occasion, created_ms FROM triggers WHERE build = $1 AND state = 'attached'",
+    )
+    .bind(view.build.id.as_str())
+    .fetch_all(&mut *on)
+    .await?;
+    for row in triggers {
+        let Occasion::Push { branch, .. } = rows::json(&row, "occasion")? else {
+            continue;
+        };
+        let at_ms: i64 = row.try_get("created_ms")?;
+        for badge in &spoken.badges {
+            sqlx::query(
+                "INSERT INTO badges (repository, kind, branch, job, message, color, at_ms) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                 ON CONFLICT (repository, kind, branch, job) DO UPDATE SET \
+                 message = excluded.message, color = excluded.color, at_ms = excluded.at_ms \
+                 WHERE badges.at_ms <= excluded.at_ms",
+            )
+            .bind(view.repository.id.as_str())
+            .bind(&badge.kind)
+            .bind(&branch)
+            .bind(&badge.job)
+            .bind(&badge.message)
+            .bind(&badge.color)
+            .bind(at_ms)
+            .execute(&mut *on)
+            .await?;
+        }
+        if let Some(measure) = &spoken.measure {
+            keep_measure(on, &view.repository.id, &branch, measure).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn keep_measure(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    branch: &str,
+    measure: &Measure,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO measures (repository, branch, number, red, duration_ms, passed, failed, skipped, \
+         covered, coverable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (repository, branch, number) DO UPDATE SET red = excluded.red, \
+         duration_ms = excluded.duration_ms, passed = excluded.passed, failed = excluded.failed, \
+         skipped = excluded.skipped, covered = excluded.covered, coverable = excluded.coverable",
+    )
+    .bind(repository.as_str())
+    .bind(branch)
+    .bind(measure.number)
+    .bind(i64::from(measure.red))
+    .bind(measure.duration_ms.map(stored))
+    .bind(stored(measure.passed))
+    .bind(stored(measure.failed))
+    .bind(stored(measure.skipped))
+    .bind(stored(measure.covered))
+    .bind(stored(measure.coverable))
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Numbers of the last builds of a branch, the newest first.
+pub(super) async fn measures(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    branch: &str,
+    limit: i64,
+) -> Result<Vec<Measure>> {
+    sqlx::query(
+        "SELECT * FROM measures WHERE repository = $1 AND branch = $2 ORDER BY number DESC LIMIT $3",
+    )
+    .bind(repository.as_str())
+    .bind(branch)
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(|row| {
+        let count = |column: &str| -> Result<u64> {
+            let value: i64 = row.try_get(column)?;
+            Ok(u64::try_from(value).unwrap_or(0))
+        };
+        let duration_ms: Option<i64> = row.try_get("duration_ms")?;
+        Ok(Measure {
+            number: row.try_get("number")?,
+            red: row.try_get::<i64, _>("red")? != 0,
+            duration_ms: duration_ms.and_then(|ms| u64::try_from(ms).ok()),
+            passed: count("passed")?,
+            failed: count("failed")?,
+            skipped: count("skipped")?,
+            covered: count("covered")?,
+            coverable: count("coverable")?,
+        })
+    })
+    .collect()
+}
