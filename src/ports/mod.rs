@@ -19,6 +19,6 @@ pub use clock::Clock;
 pub use error::{Kind, PortError};
 pub use executor::{Executor, JobEvent, JobOrder, Running};
 pub use forge::Forge;
-pub use logs::{LogKey, LogStore, LogWriter};
+pub use logs::{LineSlice, LogKey, LogStore, LogWriter, StepLines};
 pub use source::Source;
 pub use store::Store;
