@@ -22,6 +22,7 @@ mod send;
 mod state;
 mod steps;
 mod supply;
+mod trouble;
 mod veil;
 mod work;
 
