@@ -10,9 +10,13 @@ mod badges;
 mod error;
 mod follow;
 mod health;
+mod job_page;
+mod lines;
 mod logs;
 mod pages;
 mod router;
+mod search;
+mod standing;
 mod view;
 mod webhook;
 

@@ -13,7 +13,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{artifacts, badge_page, badges, follow, health, logs, pages, webhook};
+use super::{
+    artifacts, badge_page, badges, follow, health, job_page, lines, logs, pages, search, standing,
+    webhook,
+};
 use crate::app::App;
 
 /// Checks a delivery's signature: the raw body and the header's value.
@@ -41,6 +44,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
+        .route("/assets/log.js", get(pages::log_script))
         .route("/setup", get(pages::setup))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -55,7 +59,7 @@ pub fn router(web: Web) -> Router {
         .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",
-            get(pages::job),
+            get(job_page::show),
         )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log.txt",
@@ -64,6 +68,22 @@ pub fn router(web: Web) -> Router {
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/events",
             get(follow::events),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/steps",
+            get(standing::events),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/lines",
+            get(lines::show),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/search",
+            get(search::text),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/errors",
+            get(search::errors),
         )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",
@@ -101,12 +121,12 @@ async fn lead_to_setup(State(web): State<Web>, request: Request, next: Next) -> 
     Redirect::to("/setup").into_response()
 }
 
-/// Headers that keep a page from doing anything that we did not write: no script, no other
+/// Headers that keep a page from doing anything that we did not write: no script but our own files, no other
 /// origin, no frame. A handler's own policy stays.
 async fn guard(request: Request, next: Next) -> Response {
     const POLICY: HeaderValue = HeaderValue::from_static(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-         frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+         img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     );
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
