@@ -11,14 +11,18 @@ pub fn strip(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut kept = String::with_capacity(text.len());
-    each(text, |token| match token {
-        Token::Char(char) => kept.push(char),
-        Token::Return => {
-            let line = kept.rfind('\n').map_or(0, |end| end + 1);
-            kept.truncate(line);
+    for line in text.split_inclusive('\n') {
+        if is_plain(line.as_bytes()) {
+            kept.push_str(line);
+            continue;
         }
-        Token::Look(_) => {}
-    });
+        let begin = kept.len();
+        each(line, |token| match token {
+            Token::Char(char) => kept.push(char),
+            Token::Return => kept.truncate(begin),
+            Token::Look(_) => {}
+        });
+    }
     Cow::Owned(kept)
 }
 

@@ -10,7 +10,7 @@ const at = (selector) => bar.querySelector(selector);
 
 /** Lines of a block. */
 const BLOCK = 250;
-/** Pixels that the lines of all steps may take while they are not shown; browsers end at some 17 million. */
+/** Pixels that the lines of all steps may take while they are not shown; browsers scroll some 16 million. */
 const TALL = 12e6;
 /** Requests at once. */
 const MOST = 3;
@@ -74,6 +74,7 @@ class Step {
       const lines = shown.splice(0, block.last - block.first + 1);
       if (lines.length < block.last - block.first + 1) break;
       block.put(lines, 1);
+      near.add(block);
     }
     shown.forEach((line) => line.remove());
   }
@@ -193,6 +194,11 @@ function scale() {
   return Math.min(1, TALL / (lines * lineHeight || 1));
 }
 
+/** Gives every block without lines the room that is right now. */
+function resize() {
+  for (const step of steps) for (const block of step.blocks) if (!block.have) block.size();
+}
+
 /** Shows the time at which a line began. */
 function stamp(line) {
   if (log.classList.contains("times") && line.dataset.ms > 0) {
@@ -265,6 +271,7 @@ function pump() {
 const steps = [];
 for (const details of log.querySelectorAll("details.step")) steps.push(new Step(details));
 lineHeight = log.querySelector(".line")?.getClientRects()[0]?.height ?? lineHeight;
+resize();
 
 /** Step and lines of an address: `#tests:L120-L135`. */
 function place(hash) {
@@ -470,6 +477,7 @@ function standing(now) {
   if (String(now.attempt) !== log.dataset.attempt) return location.reload();
   ahead = now.now_ms - Date.now();
   steady(() => {
+    const before = scale();
     for (const told of now.steps) {
       const step = steps.find((step) => step.index === told.step);
       if (!step) return location.reload();
@@ -488,6 +496,7 @@ function standing(now) {
         step.grow(told.lines, told.left_out?.join("-") ?? "");
       }
     }
+    if (scale() < 0.9 * before) resize();
     tick();
   });
   more();
@@ -499,10 +508,12 @@ async function over() {
   const page = await (await fetch(location.pathname)).text();
   const read = new DOMParser().parseFromString(page, "text/html");
   document.title = read.title;
-  for (const id of ["head", "artifacts", "silent"]) {
-    const now = read.getElementById(id);
-    if (now) document.getElementById(id).replaceWith(document.adoptNode(now));
-  }
+  steady(() => {
+    for (const id of ["head", "artifacts", "silent"]) {
+      const now = read.getElementById(id);
+      if (now) document.getElementById(id).replaceWith(document.adoptNode(now));
+    }
+  });
   delete log.dataset.running;
   errors = null;
   follow(false);
