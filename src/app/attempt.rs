@@ -13,6 +13,7 @@ use super::run::gone;
 use super::state::App;
 use super::steps::close_step;
 use super::supply::{Cache, Supplies};
+use super::trouble::first_trouble;
 use super::veil::Veil;
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
@@ -368,6 +369,17 @@ impl Attempt<'_> {
             .await
     }
 
+    /// Where failed steps first say what went wrong. It only helps to find the place, so nothing fails
+    /// for it.
+    async fn find_trouble(&mut self) {
+        for step in &mut self.steps {
+            if matches!(step.state, StepState::Failed | StepState::TimedOut) {
+                let logs = self.app.parts.logs.as_ref();
+                step.trouble = first_trouble(logs, &self.key, step.index).await;
+            }
+        }
+    }
+
     async fn conclude(&mut self, ending: Ending, diff: Option<String>) -> Result<Outcome> {
         for record in &mut self.steps {
             if matches!(record.state, StepState::Waiting | StepState::Running) {
@@ -406,6 +418,7 @@ impl Attempt<'_> {
             artifacts: std::mem::take(&mut self.artifacts),
         };
         self.veil.result(&mut result);
+        self.find_trouble().await;
         let steps = std::mem::take(&mut self.steps);
         Ok(Outcome::Ended(Box::new(result), steps))
     }

@@ -23,6 +23,7 @@ mod send;
 mod state;
 mod steps;
 mod supply;
+mod trouble;
 mod veil;
 mod work;
 

@@ -108,6 +108,7 @@ pub fn job_order(
                 started_ms: None,
                 duration_ms: None,
                 tolerated: step.continue_on_error,
+                trouble: None,
             });
         }
     }

@@ -279,6 +279,29 @@ pub struct StepRecord {
     pub duration_ms: Option<u64>,
     /// Whether its failure counts.
     pub tolerated: bool,
+    /// Where a failed step's log first says that something went wrong: the line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<u64>,
+}
+
+impl StepRecord {
+    /// Whether the job is red because of it.
+    pub fn is_to_blame(&self) -> bool {
+        let failed = matches!(self.state, StepState::Failed | StepState::TimedOut);
+        failed && !self.tolerated && self.phase != "after"
+    }
+
+    /// What it is called in addresses: its name, where that is plain and no other of these steps has it; else
+    /// its place. Its lines are `ANCHOR:L12`.
+    pub fn anchor(&self, steps: &[Self]) -> String {
+        let plain = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+        let named = steps.iter().filter(|other| other.name == self.name);
+        if named.count() == 1 && !self.name.is_empty() && self.name.chars().all(plain) {
+            self.name.clone()
+        } else {
+            format!("step-{}", self.index + 1)
+        }
+    }
 }
 
 /// Why a job is red, for the sentence that people read first.

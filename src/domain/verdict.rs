@@ -76,20 +76,11 @@ pub fn verdict(facts: &Facts<'_>) -> Verdict {
     let mut failures = Vec::new();
     let mut timed_out = facts.ending == Ending::TimedOut;
     for step in facts.steps {
-        let counts = !step.tolerated && step.phase != "after";
-        match step.state {
-            StepState::TimedOut if counts => {
-                timed_out = true;
-                failures.push(JobFailure::Step {
-                    text: step_text(step),
-                });
-            }
-            StepState::Failed if counts => {
-                failures.push(JobFailure::Step {
-                    text: step_text(step),
-                });
-            }
-            _ => {}
+        if step.is_to_blame() {
+            timed_out |= step.state == StepState::TimedOut;
+            failures.push(JobFailure::Step {
+                text: step_text(step),
+            });
         }
     }
     if facts.ending == Ending::TimedOut && failures.is_empty() {

@@ -4,7 +4,9 @@ use askama::Template;
 
 use super::annotations::{display_name, without_locals};
 use crate::domain::verdict::counts;
-use crate::domain::{BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, StepState};
+use crate::domain::{
+    BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, StepRecord, StepState,
+};
 use crate::report::{Outcome, Report, Test};
 use crate::text::{self, ansi, markdown, shorten};
 
@@ -207,9 +209,17 @@ impl CheckSummary<'_> {
                     String::new()
                 }
             };
+            let mut steps = job.steps.iter().filter(|step| step.is_to_blame());
             for failure in &result.failures {
                 match failure {
-                    JobFailure::Step { text } | JobFailure::Report { text } => {
+                    JobFailure::Step { text } => {
+                        let step = steps.next();
+                        let link = || self.log_link(job, step).unwrap_or_default();
+                        intro.add(|| {
+                            format!("❌ {}{}{}", prefix(), short(text, room.chars), link())
+                        });
+                    }
+                    JobFailure::Report { text } => {
                         intro.add(|| format!("❌ {}{}", prefix(), short(text, room.chars)));
                     }
                     JobFailure::Tests => {}
@@ -220,6 +230,18 @@ impl CheckSummary<'_> {
             }
         }
         intro.end("reason")
+    }
+
+    /// Where in its log a failed step says what went wrong, as a link to put after a word of it.
+    fn log_link(&self, job: &Job, step: Option<&StepRecord>) -> Option<String> {
+        // A run on somebody's own machine has no pages.
+        let step = step.filter(|_| !self.url.is_empty())?;
+        let page = (self.job_url)(&job.key);
+        let anchor = step.anchor(&job.steps);
+        Some(match step.trouble {
+            Some(line) => format!(" ([log, line {line}]({page}#{anchor}:L{line}))"),
+            None => format!(" ([log]({page}#{anchor}))"),
+        })
     }
 
     fn spoken_of(&self) -> Vec<&Job> {

@@ -50,6 +50,7 @@ fn job(key: &str, conclusion: Conclusion, title: &str, report: Report) -> Job {
         started_ms: Some(0),
         duration_ms: Some(102_000),
         tolerated: false,
+        trouble: (key == "build" && conclusion == Conclusion::Failure).then_some(120),
     };
     Job {
         id: JobId::from_stored(key),

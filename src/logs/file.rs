@@ -2,21 +2,25 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
 use super::index::{Hole, Record, SIZE};
+use super::lines::{Known, Lines};
 use super::writer::{Ceiling, FileWriter, Found};
 use crate::ports::error::{PortError, Result};
-use crate::ports::logs::{LogKey, LogSlice, LogStore, LogWriter};
+use crate::ports::logs::{LineSlice, LogKey, LogSlice, LogStore, LogWriter, StepLines};
 
 /// Keeps logs as files below one folder.
 #[derive(Debug, Clone)]
 pub struct FileLogs {
     folder: PathBuf,
     ceiling: Ceiling,
+    known: Arc<Known>,
 }
 
 impl FileLogs {
@@ -25,6 +29,7 @@ impl FileLogs {
         Self {
             folder: folder.into(),
             ceiling,
+            known: Arc::default(),
         }
     }
 
@@ -76,18 +81,32 @@ impl FileLogs {
         read: impl FnOnce(&Log) -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
         let (data, index) = self.paths(key)?;
-        let task = tokio::task::spawn_blocking(move || {
-            let log = Log::open(&data, &index)?;
-            read(&log)
-        });
-        match task.await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-                Err(PortError::gone("read a log: there is none"))
-            }
-            Ok(Err(error)) => Err(PortError::transient(format!("read a log: {error}"))),
-            Err(error) => Err(PortError::transient(format!("read a log: {error}"))),
+        apart(move || read(&Log::open(&data, &index)?)).await
+    }
+
+    /// The same, with what is known of its lines.
+    async fn by_line<T: Send + 'static>(
+        &self,
+        key: &LogKey,
+        read: impl FnOnce(&mut Lines, &Log) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (data, index) = self.paths(key)?;
+        let known = self.known.of(key);
+        apart(move || known.with(|lines| read(lines, &Log::open(&data, &index)?))).await
+    }
+}
+
+/// Reads on a thread that may block.
+async fn apart<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err(PortError::gone("read a log: there is none"))
         }
+        Ok(Err(error)) => Err(PortError::transient(format!("read a log: {error}"))),
+        Err(error) => Err(PortError::transient(format!("read a log: {error}"))),
     }
 }
 
@@ -112,7 +131,9 @@ impl LogStore for FileLogs {
             }
             FileWriter::new(new_file(&data)?, new_file(&index)?, ceiling)
         };
-        let writer = create().map_err(|error| {
+        let created = create();
+        self.known.forget(key);
+        let writer = created.map_err(|error| {
             PortError::transient(format!(
                 "create a log in {}: {error}",
                 self.folder.display()
@@ -202,6 +223,21 @@ impl LogStore for FileLogs {
         })
         .await
     }
+
+    async fn line_counts(&self, key: &LogKey) -> Result<Vec<StepLines>> {
+        self.by_line(key, Lines::counts).await
+    }
+
+    async fn read_lines(
+        &self,
+        key: &LogKey,
+        step: u32,
+        from: u64,
+        limit: usize,
+    ) -> Result<LineSlice> {
+        self.by_line(key, move |lines, log| lines.read(log, step, from, limit))
+            .await
+    }
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
@@ -213,12 +249,15 @@ fn new_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Device, number and birth of a file.
+pub(super) type Identity = (u64, u64, Option<SystemTime>);
+
 /// A log that is read. Its length and hole are of one moment; a log that runs may have gone on.
-struct Log {
+pub(super) struct Log {
     data: File,
     index: File,
     length: u64,
-    hole: Hole,
+    pub(super) hole: Hole,
     /// The hole as it is kept.
     kept_hole: Hole,
     /// What is shown in place of the hole.
@@ -313,7 +352,7 @@ impl Log {
         Ok(bytes)
     }
 
-    fn data(&self, from: u64, to: u64, limit: usize) -> io::Result<Vec<u8>> {
+    pub(super) fn data(&self, from: u64, to: u64, limit: usize) -> io::Result<Vec<u8>> {
         let length =
             usize::try_from(to.min(self.length).saturating_sub(from)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; length.min(limit)];
@@ -321,33 +360,49 @@ impl Log {
         Ok(bytes)
     }
 
-    /// Goes through the records until `take` has had enough. A record that is torn, or tells of
-    /// bytes that are not there, ends the index.
+    /// Goes through the records until `take` has had enough.
     fn each_record(&self, mut take: impl FnMut(Record) -> bool) -> io::Result<()> {
-        let mut place = SIZE as u64;
-        let mut block = vec![0; SIZE * 2048];
+        const MOST: usize = 2048;
+        let mut from = 0;
         loop {
-            let mut filled = 0;
-            while let Some(room) = block.get_mut(filled..).filter(|room| !room.is_empty()) {
-                match self.index.read_at(room, place + filled as u64)? {
-                    0 => break,
-                    read => filled += read,
+            let records = self.records(from, MOST)?;
+            let last = records.len() < MOST;
+            from += records.len() as u64;
+            for record in records {
+                if !take(record) {
+                    return Ok(());
                 }
             }
-            for bytes in block.get(..filled).unwrap_or_default().chunks_exact(SIZE) {
-                match Record::read(bytes) {
-                    Some(record) if record.end() <= self.length => {
-                        if !take(record) {
-                            return Ok(());
-                        }
-                    }
-                    _ => return Ok(()),
-                }
-            }
-            if filled < block.len() {
+            if last {
                 return Ok(());
             }
-            place += filled as u64;
         }
+    }
+
+    /// At most so many records, from this one on. A record that is torn, or tells of bytes that are not
+    /// there, ends the index.
+    pub(super) fn records(&self, from: u64, most: usize) -> io::Result<Vec<Record>> {
+        let place = from.saturating_add(1).saturating_mul(SIZE as u64);
+        let mut block = vec![0; SIZE.saturating_mul(most)];
+        let mut filled = 0;
+        while let Some(room) = block.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match self.index.read_at(room, place + filled as u64)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        let whole = block.get(..filled).unwrap_or_default().chunks_exact(SIZE);
+        let records = whole.map_while(Record::read);
+        Ok(records
+            .take_while(|record| record.end() <= self.length)
+            .collect())
+    }
+
+    /// What tells this log from another one that has had its name.
+    pub(super) fn identity(&self) -> io::Result<Identity> {
+        let metadata = self.index.metadata()?;
+        // The number of a file that was removed is given to the next one.
+        let made = metadata.created().ok();
+        Ok((metadata.dev(), metadata.ino(), made))
     }
 }

@@ -1,15 +1,20 @@
 //! The index of a log: a head, then records of 40 bytes, all little endian.
 //!
 //! ```text
-//! head:   "HERALDL2" | u64 hole start | u64 hole end | u64 dropped | 8 × 0
-//! record: u64 offset | u64 unix ms | u64 position | u32 length | u32 step | u8 stream | 3 × 0 | u32 check
+//! head:   "HERALDL3" | u64 hole start | u64 hole end | u64 dropped | 8 × 0
+//! record: u64 offset | u64 unix ms | u64 position | u32 length | u32 step | u8 stream | u24 lines | u32 check
 //! ```
+//!
+//! `lines` is twice the number of line ends in the piece, and one more where a line goes on after it. So
+//! lines keep their numbers when the middle of a log is left out, and are found without reading all of it.
 
 use crate::protocol::Stream;
 
 /// The size of the head and of each record, in bytes.
 pub(super) const SIZE: usize = 40;
-const MAGIC: &[u8; 8] = b"HERALDL2";
+/// The most line ends that one record can tell of.
+pub(super) const MOST_LINES: u32 = (1 << 23) - 1;
+const MAGIC: &[u8; 8] = b"HERALDL3";
 
 /// A piece of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,10 @@ pub struct Record {
     pub step: u32,
     /// Which of its streams.
     pub stream: Stream,
+    /// How many line ends are in it.
+    pub lines: u32,
+    /// Whether it ends inside a line.
+    pub open: bool,
 }
 
 impl Record {
@@ -36,6 +45,7 @@ impl Record {
 
     pub(super) fn bytes(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
+        let lines = (self.lines << 1) | u32::from(self.open);
         let fields = self
             .offset
             .to_le_bytes()
@@ -44,7 +54,8 @@ impl Record {
             .chain(self.position.to_le_bytes())
             .chain(self.length.to_le_bytes())
             .chain(self.step.to_le_bytes())
-            .chain([self.stream.code(), 0, 0, 0]);
+            .chain([self.stream.code()])
+            .chain(lines.to_le_bytes());
         for (place, byte) in bytes.iter_mut().zip(fields) {
             *place = byte;
         }
@@ -63,6 +74,8 @@ impl Record {
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (step, rest) = rest.split_first_chunk::<4>()?;
         let (stream, rest) = rest.split_first()?;
+        let ([low, middle, high], _) = rest.split_first_chunk::<3>()?;
+        let lines = u32::from_le_bytes([*low, *middle, *high, 0]);
         let (_, written) = rest.split_last_chunk::<4>()?;
         if u32::from_le_bytes(*written) != check(bytes) {
             return None;
@@ -74,6 +87,8 @@ impl Record {
             length: u32::from_le_bytes(*length),
             step: u32::from_le_bytes(*step),
             stream: Stream::from_code(*stream)?,
+            lines: lines >> 1,
+            open: lines & 1 == 1,
         })
     }
 }

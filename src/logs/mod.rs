@@ -14,6 +14,9 @@
 mod file;
 mod index;
 #[cfg(test)]
+mod line_tests;
+mod lines;
+#[cfg(test)]
 mod tests;
 mod writer;
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use super::index::{Hole, Record, SIZE};
+use super::index::{Hole, MOST_LINES, Record, SIZE};
 use crate::ports::error::{PortError, Result};
 use crate::ports::logs::LogWriter;
 use crate::protocol::Stream;
@@ -112,6 +112,8 @@ impl FileWriter {
             Some(last) if self.joins(&last, &record) => Record {
                 length: last.length + record.length,
                 position: record.position,
+                lines: last.lines + record.lines,
+                open: record.open,
                 ..last
             },
             _ => {
@@ -144,6 +146,8 @@ impl FileWriter {
                     position,
                     step: u32::MAX,
                     stream: Stream::Stderr,
+                    lines: 0,
+                    open: false,
                 }
             }
         };
@@ -159,6 +163,7 @@ impl FileWriter {
         last.step == next.step
             && (alike || self.records >= RECORDS)
             && last.length.checked_add(next.length).is_some()
+            && last.lines + next.lines <= MOST_LINES
     }
 
     /// Makes the hole reach to `end`.
@@ -231,8 +236,9 @@ impl LogWriter for FileWriter {
         position: u64,
         bytes: &[u8],
     ) -> Result<()> {
-        // A record can tell of 4 GiB; pieces are 64 KiB.
-        for bytes in bytes.chunks(1 << 30) {
+        // A record can tell of 4 GiB and of 8 million lines; pieces are 64 KiB.
+        for bytes in bytes.chunks(1 << 22) {
+            let lines = memchr::memchr_iter(b'\n', bytes).count();
             let record = Record {
                 offset: self.length,
                 length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
@@ -240,6 +246,8 @@ impl LogWriter for FileWriter {
                 position,
                 step,
                 stream,
+                lines: u32::try_from(lines).unwrap_or(MOST_LINES),
+                open: bytes.last().is_some_and(|last| *last != b'\n'),
             };
             self.write(record, bytes)
                 .map_err(|error| PortError::transient(format!("write a log: {error}")))?;

@@ -27,6 +27,31 @@ pub struct LogSlice {
     pub bytes: Vec<u8>,
 }
 
+/// How much a step has written, in lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepLines {
+    /// The step's index.
+    pub step: u32,
+    /// The number of its last line: an unfinished one counts, and so do those that are left out.
+    pub lines: u64,
+    /// The first and the last line that are left out.
+    pub left_out: Option<(u64, u64)>,
+}
+
+/// Some lines of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LineSlice {
+    /// The number of the first line, from 1.
+    pub first: u64,
+    /// The number of the step's last line at this moment.
+    pub total: u64,
+    /// Whole lines with their ends; the step's last one may be unfinished, and a line that is longer than
+    /// what was asked for is there with its beginning, alone.
+    pub bytes: Vec<u8>,
+    /// From this line on, lines began at this time, in unix milliseconds.
+    pub times: Vec<(u64, u64)>,
+}
+
 /// Appends to one log. Blocking and quick; a caller on an async thread may use it directly.
 pub trait LogWriter: Send {
     /// Appends a piece of output. `position` is where it stands in the job (see
@@ -85,4 +110,22 @@ pub trait LogStore: Send + Sync {
     /// # Errors
     /// `Gone` when there is no such log.
     async fn read_step(&self, key: &LogKey, step: u32, limit: usize) -> Result<Vec<u8>>;
+    /// How many lines each step has written; steps that wrote nothing are not there.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such log.
+    async fn line_counts(&self, key: &LogKey) -> Result<Vec<StepLines>>;
+    /// Reads lines of a step, from this one on (counted from 1), at most `limit` bytes. The slice begins
+    /// later where lines are left out, and ends where such begin. Lines keep their numbers, also while a
+    /// log grows and its middle is left out.
+    ///
+    /// # Errors
+    /// `Gone` when there is no such log.
+    async fn read_lines(
+        &self,
+        key: &LogKey,
+        step: u32,
+        from: u64,
+        limit: usize,
+    ) -> Result<LineSlice>;
 }

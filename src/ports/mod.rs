@@ -20,7 +20,7 @@ pub use clock::Clock;
 pub use error::{Kind, PortError};
 pub use executor::{Executor, JobEvent, JobOrder, Running};
 pub use forge::Forge;
-pub use logs::{LogKey, LogStore, LogWriter};
+pub use logs::{LineSlice, LogKey, LogStore, LogWriter, StepLines};
 pub use people::People;
 pub use source::Source;
 pub use store::Store;

@@ -11,14 +11,18 @@ pub fn strip(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut kept = String::with_capacity(text.len());
-    each(text, |token| match token {
-        Token::Char(char) => kept.push(char),
-        Token::Return => {
-            let line = kept.rfind('\n').map_or(0, |end| end + 1);
-            kept.truncate(line);
+    for line in text.split_inclusive('\n') {
+        if is_plain(line.as_bytes()) {
+            kept.push_str(line);
+            continue;
         }
-        Token::Look(_) => {}
-    });
+        let begin = kept.len();
+        each(line, |token| match token {
+            Token::Char(char) => kept.push(char),
+            Token::Return => kept.truncate(begin),
+            Token::Look(_) => {}
+        });
+    }
     Cow::Owned(kept)
 }
 
@@ -32,7 +36,8 @@ pub(super) enum Token<'a> {
     Look(&'a str),
 }
 
-/// Goes through a text; what moves the cursor, sets titles or makes links is passed over.
+/// Goes through a text; what moves the cursor, sets titles or makes links is passed over. The end of a
+/// line ends every sequence, so that lines stay lines.
 pub(super) fn each(text: &str, mut take: impl FnMut(Token<'_>)) {
     let text = text
         .replace("#x1B[", "\u{1b}[")
@@ -40,9 +45,10 @@ pub(super) fn each(text: &str, mut take: impl FnMut(Token<'_>)) {
         .replace("\r\n", "\n");
     let mut chars = text.chars().peekable();
     let mut parameters = String::new();
+    let within = |char: &char| *char != '\n';
     while let Some(char) = chars.next() {
         let csi = match char {
-            '\u{1b}' => match chars.next() {
+            '\u{1b}' => match chars.next_if(within) {
                 Some('[') => true,
                 // OSC, DCS, SOS, PM, APC: up to BEL or ST.
                 Some(']' | 'P' | 'X' | '^' | '_') => {
@@ -51,7 +57,7 @@ pub(super) fn each(text: &str, mut take: impl FnMut(Token<'_>)) {
                 }
                 // Escapes with an intermediate character, as for character sets.
                 Some('(' | ')' | '*' | '+' | '#' | '%' | ' ') => {
-                    chars.next();
+                    chars.next_if(within);
                     false
                 }
                 _ => false,
@@ -74,10 +80,11 @@ pub(super) fn each(text: &str, mut take: impl FnMut(Token<'_>)) {
         if csi {
             // Parameters, then one final character from `@` to `~`.
             parameters.clear();
-            while let Some(char) = chars.next_if(|char| !('@'..='~').contains(char)) {
+            let parameter = |char: &char| !('@'..='~').contains(char) && within(char);
+            while let Some(char) = chars.next_if(parameter) {
                 parameters.push(char);
             }
-            if chars.next() == Some('m') {
+            if chars.next_if(within) == Some('m') {
                 take(Token::Look(&parameters));
             }
         }
@@ -98,7 +105,7 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 fn skip_string(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    while let Some(char) = chars.next() {
+    while let Some(char) = chars.next_if(|char| *char != '\n') {
         match char {
             '\u{7}' | '\u{9c}' => return,
             '\u{1b}' => {
@@ -127,6 +134,11 @@ mod tests {
             ("a\r\nb", "a\nb"),
             ("bell\u{7}", "bell"),
             ("unfinished \u{1b}[", "unfinished "),
+            // A line end ends what was begun.
+            (
+                "a\u{1b}]0;title\nb\u{1b}[3\nc\u{1b}\nd\u{1b}(\ne",
+                "a\nb\nc\nd\ne",
+            ),
         ] {
             assert_eq!(strip(with), without, "{with:?}");
         }

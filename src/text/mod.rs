@@ -14,6 +14,8 @@ pub mod paint;
 pub mod shorten;
 mod time;
 #[cfg(feature = "server")]
+pub mod trouble;
+#[cfg(feature = "server")]
 mod word;
 pub mod xml;
 

@@ -52,6 +52,11 @@ impl Look {
         *self == Self::default()
     }
 
+    /// Whether it is bold and red: how tools paint what went wrong.
+    pub fn is_alarm(&self) -> bool {
+        self.bold && matches!(self.color, Some(1 | 9)) && !self.reversed
+    }
+
     /// Takes over parameters of SGR (ECMA-48, 8.3.117; colours beyond eight as terminals have them).
     fn change(&mut self, parameters: &str) {
         let mut numbers = parameters
@@ -125,8 +130,12 @@ pub type Line = Vec<(Look, String)>;
 
 /// The lines of a text, without what would move the cursor. A carriage return starts its line anew.
 pub fn lines(text: &str) -> Vec<Line> {
+    lines_after(Look::default(), text).0
+}
+
+/// The same where what came before looked like this; with the look of what follows.
+pub fn lines_after(mut look: Look, text: &str) -> (Vec<Line>, Look) {
     let mut lines = vec![Line::new()];
-    let mut look = Look::default();
     each(text, |token| {
         let Some(line) = lines.last_mut() else {
             return;
@@ -145,7 +154,7 @@ pub fn lines(text: &str) -> Vec<Line> {
     if lines.last().is_some_and(Vec::is_empty) {
         lines.pop();
     }
-    lines
+    (lines, look)
 }
 
 #[cfg(test)]
@@ -196,6 +205,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn parts_of_a_text_look_as_in_the_whole(
+            one in "([ab\r]|\u{1b}\\[3[0-3]m|\u{1b}\\[|\u{1b}\\]){0,12}\n",
+            two in "([ab\r]|\u{1b}\\[3[0-3]m|\u{1b}\\[|\u{1b}\\]){0,12}",
+        ) {
+            let (mut parts, look) = super::lines_after(super::Look::default(), &one);
+            parts.extend(super::lines_after(look, &two).0);
+            prop_assert_eq!(parts, lines(&(one + &two)));
+        }
+
         #[test]
         fn the_text_is_that_without_colours(text in "[ab\n\r\u{1b}\\[0-9;mK]{0,40}") {
             let pieces = |line: &super::Line| -> String {

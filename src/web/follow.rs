@@ -29,7 +29,7 @@ use super::logs::{key_of, missing};
 use super::pages::{job_of, visible_build};
 use super::router::Web;
 use super::session::Who;
-use crate::domain::{BuildId, Conclusion};
+use crate::domain::{BuildId, Conclusion, Permission, Repository};
 use crate::ports::LogKey;
 
 /// The most that one event carries, in bytes.
@@ -51,6 +51,9 @@ pub(super) struct Wishes {
 /// Where somebody is in the log of a job.
 struct Follower {
     web: Web,
+    /// Who follows; they may lose access meanwhile.
+    who: Who,
+    repository: Repository,
     key: LogKey,
     build: BuildId,
     /// How the attempt ended, as far as is known.
@@ -89,6 +92,8 @@ pub(super) async fn events(
         offset: offset.map_or(0, |(_, offset)| offset),
         quiet: 0,
         over: false,
+        repository: view.repository,
+        who,
         web,
     };
     let events = stream::unfold(follower, |mut follower| async move {
@@ -115,6 +120,8 @@ impl Follower {
                     return Some(event);
                 }
                 Ok(None) => {}
+                // It is not there any more, or not for them.
+                Err(Error::NotFound) => return None,
                 Err(error) => {
                     tracing::warn!("failed to follow a log: {error}");
                     return None;
@@ -178,6 +185,10 @@ impl Follower {
             return Ok(None);
         }
         self.pulse.mark_unchanged();
+        let permission = self.web.app.permission(&self.who.visitor, &self.repository);
+        if permission.await < Permission::Read {
+            return Err(Error::NotFound);
+        }
         let store = &self.web.app.parts.store;
         let standing = store.job_standing(&self.build, &self.key.job).await?;
         let (attempt, conclusion) = standing.ok_or(Error::NotFound)?;

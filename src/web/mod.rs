@@ -16,11 +16,15 @@ mod error;
 mod follow;
 mod health;
 mod insight;
+mod job_page;
+mod lines;
 mod logs;
 mod pages;
 mod router;
+mod search;
 mod session;
 mod sign_in;
+mod standing;
 mod view;
 mod webhook;
 

@@ -10,25 +10,20 @@ use serde::Deserialize;
 use super::chart::{self, Graph, Trend};
 use super::error::Error;
 use super::insight;
-use super::logs;
 use super::router::Web;
 use super::session::{Viewer, Who};
-use super::view::{self, ArtifactRow, BuildRow, JobPage, JobRow, StepRow, TestRow, Wanted};
+use super::view::{self, BuildRow, JobRow, TestRow, Wanted};
 use crate::app::Visitor;
-use crate::domain::{
-    BuildView, Conclusion, Holder, Job, Permission, Repository, StepRecord, StepState,
-};
-use crate::text::{ansi, paint};
+use crate::domain::{BuildView, Conclusion, Holder, Job, Permission, Repository};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
+const LOG_SCRIPT: &str = include_str!("../../templates/pages/log.js");
 /// Builds on the page of a repository.
 const BUILDS: i64 = 50;
 /// Builds in its trends.
 const TREND: i64 = 60;
 /// Failed tests on the page of a build.
 const FAILURES: usize = 20;
-/// Bytes of a step's output that the page of a job shows; the raw log has all.
-const STEP_LOG: usize = 128 * 1024;
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
@@ -66,20 +61,6 @@ struct BuildPage {
     running: bool,
 }
 
-#[derive(Template)]
-#[template(path = "pages/job.html")]
-struct JobTemplate {
-    viewer: Viewer,
-    repository: Repository,
-    build: BuildRow,
-    job: JobPage,
-    steps: Vec<StepLog>,
-    artifacts: Vec<ArtifactRow>,
-    notes: String,
-    written: bool,
-    running: bool,
-}
-
 pub(super) fn page(template: &impl Template) -> Result<Response, Error> {
     let html = Html(template.render()?);
     Ok(([(CACHE_CONTROL, "no-store")], html).into_response())
@@ -91,6 +72,14 @@ pub(super) async fn stylesheet() -> Response {
         (CACHE_CONTROL, "max-age=300"),
     ];
     (headers, CSS).into_response()
+}
+
+pub(super) async fn log_script() -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (CACHE_CONTROL, "max-age=300"),
+    ];
+    (headers, LOG_SCRIPT).into_response()
 }
 
 pub(super) async fn not_found() -> Error {
@@ -306,80 +295,4 @@ pub(super) async fn build(
         running: view.build.conclusion.is_none(),
         repository: view.repository,
     })
-}
-
-pub(super) async fn job(
-    State(web): State<Web>,
-    who: Who,
-    Path((owner, name, number, key)): Path<(String, String, String, String)>,
-) -> Result<Response, Error> {
-    let view = visible_build(&web, &who, &owner, &name, &number).await?;
-    let job = job_of(&view, &key)?;
-    let mut steps = Vec::new();
-    let mut written = false;
-    for step in &job.steps {
-        let (log, cut) = step_log(&web, &view, job, step.index).await?;
-        written |= !log.is_empty();
-        steps.push(StepLog {
-            anchor: anchor(&job.steps, step),
-            step: StepRow::new(step),
-            open: !matches!(step.state, StepState::Passed | StepState::Skipped),
-            lines: paint::lines(&log),
-            cut,
-        });
-    }
-    let (notes, _) = step_log(&web, &view, job, u32::MAX).await?;
-    let notes = ansi::strip(&notes).into_owned();
-    page(&JobTemplate {
-        viewer: who.viewer(&web),
-        build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
-        job: JobPage::new(job),
-        steps,
-        artifacts: view::artifacts(job),
-        notes,
-        written,
-        running: job.conclusion.is_none(),
-        repository: view.repository.clone(),
-    })
-}
-
-/// A step and what it wrote.
-struct StepLog {
-    /// What the addresses of its lines begin with.
-    anchor: String,
-    step: StepRow,
-    open: bool,
-    lines: Vec<paint::Line>,
-    cut: bool,
-}
-
-/// The name of a step as a part of an address, where it is one and no other step has it; else its
-/// place.
-fn anchor(steps: &[StepRecord], step: &StepRecord) -> String {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
-    let named = steps.iter().filter(|other| other.name == step.name).count();
-    if named == 1 && !step.name.is_empty() && step.name.chars().all(plain) {
-        step.name.clone()
-    } else {
-        format!("step-{}", step.index + 1)
-    }
-}
-
-/// What a step wrote, and whether there is more of it; empty when there is nothing yet.
-async fn step_log(
-    web: &Web,
-    view: &BuildView,
-    job: &Job,
-    step: u32,
-) -> Result<(String, bool), Error> {
-    let key = logs::key_of(view, job);
-    let read = web.app.parts.logs.read_step(&key, step, STEP_LOG + 1).await;
-    let bytes = match read.map_err(logs::missing) {
-        Ok(bytes) => bytes,
-        Err(Error::NotFound) => return Ok((String::new(), false)),
-        Err(error) => return Err(error),
-    };
-    let cut = bytes.len() > STEP_LOG;
-    let shown = bytes.get(..STEP_LOG).unwrap_or(&bytes);
-    Ok((String::from_utf8_lossy(shown).into_owned(), cut))
 }

@@ -15,8 +15,8 @@ use axum::routing::{get, post};
 
 use super::session::SignIn;
 use super::{
-    api, artifacts, badge_page, badges, errands, follow, health, insight, logs, pages, sign_in,
-    webhook,
+    api, artifacts, badge_page, badges, errands, follow, health, insight, job_page, lines, logs,
+    pages, search, sign_in, standing, webhook,
 };
 use crate::app::App;
 
@@ -47,6 +47,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
+        .route("/assets/log.js", get(pages::log_script))
         .route("/setup", get(pages::setup))
         .route("/login", get(sign_in::login))
         .route("/login/callback", get(sign_in::callback))
@@ -93,7 +94,7 @@ pub fn router(web: Web) -> Router {
         )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",
-            get(pages::job),
+            get(job_page::show),
         )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log.txt",
@@ -102,6 +103,22 @@ pub fn router(web: Web) -> Router {
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/events",
             get(follow::events),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/steps",
+            get(standing::events),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/lines",
+            get(lines::show),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/search",
+            get(search::text),
+        )
+        .route(
+            "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/errors",
+            get(search::errors),
         )
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",
@@ -140,12 +157,12 @@ async fn lead_to_setup(State(web): State<Web>, request: Request, next: Next) -> 
     Redirect::to("/setup").into_response()
 }
 
-/// Headers that keep a page from doing anything that we did not write: no script, no other
+/// Headers that keep a page from doing anything that we did not write: no script but our own files, no other
 /// origin, no frame. A handler's own policy stays.
 async fn guard(request: Request, next: Next) -> Response {
     const POLICY: HeaderValue = HeaderValue::from_static(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-         frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+         img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     );
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

@@ -126,6 +126,7 @@ pub(super) struct JobRow {
     pub(super) title: String,
     pub(super) took: String,
     pub(super) attempt: u32,
+    pub(super) started_ms: Option<i64>,
     pub(super) steps: Vec<StepRow>,
 }
 
@@ -141,6 +142,7 @@ impl JobRow {
                 .map_or_else(String::new, |result| result.title.clone()),
             took: took(job.started_ms, job.finished_ms),
             attempt: job.attempt,
+            started_ms: job.started_ms,
             steps: job.steps.iter().map(StepRow::new).collect(),
         }
     }
@@ -176,9 +178,6 @@ fn size(bytes: u64) -> String {
     format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
-/// The head of a job's page.
-pub(super) type JobPage = JobRow;
-
 /// A step.
 #[derive(Debug)]
 pub(super) struct StepRow {
@@ -188,9 +187,26 @@ pub(super) struct StepRow {
     pub(super) mark: Mark,
     pub(super) exit: String,
     pub(super) took: String,
+    pub(super) started_ms: Option<i64>,
 }
 
 impl StepRow {
+    /// What Herald itself has to say, as if it were a step.
+    pub(super) fn notes() -> Self {
+        Self {
+            index: u32::MAX,
+            name: "Herald".to_owned(),
+            phase: String::new(),
+            mark: Mark {
+                word: "notes",
+                class: "dull",
+            },
+            exit: String::new(),
+            took: String::new(),
+            started_ms: None,
+        }
+    }
+
     pub(super) fn new(step: &StepRecord) -> Self {
         let (word, class) = match step.state {
             StepState::Waiting => ("waiting", "dull"),
@@ -212,6 +228,7 @@ impl StepRow {
                 .duration_ms
                 .map(|ms| text::duration(Duration::from_millis(ms)))
                 .unwrap_or_default(),
+            started_ms: step.started_ms,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use herald::ports::store::Interruption;
 use http::Request;
 use serde_json::Value;
@@ -13,21 +14,26 @@ const JOB: &str = "/repos/octo/project/builds/1/jobs/build";
 
 /// One event of a stream.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
-    name: String,
-    id: String,
-    data: Value,
+pub(crate) struct Told {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) data: Value,
 }
 
 /// A connection that follows a log.
-struct Follower {
+pub(crate) struct Follower {
     body: BodyDataStream,
     read: String,
 }
 
 impl Follower {
-    async fn new(w: &World, last: Option<&str>) -> Self {
-        let mut request = Request::get(format!("{JOB}/log/events"));
+    pub(crate) async fn new(w: &World, last: Option<&str>) -> Self {
+        Self::of(w, "events", last).await
+    }
+
+    /// One of the streams of the job's log.
+    pub(crate) async fn of(w: &World, stream: &str, last: Option<&str>) -> Self {
+        let mut request = Request::get(format!("{JOB}/log/{stream}"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -42,7 +48,7 @@ impl Follower {
     }
 
     /// The next event; `None` when there is none any more.
-    async fn next(&mut self) -> Option<Told> {
+    pub(crate) async fn next(&mut self) -> Option<Told> {
         loop {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
                 let field = |name: &str| {
@@ -154,6 +160,44 @@ async fn who_follows_a_job_hears_of_its_next_attempt() {
         let (followed, ()) = tokio::join!(follower.text(None), w.drain_patiently());
         assert_eq!(followed.0, "playing exit 0\nplaying hold\nplaying exit 0\n");
         assert_eq!(followed.1.name, "end");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn five_hundred_followers_get_every_line_once_and_in_order() {
+    world(async |w: &mut World| {
+        let (main, _) = w.change("execute: [count 3000, hold, count 3000]\n");
+        w.push("main", &main, &main).await;
+        w.until_queued(|_| {}).await;
+        let mut followers = Vec::new();
+        for _ in 0..500 {
+            followers.push(Follower::new(w, None).await);
+        }
+        let mut cut_off = Follower::new(w, None).await;
+        let follow = followers.iter_mut().map(|follower| follower.text(None));
+        let (all, (before, told), ()) = tokio::join!(
+            join_all(follow),
+            async {
+                let read = cut_off.text(Some("hold\n")).await;
+                drop(cut_off);
+                w.executor.release();
+                read
+            },
+            w.drain()
+        );
+        let numbers = (1..=3000).map(|line| format!("line {line:06}\n"));
+        let numbers: String = numbers.collect();
+        let wanted =
+            format!("playing count 3000\n{numbers}playing hold\nplaying count 3000\n{numbers}");
+        for (text, end) in &all {
+            assert!(*text == wanted, "{} of {} bytes", text.len(), wanted.len());
+            assert_eq!(end.name, "end");
+        }
+        // All the rest was written while this one was away.
+        let after = Follower::new(w, Some(&told.id)).await.text(None).await.0;
+        assert!(!after.is_empty());
+        assert_eq!(before + &after, wanted);
     })
     .await;
 }

@@ -7,9 +7,10 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 28] = [
+const ROUTES: [(&str, &str, u16, u16); 33] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
+    ("/assets/log.js", "/assets/log.js", 200, 200),
     ("/setup", "/setup", 200, 200),
     ("/healthz", "/healthz", 200, 200),
     ("/readyz", "/readyz", 200, 200),
@@ -112,6 +113,30 @@ const ROUTES: [(&str, &str, u16, u16); 28] = [
     (
         "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/events",
         "/repos/octo/project/builds/1/jobs/build/log/events",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/steps",
+        "/repos/octo/project/builds/1/jobs/build/log/steps",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/lines",
+        "/repos/octo/project/builds/1/jobs/build/log/lines?step=0",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/search",
+        "/repos/octo/project/builds/1/jobs/build/log/search?q=x",
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/log/errors",
+        "/repos/octo/project/builds/1/jobs/build/log/errors",
         200,
         404,
     ),

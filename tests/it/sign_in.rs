@@ -1,6 +1,9 @@
 //! People sign in, and see and do what GitHub lets them.
 
-use http::StatusCode;
+use axum::body::Body;
+use http::header::COOKIE;
+use http::{Request, StatusCode};
+use tower::ServiceExt;
 
 use crate::browser::Browser;
 use crate::world::{World, world};
@@ -270,6 +273,42 @@ async fn a_badge_of_a_private_repository_needs_its_token() {
         assert_eq!(w.get(&pages).await.0, 404);
         let missing = format!("/badges/octo/other/build.json?token={former}");
         assert!(message(missing).await.contains("unknown"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_access_is_withdrawn() {
+    world(async |w: &mut World| {
+        private(w);
+        let (main, _) = w.change("execute: [hold]\n");
+        w.push("main", &main, &main).await;
+        w.until_queued(|_| {}).await;
+        let mut reader = Browser::signed_in(w, 12).await;
+        w.person(12, "person12", "none");
+        for stream in ["log/events", "log/steps"] {
+            let path = format!("/repos/octo/project/builds/1/jobs/build/{stream}");
+            assert_eq!(reader.get(w, &path).await.status, 404, "{stream}");
+        }
+        w.person(12, "person12", "read");
+        w.pass(61);
+        let cookie = format!("herald_session={}", reader.cookies["herald_session"]);
+        for stream in ["log/events", "log/steps"] {
+            let path = format!("/repos/octo/project/builds/1/jobs/build/{stream}");
+            let request = Request::get(path).header(COOKIE, &cookie);
+            let request = request.body(Body::empty()).unwrap();
+            let answer = w.router().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            w.person(12, "person12", "none");
+            w.pass(61);
+            // Nobody ends the job: the stream ends because of them.
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
+            let text = String::from_utf8(body.unwrap().to_vec()).unwrap();
+            assert!(!text.contains("event: end"), "{text}");
+            w.person(12, "person12", "read");
+            w.pass(61);
+        }
+        w.executor.release();
     })
     .await;
 }

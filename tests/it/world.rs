@@ -546,7 +546,8 @@ async fn build_app(
     (Arc::new(App::new(parts, settings)), commits)
 }
 
-/// Plays a job by what its steps say: `exit N` ends so, `has PATH` fails without that file, `hold` waits, `say NAME` writes a secret,
+/// Plays a job by what its steps say: `exit N` ends so, `has PATH` fails without that file, `hold` waits,
+/// `print TEXT` writes it (`\n` and `\e` as in C; `break TEXT` fails too), `count N` so many numbered lines, `say NAME` writes a secret,
 /// `leave PATH CONTENT` an artifact, `keep CONTENT` a cache and `fail N` a report; a report is left behind where the
 /// world has one.
 fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Option<Act>>>) -> Scripted {
@@ -563,9 +564,20 @@ fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Option<Act>>>) -
                 panic!("only shell steps are played");
             };
             acts.push(Act::Start(step.index));
-            acts.push(Act::Write(step.index, format!("playing {script}\n")));
+            acts.push(Act::Write(step.index, echo(script)));
             match script.split_once(' ').unwrap_or((script, "")) {
                 ("hold", _) => acts.push(Act::Hold),
+                ("print" | "break", text) => {
+                    let text = text.replace("\\n", "\n").replace("\\e", "\u{1b}");
+                    acts.push(Act::Write(step.index, text + "\n"));
+                }
+                ("count", lines) => {
+                    let lines: Vec<u32> = (1..=lines.parse().unwrap()).collect();
+                    for lines in lines.chunks(1000) {
+                        let text = lines.iter().map(|line| format!("line {line:06}\n"));
+                        acts.push(Act::Write(step.index, text.collect()));
+                    }
+                }
                 ("say", name) => {
                     let secrets = &order.job.secrets;
                     let (_, value) = secrets.iter().find(|(known, _)| known == name).unwrap();
@@ -587,6 +599,7 @@ fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Option<Act>>>) -
             }
             let code = match script.split_once(' ') {
                 Some(("exit", code)) => code.parse().unwrap(),
+                Some(("break", _)) => 1,
                 Some(("has", path)) => i32::from(!order.workspace.join(path).exists()),
                 _ => 0,
             };
@@ -608,6 +621,14 @@ fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Option<Act>>>) -
         }));
         Ok(acts)
     })
+}
+
+/// What is written when a step begins; without the text that it is to write.
+fn echo(script: &str) -> String {
+    match script.split_once(' ') {
+        Some((verb @ ("print" | "break"), _)) => format!("playing {verb}\n"),
+        _ => format!("playing {script}\n"),
+    }
 }
 
 /// A report of a test that passes and of this many that fail.
