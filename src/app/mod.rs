@@ -20,6 +20,7 @@ mod recovery;
 mod refusal;
 mod run;
 mod send;
+mod speak;
 mod state;
 mod steps;
 mod supply;

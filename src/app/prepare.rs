@@ -38,7 +38,12 @@ impl App {
             return Ok(false);
         };
         match self.prepare(&trigger, &repository).await {
-            Ok(Some(draft)) => store.attach(&trigger.id, draft, self.now_ms()).await?,
+            Ok(Some(draft)) => {
+                let settings = draft.plan.badges.clone();
+                store.attach(&trigger.id, draft, self.now_ms()).await?;
+                self.speak_of_repository(&trigger, &repository, &settings)
+                    .await?;
+            }
             Ok(None) => {
                 info!(
                     repository = repository.full_name(),
@@ -508,6 +513,7 @@ fn draft(
     plan: spec::Plan,
 ) -> BuildDraft {
     preparation.publish = specification.publish.clone();
+    preparation.badges = specification.badges.clone();
     preparation.min_tests = specification.gates.min_tests;
     preparation.partial_lines_miss = specification.gates.coverage.partial_lines_miss;
     let mut selection = String::new();

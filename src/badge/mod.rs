@@ -18,4 +18,4 @@ mod width;
 
 pub use logo::{LOGOS, is_logo};
 pub use render::{Badge, Style, render, shields_json};
-pub use value::{build, coverage, tests, unknown};
+pub use value::{build, coverage, coverage_by, deploy, release, tests, unknown};

@@ -44,16 +44,22 @@ pub fn tests(passed: u64, failed: u64, skipped: u64) -> (String, &'static str) {
 /// Covered lines in percent: rounded down to a tenth, so that 100 % is said only when it is
 /// exact. Below 50 red, below 60 orange, below 80 yellow, else bright green.
 pub fn coverage(covered: u64, total: u64) -> (String, &'static str) {
+    coverage_by(covered, total, [5_000, 6_000, 8_000])
+}
+
+/// The same with other thresholds, in hundredths of a percent: below the first red, below the second
+/// orange, below the third yellow.
+pub fn coverage_by(covered: u64, total: u64, below: [u32; 3]) -> (String, &'static str) {
     if total == 0 {
         return ("unknown".to_owned(), "lightgrey");
     }
     let tenths = u128::from(covered.min(total)) * 1000 / u128::from(total);
-    let color = match tenths {
-        0..500 => "red",
-        500..600 => "orange",
-        600..800 => "yellow",
-        _ => "brightgreen",
-    };
+    let hundredths = u128::from(covered.min(total)) * 10_000 / u128::from(total);
+    let color = ["red", "orange", "yellow"]
+        .into_iter()
+        .zip(below)
+        .find(|(_, below)| hundredths < u128::from(*below))
+        .map_or("brightgreen", |(color, _)| color);
     let text = match (tenths / 10, tenths % 10) {
         (whole, 0) => format!("{whole}%"),
         (whole, tenth) => format!("{whole}.{tenth}%"),
@@ -61,9 +67,25 @@ pub fn coverage(covered: u64, total: u64) -> (String, &'static str) {
     (text, color)
 }
 
+/// The newest release: orange where it is not one to rely on, else blue.
+pub fn release(tag: &str, is_early: bool) -> (String, &'static str) {
+    (tag.to_owned(), if is_early { "orange" } else { "blue" })
+}
+
+/// Environment and state of a deployment, in GitHub's words.
+pub fn deploy(environment: &str, state: &str) -> (String, &'static str) {
+    let color = match state {
+        "success" => "brightgreen",
+        "failure" | "error" => "red",
+        "queued" | "pending" | "in_progress" => "yellow",
+        _ => "lightgrey",
+    };
+    (format!("{environment} {}", state.replace('_', " ")), color)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{coverage, tests};
+    use super::{coverage, coverage_by, deploy, tests};
 
     #[test]
     fn coverage_is_rounded_down() {
@@ -80,6 +102,24 @@ mod tests {
         ] {
             assert_eq!(coverage(covered, total), (text.to_owned(), color));
         }
+    }
+
+    #[test]
+    fn a_repository_says_from_where_on_coverage_has_which_colour() {
+        let color = |covered| coverage_by(covered, 1_000, [9_000, 9_500, 9_990]).1;
+        assert_eq!(color(899), "red");
+        assert_eq!(color(900), "orange");
+        assert_eq!(color(950), "yellow");
+        assert_eq!(color(999), "brightgreen");
+    }
+
+    #[test]
+    fn a_deployment_is_told_with_its_state() {
+        assert_eq!(
+            deploy("production", "in_progress"),
+            ("production in progress".to_owned(), "yellow")
+        );
+        assert_eq!(deploy("staging", "inactive").1, "lightgrey");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::access::{authenticate_app, enter, mint};
 use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
-use super::{git, hook, people, sign_in};
+use super::{git, hook, people, shown, sign_in};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -82,6 +82,7 @@ impl GitHub {
                 patch(update_comment),
             )
             .merge(people::routes())
+            .merge(shown::routes())
             .merge(sign_in::routes())
             .fallback(|| async { not_found() });
         Router::new()

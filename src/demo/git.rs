@@ -29,6 +29,20 @@ pub(super) fn has_commit(git_dir: &Path, commit: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// The names of a repository's tags.
+pub(super) fn tags(git_dir: &Path) -> Vec<String> {
+    let output = std::process::Command::new("git")
+        .arg("--git-dir")
+        .arg(git_dir)
+        .args(["for-each-ref", "--format=%(refname:short)", "refs/tags"])
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Serves a path below `/{owner}/{name}.git/`.
 pub(super) async fn serve(Handle(github): Handle<GitHub>, request: Request) -> Response {
     let path = request.uri().path().to_owned();

@@ -14,6 +14,7 @@ mod limits;
 mod people;
 mod sample;
 mod show;
+mod shown;
 mod sign_in;
 mod state;
 

@@ -184,6 +184,10 @@ pub struct State {
     pub hook: Hook,
     /// The permissions that the installation accepted; all, where nothing is said.
     pub accepted: Option<Value>,
+    /// Tags of releases by repository, the newest last.
+    pub releases: Vec<(i64, String)>,
+    /// Deployments: repository, environment, state; the newest last.
+    pub deployments: Vec<(i64, String, String)>,
     /// Limits, where they are kept.
     pub limits: Option<RateLimits>,
     /// How long a token lives, in milliseconds.

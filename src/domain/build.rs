@@ -190,6 +190,9 @@ pub struct Preparation {
     /// what was merged with, for `build: merge`.
     #[serde(default)]
     pub base: Option<Sha>,
+    /// How badges look.
+    #[serde(default)]
+    pub badges: spec::BadgeSettings,
     /// Headline and paragraphs of a build that ended without running, as Markdown of our own.
     pub verdict: Option<(String, String)>,
 }

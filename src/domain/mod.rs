@@ -16,6 +16,7 @@ pub mod secret;
 pub mod token;
 pub mod trigger;
 pub mod verdict;
+pub mod version;
 
 pub use ask::{Ask, Place, Wish};
 pub use build::{

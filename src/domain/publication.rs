@@ -223,10 +223,12 @@ pub struct Publication {
 /// What a badge says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadgeValue {
-    /// `build`, `tests`, `coverage`.
+    /// `build`, `tests`, `coverage`, `deploy`, `release`.
     pub kind: String,
     /// The job's key; empty for the whole build.
     pub job: String,
+    /// The left half, where it is not the kind.
+    pub label: Option<String>,
     /// The right half.
     pub message: String,
     /// A colour name of the badge palette.

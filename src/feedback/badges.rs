@@ -1,8 +1,9 @@
 //! What the badges of a branch say after a build of it.
 
 use crate::badge;
-use crate::domain::{BadgeValue, BuildView, Conclusion, State};
+use crate::domain::{BadgeValue, BuildView, Conclusion, State, version};
 use crate::report::Report;
+use crate::spec::BadgeSettings;
 
 /// The values that a finished build gives to the badges of its branch, for the whole build and for
 /// each of its jobs. None when it was cancelled or did not run, so that the badges keep what they
@@ -19,13 +20,47 @@ pub fn badge_values(view: &BuildView) -> Vec<BadgeValue> {
     let Some(word) = word else {
         return Vec::new();
     };
-    let mut values = of("", word, &view.report());
+    let settings = &build.plan.badges;
+    let mut values = of(settings, "", word, &view.report());
     for job in &view.jobs {
         if let (Some(word), Some(result)) = (job.conclusion.and_then(self::word), &job.result) {
-            values.extend(of(&job.key, word, &result.report));
+            values.extend(of(settings, &job.key, word, &result.report));
         }
     }
     values
+}
+
+/// The badges of a repository beside those of its builds, from the tag of its newest release and from
+/// environment and state of its newest deployment.
+pub fn repository_badges(
+    settings: &BadgeSettings,
+    release: Option<&str>,
+    deployment: Option<&(String, String)>,
+) -> Vec<BadgeValue> {
+    let release = release.map(|tag| {
+        let said = badge::release(tag, version::is_early(tag));
+        value(settings, "release", "", said)
+    });
+    let deploy = deployment.map(|(environment, state)| {
+        let said = badge::deploy(environment, state);
+        value(settings, "deploy", "", said)
+    });
+    release.into_iter().chain(deploy).collect()
+}
+
+fn value(
+    settings: &BadgeSettings,
+    kind: &str,
+    job: &str,
+    (message, color): (String, &str),
+) -> BadgeValue {
+    BadgeValue {
+        kind: kind.to_owned(),
+        job: job.to_owned(),
+        label: settings.labels.get(kind).cloned(),
+        message,
+        color: color.to_owned(),
+    }
 }
 
 /// What a `build` badge calls a conclusion, if it speaks of it.
@@ -41,13 +76,8 @@ fn word(conclusion: Conclusion) -> Option<&'static str> {
 }
 
 /// The badges of a build, or of the job of this key.
-fn of(job: &str, word: &str, report: &Report) -> Vec<BadgeValue> {
-    let value = |kind: &str, (message, color): (String, &str)| BadgeValue {
-        kind: kind.to_owned(),
-        job: job.to_owned(),
-        message,
-        color: color.to_owned(),
-    };
+fn of(settings: &BadgeSettings, job: &str, word: &str, report: &Report) -> Vec<BadgeValue> {
+    let value = |kind: &str, said| value(settings, kind, job, said);
     let mut values = vec![value("build", badge::build(word))];
     let totals = report.totals();
     if totals.tests > 0 {
@@ -60,10 +90,13 @@ fn of(job: &str, word: &str, report: &Report) -> Vec<BadgeValue> {
     if let Some(coverage) = &report.coverage {
         let lines = coverage.lines();
         if lines.total > 0 {
-            values.push(value(
-                "coverage",
-                badge::coverage(lines.covered, lines.total),
-            ));
+            let below = [
+                settings.red_below.0,
+                settings.orange_below.0,
+                settings.yellow_below.0,
+            ];
+            let said = badge::coverage_by(lines.covered, lines.total, below);
+            values.push(value("coverage", said));
         }
     }
     values

@@ -20,7 +20,7 @@ mod tests;
 
 pub use annotations::{annotations, without_locals};
 pub use answers::Asked;
-pub use badges::badge_values;
+pub use badges::{badge_values, repository_badges};
 pub use check::announcement;
 pub use links::Links;
 pub use local::{check_markdown, local_view, report_markdown};

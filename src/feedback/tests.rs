@@ -467,6 +467,7 @@ fn badges_are_silent_about_cancelled_builds() {
                 job,
                 message,
                 color,
+                label: _,
             } = value;
             format!("{kind} of {job:?}: {message}, {color}")
         })

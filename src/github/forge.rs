@@ -131,11 +131,11 @@ pub(super) fn host_of(url: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-fn at(repository: &Repository, rest: &str) -> String {
+pub(super) fn at(repository: &Repository, rest: &str) -> String {
     format!("/repos/{}/{}/{rest}", repository.owner, repository.name)
 }
 
-fn who(repository: &Repository) -> As {
+pub(super) fn who(repository: &Repository) -> As {
     As::in_repository(repository)
 }
 
@@ -265,6 +265,14 @@ impl Forge for GitHub {
             Err(error) if error.kind == Kind::Gone => Ok(Permission::None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn newest_release(&self, repository: &Repository) -> Result<Option<String>> {
+        self.find_release(repository).await
+    }
+
+    async fn newest_deployment(&self, repository: &Repository) -> Result<Option<(String, String)>> {
+        self.find_deployment(repository).await
     }
 
     async fn pull_request(&self, repository: &Repository, number: i64) -> Result<PullRequest> {

@@ -13,6 +13,7 @@ mod limit;
 mod manifest;
 mod payload;
 mod people;
+mod shown;
 mod signature;
 mod token;
 

@@ -93,6 +93,16 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// As the kinds say.
     async fn permission(&self, repository: &Repository, person: PersonId) -> Result<Permission>;
+    /// The tag of the newest release; without one, the highest version among the newest tags.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn newest_release(&self, repository: &Repository) -> Result<Option<String>>;
+    /// Environment and state, in GitHub's words, of the newest deployment, whoever made it.
+    ///
+    /// # Errors
+    /// As the kinds say.
+    async fn newest_deployment(&self, repository: &Repository) -> Result<Option<(String, String)>>;
     /// A pull request as it is now.
     ///
     /// # Errors

@@ -445,6 +445,14 @@ pub trait Store: Send + Sync {
         spoken: Spoken,
         now_ms: i64,
     ) -> Result<()>;
+    /// Sets badges of a branch that no build speaks of, as they were at that moment (unix milliseconds).
+    async fn keep_badges(
+        &self,
+        repository: &RepositoryId,
+        branch: &str,
+        badges: Vec<BadgeValue>,
+        at_ms: i64,
+    ) -> Result<()>;
     /// Numbers of the last builds of a branch, the newest first.
     async fn measures(
         &self,

@@ -165,7 +165,7 @@ pub(super) const TOP: &[Key] = &[
     NETWORK,
     key(
         "badges",
-        Shape::Later,
+        Shape::Object(BADGES),
         "Colour thresholds and labels of badges.",
     ),
     key("actions", Shape::Later, "Reports from GitHub Actions."),
@@ -370,6 +370,34 @@ pub(super) const PUBLISH: &[Key] = &[
 pub(super) const GATES: &[Key] = &[
     key("tests", Shape::Object(TEST_GATES), "About tests."),
     key("coverage", Shape::Object(COVERAGE_GATES), "About coverage."),
+];
+
+/// How badges look.
+pub(super) const BADGES: &[Key] = &[
+    key(
+        "labels",
+        Shape::Object(BADGE_LABELS),
+        "What stands on the left of badges.",
+    ),
+    key(
+        "coverage",
+        Shape::Object(BADGE_COLORS),
+        "Below which coverage a badge has which colour. Default red: 50%, orange: 60%, yellow: 80%.",
+    ),
+];
+
+pub(super) const BADGE_LABELS: &[Key] = &[
+    key("build", Shape::Text, "Of the badge build."),
+    key("tests", Shape::Text, "Of the badge tests."),
+    key("coverage", Shape::Text, "Of the badge coverage."),
+    key("deploy", Shape::Text, "Of the badge deploy."),
+    key("release", Shape::Text, "Of the badge release."),
+];
+
+pub(super) const BADGE_COLORS: &[Key] = &[
+    key("red", Shape::Percent(None), "Below this it is red."),
+    key("orange", Shape::Percent(None), "Below this it is orange."),
+    key("yellow", Shape::Percent(None), "Below this it is yellow."),
 ];
 
 pub(super) const TEST_GATES: &[Key] = &[

@@ -8,6 +8,7 @@
 //! column and words for the author, and a specification only when none of them is an error.
 //! Adding a key means a line in `keys`, a field in `model` and its reading in `parse`.
 
+mod badges;
 mod condition;
 mod container;
 mod explain;
@@ -31,9 +32,9 @@ mod tree;
 pub use condition::Occasion;
 pub use explain::explain;
 pub use model::{
-    AnnotationPolicy, BuiltTree, CacheSpecification, Command, CommentPolicy, CoverageGates,
-    DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Network, Percent, Probe, ProjectGate,
-    Publish, Ready, Reports, Resources, Service, Specification, Step, When,
+    AnnotationPolicy, BadgeSettings, BuiltTree, CacheSpecification, Command, CommentPolicy,
+    CoverageGates, DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Network, Percent, Probe,
+    ProjectGate, Publish, Ready, Reports, Resources, Service, Specification, Step, When,
 };
 pub use parse::{Parsed, parse};
 pub use plan::{Decision, Plan, PlannedJob, plan};

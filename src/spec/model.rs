@@ -1,5 +1,7 @@
 //! The resolved specification: every job with all that it inherits.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// How long a job may run when its specification does not say.
@@ -20,6 +22,8 @@ pub struct Specification {
     pub publish: Publish,
     /// What must hold for a green result.
     pub gates: Gates,
+    /// How badges look.
+    pub badges: BadgeSettings,
 }
 
 impl Specification {
@@ -374,6 +378,30 @@ pub enum ProjectGate {
     Auto,
     /// This much.
     AtLeast(Percent),
+}
+
+/// How badges look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadgeSettings {
+    /// What stands on the left, by kind.
+    pub labels: BTreeMap<String, String>,
+    /// Coverage below this is red.
+    pub red_below: Percent,
+    /// Coverage below this, and not red, is orange.
+    pub orange_below: Percent,
+    /// Coverage below this, and neither, is yellow; the rest is bright green.
+    pub yellow_below: Percent,
+}
+
+impl Default for BadgeSettings {
+    fn default() -> Self {
+        Self {
+            labels: BTreeMap::new(),
+            red_below: Percent(5_000),
+            orange_below: Percent(6_000),
+            yellow_below: Percent(8_000),
+        }
+    }
 }
 
 /// A percentage, in hundredths of a percent: 0 to 10,000.

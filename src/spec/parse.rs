@@ -1,5 +1,6 @@
 //! The tree to the specification.
 
+use super::badges;
 use super::container::{self, PartialResources};
 use super::fields::{self, Fields};
 use super::job::jobs;
@@ -93,6 +94,7 @@ fn specification(
         .and_then(|node| sections::when(node, problems));
     let publish = sections::publish(&top, problems);
     let gates = sections::gates(&top, problems);
+    let badges = badges::badges(&top, problems);
     let inherited = Parts::read(&top, problems);
     let jobs = match top.entry("jobs") {
         Some((name, node)) => {
@@ -122,6 +124,7 @@ fn specification(
         build,
         publish,
         gates,
+        badges,
     })
 }
 

@@ -312,7 +312,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 8] = [
+    const FILES: [(i64, &str, &str); 9] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -348,6 +348,11 @@ fn migrator(engine: &str) -> Migrator {
             10,
             "measures",
             include_str!("../../migrations/0010_measures.sql"),
+        ),
+        (
+            11,
+            "labels",
+            include_str!("../../migrations/0011_labels.sql"),
         ),
     ];
     let migrations = FILES

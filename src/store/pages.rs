@@ -187,7 +187,7 @@ pub(super) async fn badge(
     job: &str,
 ) -> Result<Option<StoredBadge>> {
     let Some(row) = sqlx::query(
-        "SELECT b.message, b.color, r.id, r.private FROM repository_names n \
+        "SELECT b.label, b.message, b.color, r.id, r.private FROM repository_names n \
          JOIN repositories r ON r.id = n.repository \
          JOIN badges b ON b.repository = r.id AND b.kind = $3 AND b.job = $5 \
          AND b.branch = COALESCE($4, r.default_branch) WHERE n.owner = $1 AND n.name = $2",
@@ -207,6 +207,7 @@ pub(super) async fn badge(
         value: BadgeValue {
             kind: kind.to_owned(),
             job: job.to_owned(),
+            label: row.try_get("label")?,
             message: row.try_get("message")?,
             color: row.try_get("color")?,
         },

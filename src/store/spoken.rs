@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row};
 
 use super::rows::{self, Result};
-use crate::domain::{BuildView, Measure, Occasion, RepositoryId};
+use crate::domain::{BadgeValue, BuildView, Measure, Occasion, RepositoryId};
 use crate::ports::store::Spoken;
 
 /// Keeps it for every branch whose push led to this build; badges unless a later push has spoken.
@@ -23,27 +23,40 @@ pub(super) async fn keep(on: &mut AnyConnection, view: &BuildView, spoken: &Spok
         };
         let at_ms: i64 = row.try_get("created_ms")?;
         for badge in &spoken.badges {
-            sqlx::query(
-                "INSERT INTO badges (repository, kind, branch, job, message, color, at_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) \
-                 ON CONFLICT (repository, kind, branch, job) DO UPDATE SET \
-                 message = excluded.message, color = excluded.color, at_ms = excluded.at_ms \
-                 WHERE badges.at_ms <= excluded.at_ms",
-            )
-            .bind(view.repository.id.as_str())
-            .bind(&badge.kind)
-            .bind(&branch)
-            .bind(&badge.job)
-            .bind(&badge.message)
-            .bind(&badge.color)
-            .bind(at_ms)
-            .execute(&mut *on)
-            .await?;
+            keep_badge(on, &view.repository.id, &branch, badge, at_ms).await?;
         }
         if let Some(measure) = &spoken.measure {
             keep_measure(on, &view.repository.id, &branch, measure).await?;
         }
     }
+    Ok(())
+}
+
+/// Sets a badge of a branch, unless a later push has spoken.
+pub(super) async fn keep_badge(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    branch: &str,
+    badge: &BadgeValue,
+    at_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO badges (repository, kind, branch, job, label, message, color, at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (repository, kind, branch, job) DO UPDATE SET label = excluded.label, \
+         message = excluded.message, color = excluded.color, at_ms = excluded.at_ms \
+         WHERE badges.at_ms <= excluded.at_ms",
+    )
+    .bind(repository.as_str())
+    .bind(&badge.kind)
+    .bind(branch)
+    .bind(&badge.job)
+    .bind(&badge.label)
+    .bind(&badge.message)
+    .bind(&badge.color)
+    .bind(at_ms)
+    .execute(on)
+    .await?;
     Ok(())
 }
 

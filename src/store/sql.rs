@@ -11,9 +11,9 @@ use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
 use super::{approvals, deliveries, jobs, pages, publications, secrets, spoken, tokens, triggers};
 use crate::domain::{
-    Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult, Measure,
-    Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Token, Trigger,
-    token_hash,
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
+    Measure, Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Token,
+    Trigger, token_hash,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
@@ -320,6 +320,21 @@ impl Store for SqlStore {
     ) -> Result<()> {
         transact!(self.database, tx =>
             publications::publish(tx.on(), view, &publications, &spoken, now_ms).await)
+    }
+
+    async fn keep_badges(
+        &self,
+        repository: &RepositoryId,
+        branch: &str,
+        badges: Vec<BadgeValue>,
+        at_ms: i64,
+    ) -> Result<()> {
+        transact!(self.database, tx => {
+            for badge in &badges {
+                spoken::keep_badge(tx.on(), repository, branch, badge, at_ms).await?;
+            }
+            Ok(())
+        })
     }
 
     async fn measures(

@@ -979,6 +979,7 @@ async fn a_badge_keeps_what_the_later_push_said() {
             badges: vec![BadgeValue {
                 kind: "build".to_owned(),
                 job: String::new(),
+                label: Some("CI".to_owned()),
                 message: message.to_owned(),
                 color: "red".to_owned(),
             }],

@@ -17,7 +17,7 @@ use crate::domain::token::PREFIX;
 use crate::domain::{Holder, Permission, Repository, Scope, Secret, Token};
 
 /// The kinds of badges that a build gives values to.
-const KINDS: [&str; 3] = ["build", "tests", "coverage"];
+const KINDS: [&str; 5] = ["build", "tests", "coverage", "release", "deploy"];
 
 /// How the badges of the page are to be.
 #[derive(Debug, Default, Deserialize)]

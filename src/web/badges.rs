@@ -90,6 +90,9 @@ pub(super) async fn of_repository(
     let mut badge = match stored {
         Some(stored) => {
             let mut badge = badge::unknown(kind);
+            if let Some(label) = stored.value.label {
+                badge.label = label;
+            }
             badge.message = stored.value.message;
             badge.color = stored.value.color;
             wishes.apply(&mut badge);

@@ -433,6 +433,16 @@ impl World {
         reactions.map(|reacted| reacted.content.clone()).collect()
     }
 
+    /// Sets a tag, and GitHub tells of it.
+    pub(crate) async fn tag(&self, name: &str, commit: &str) {
+        git(&self.tree, &["tag", name, commit]);
+        git(&self.tree, &["push", "-q", "origin", name]);
+        let zero = "0".repeat(40);
+        let mut payload = self.github.push(&self.project, "main", &zero, commit);
+        payload["ref"] = Value::String(format!("refs/tags/{name}"));
+        self.deliver("push", &payload).await;
+    }
+
     pub(crate) async fn push(&self, branch: &str, before: &str, after: &str) {
         let payload = self.github.push(&self.project, branch, before, after);
         self.deliver("push", &payload).await;
