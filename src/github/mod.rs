@@ -13,13 +13,14 @@ mod limit;
 mod manifest;
 mod payload;
 mod people;
+mod register;
 mod signature;
 mod token;
 
 pub use client::{Client, ClientOptions};
 pub use forge::{AppInfo, GitHub};
 pub use found::{AccountInfo, HookConfig, InstallationInfo, RateLeft};
-pub use manifest::{manifest_events, manifest_permissions};
+pub use manifest::{MANIFEST, manifest_events, manifest_of, manifest_permissions};
 pub use payload::read_event;
 pub use people::SignIn;
 pub use signature::verify;
