@@ -150,6 +150,7 @@ async fn build(
         })),
         sign_in,
         ready: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+        setup: None,
     };
     Ok(Demo {
         github,

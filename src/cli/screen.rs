@@ -7,7 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use super::arguments::Color;
 
 /// Where a command writes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Screen {
     choice: ColorChoice,
 }

@@ -6,10 +6,10 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::arguments::ServeFlags;
-use super::screen::Screen;
+use super::screen::{BOLD, PLAIN, Screen};
 use super::{End, runtime};
 use crate::config::{Config, Reader};
-use crate::wire::Server;
+use crate::wire::{Server, SetupLink};
 
 pub(super) fn config(flags: ServeFlags) -> anyhow::Result<Config> {
     let reader = Reader::new(std::env::vars(), flags.by_variable());
@@ -32,7 +32,7 @@ pub(super) fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn run(flags: ServeFlags, _screen: &Screen) -> anyhow::Result<End> {
+pub(super) fn run(flags: ServeFlags, screen: &Screen) -> anyhow::Result<End> {
     let config = config(flags)?;
     start_log(&config.log, config.log_json)?;
     for warning in &config.warnings {
@@ -40,11 +40,27 @@ pub(super) fn run(flags: ServeFlags, _screen: &Screen) -> anyhow::Result<End> {
     }
     runtime()?.block_on(async {
         let server = Server::bind(&config).await?;
+        if let Some(link) = server.setup_link().filter(|_| !config.log_json) {
+            tokio::spawn(invite(link, screen.clone()));
+        }
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone()));
         server.run(stop).await
     })?;
     Ok(End::Good)
+}
+
+/// Says where the App is registered, apart from the log, and again when the code was used.
+async fn invite(mut link: SetupLink, screen: Screen) {
+    let mut next = Some(link.now());
+    let mut words = "Herald has no GitHub App yet. Open this address in a browser to register one:";
+    while let Some(address) = next {
+        screen.say(&format!(
+            "\n  {words}\n\n    {BOLD}{address}{PLAIN}\n\n  The code is good for one browser.\n"
+        ));
+        words = "The code was used. Another browser would need this address:";
+        next = link.next().await;
+    }
 }
 
 /// Cancels on the first TERM or INT.

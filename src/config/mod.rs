@@ -3,8 +3,10 @@
 //! The only place that knows the variables' names and defaults. It reads no files but those that
 //! `X_FILE` names, and reports all problems together: each names the variable and the way out.
 
+mod credentials;
 mod read;
 mod settings;
 
+pub use credentials::{Credentials, OAuthClient};
 pub use read::{Problems, Reader, VARIABLES};
-pub use settings::{Config, Credentials, Database, ExecutorKind, OAuthClient, RunnerListener};
+pub use settings::{Config, Database, ExecutorKind, RunnerListener};

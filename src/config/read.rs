@@ -51,10 +51,13 @@ pub const VARIABLES: [&str; 35] = [
 ];
 
 /// Values by variable: flags have gone before the environment.
+#[derive(Clone, Default)]
 pub struct Reader {
     values: BTreeMap<String, String>,
     /// What is wrong so far.
     pub problems: Vec<String>,
+    /// What is wrong unless it is stored.
+    pub missing: Vec<String>,
     /// What is odd, but not wrong.
     pub warnings: Vec<String>,
 }
@@ -87,7 +90,20 @@ impl Reader {
         Self {
             values,
             problems: Vec::new(),
+            missing: Vec::new(),
             warnings,
+        }
+    }
+
+    /// Whether a variable is given, itself or as a file.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.values.contains_key(&format!("{name}_FILE"))
+    }
+
+    /// Puts a value where none is given.
+    pub fn beneath(&mut self, name: &str, value: &str) {
+        if !self.is_given(name) && !value.is_empty() {
+            self.values.insert(name.to_owned(), value.to_owned());
         }
     }
 
@@ -172,6 +188,13 @@ impl Reader {
             },
             (None, None) => None,
         }
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Secrets are among the values.
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 

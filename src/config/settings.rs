@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::{Credentials, credentials};
 use super::read::{Problems, Reader};
 use crate::app::ForkPolicy;
 use crate::domain::Secret;
+use crate::domain::registration::{api_of, web_address};
 use crate::ports::store::Room;
 use crate::store::SealKey;
 
@@ -17,28 +19,6 @@ pub enum Database {
     Sqlite,
     /// PostgreSQL at this address, which may hold a password.
     Postgres(Secret),
-}
-
-/// Who we are to GitHub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The App's id.
-    pub app_id: u64,
-    /// Its private key, PEM.
-    pub private_key: Secret,
-    /// The webhook secret, and the one before it while it is changed.
-    pub webhook_secrets: Vec<Secret>,
-    /// For the sign-in of people; `None` where only the App itself is known.
-    pub client: Option<OAuthClient>,
-}
-
-/// Who we are to GitHub when people sign in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OAuthClient {
-    /// The App's client id.
-    pub id: String,
-    /// Its client secret.
-    pub secret: Secret,
 }
 
 /// Where jobs run.
@@ -82,6 +62,10 @@ pub struct Config {
     pub github_api_url: String,
     /// Missing until the App is registered.
     pub credentials: Option<Credentials>,
+    /// What flags and variables say.
+    pub(super) given: Reader,
+    /// What of the credentials they leave open.
+    pub(super) missing: Vec<String>,
     /// Where jobs run.
     pub executor: ExecutorKind,
     /// Whether steps of the `process` executor run in a sandbox.
@@ -118,6 +102,7 @@ impl Config {
     /// # Errors
     /// All problems together.
     pub fn read(mut reader: Reader) -> Result<Self, Problems> {
+        let given = reader.clone();
         let listen = address(&mut reader, "HERALD_LISTEN", 8080);
         let metrics_listen = address(&mut reader, "HERALD_METRICS_LISTEN", 8081);
         let public_url = url(
@@ -126,12 +111,7 @@ impl Config {
             &format!("http://{listen}"),
         );
         let github_url = url(&mut reader, "HERALD_GITHUB_URL", "https://github.com");
-        let api_default = if github_url == "https://github.com" {
-            "https://api.github.com".to_owned()
-        } else {
-            format!("{github_url}/api/v3")
-        };
-        let github_api_url = url(&mut reader, "HERALD_GITHUB_API_URL", &api_default);
+        let github_api_url = url(&mut reader, "HERALD_GITHUB_API_URL", &api_of(&github_url));
         let database = database(&mut reader);
         let secret_key = secret_key(&mut reader, &database);
         let credentials = credentials(&mut reader);
@@ -162,6 +142,8 @@ impl Config {
             github_url,
             github_api_url,
             credentials,
+            given,
+            missing: std::mem::take(&mut reader.missing),
             executor,
             docker_host: docker_host(&mut reader),
             runner_path: reader.text("HERALD_RUNNER_PATH").map(PathBuf::from),
@@ -197,7 +179,8 @@ impl Config {
         if reader.problems.is_empty() {
             Ok(config)
         } else {
-            Err(Problems(reader.problems))
+            let missing = config.missing;
+            Err(Problems([reader.problems, missing].concat()))
         }
     }
 }
@@ -215,14 +198,7 @@ fn url(reader: &mut Reader, name: &str, default: &str) -> String {
         .parsed(
             name,
             "an address that begins with http:// or https://",
-            |text| {
-                let rest = text
-                    .strip_prefix("https://")
-                    .or_else(|| text.strip_prefix("http://"))?;
-                // Credentials in an address end up in logs.
-                let plain = !rest.is_empty() && !rest.contains(['@', ' ', '?', '#']);
-                plain.then(|| text.trim_end_matches('/').to_owned())
-            },
+            web_address,
         )
         .unwrap_or_else(|| default.to_owned())
 }
@@ -332,75 +308,6 @@ fn secret_key(reader: &mut Reader, database: &Database) -> Option<Secret> {
         _ => {}
     }
     key
-}
-
-/// Client id and secret, or neither.
-fn oauth_client(reader: &mut Reader) -> Option<OAuthClient> {
-    let id = reader
-        .text("HERALD_GITHUB_CLIENT_ID")
-        .map(|id| id.trim().to_owned());
-    let problems = reader.problems.len();
-    let secret = reader.secret("HERALD_GITHUB_CLIENT_SECRET");
-    let missing = match (&id, &secret) {
-        (Some(_), None) if reader.problems.len() == problems => "HERALD_GITHUB_CLIENT_SECRET",
-        (None, Some(_)) => "HERALD_GITHUB_CLIENT_ID",
-        _ => {
-            return Some(OAuthClient {
-                id: id?,
-                secret: secret?,
-            });
-        }
-    };
-    reader.problems.push(format!(
-        "{missing} is missing; people sign in by the App's client id and client secret together"
-    ));
-    None
-}
-
-/// All of the App's credentials, or none of them.
-fn credentials(reader: &mut Reader) -> Option<Credentials> {
-    let app_id = reader.parsed("HERALD_GITHUB_APP_ID", "a whole number", |text| {
-        text.parse::<u64>().ok()
-    });
-    let private_key = reader
-        .secret("HERALD_GITHUB_PRIVATE_KEY")
-        .map(|key| Secret::new(key.expose().replace("\\n", "\n")));
-    let secret = reader.secret("HERALD_GITHUB_WEBHOOK_SECRET");
-    let previous = reader.secret("HERALD_GITHUB_WEBHOOK_SECRET_PREVIOUS");
-    let client = oauth_client(reader);
-    if let Some(key) = &private_key
-        && !key.expose().contains("-----BEGIN")
-    {
-        reader.problems.push(
-            "HERALD_GITHUB_PRIVATE_KEY is no PEM text (-----BEGIN …); paste the whole file that \
-             GitHub gave, or name it in HERALD_GITHUB_PRIVATE_KEY_FILE"
-                .to_owned(),
-        );
-    }
-    match (app_id, private_key, secret) {
-        (Some(app_id), Some(private_key), Some(secret)) => Some(Credentials {
-            app_id,
-            private_key,
-            webhook_secrets: std::iter::once(secret).chain(previous).collect(),
-            client,
-        }),
-        (None, None, None) => None,
-        (app_id, private_key, secret) => {
-            for (missing, name) in [
-                (app_id.is_none(), "HERALD_GITHUB_APP_ID"),
-                (private_key.is_none(), "HERALD_GITHUB_PRIVATE_KEY"),
-                (secret.is_none(), "HERALD_GITHUB_WEBHOOK_SECRET"),
-            ] {
-                if missing && reader.text(name).is_none() {
-                    reader.problems.push(format!(
-                        "{name} is missing; the App needs its id, private key and webhook secret \
-                         together"
-                    ));
-                }
-            }
-            None
-        }
-    }
 }
 
 /// What the variables can ask for and this version does not do, said instead of ignored.
@@ -519,7 +426,7 @@ mod tests {
         let client = with(&[id, secret]).unwrap().credentials.unwrap().client;
         assert_eq!(client.unwrap().id, "Iv1.abc");
         for (more, missing) in [(id, "CLIENT_SECRET"), (secret, "CLIENT_ID")] {
-            let problems = with(&[more]).unwrap_err();
+            let problems = with(&[more]).unwrap().over(None).unwrap_err().0;
             assert!(problems[0].contains(missing), "{problems:?}");
         }
     }

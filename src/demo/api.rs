@@ -17,7 +17,7 @@ use super::access::{authenticate_app, enter, mint};
 use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
-use super::{git, hook, people, shown, sign_in};
+use super::{git, hook, people, register, shown, sign_in};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -84,10 +84,12 @@ impl GitHub {
             .merge(people::routes())
             .merge(shown::routes())
             .merge(sign_in::routes())
+            .merge(register::api_routes())
             .fallback(|| async { not_found() });
         Router::new()
             .nest("/api/v3", api)
             .merge(sign_in::pages())
+            .merge(register::page_routes())
             .fallback(git::serve)
             .layer(middleware::from_fn_with_state(self.clone(), around))
             .with_state(self.clone())
@@ -225,6 +227,9 @@ pub(super) fn permissions() -> Value {
 
 async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {
     authenticate_app(&github, &headers)?;
+    if let Some(registered) = &github.state().registered {
+        return Ok((StatusCode::OK, Json(registered.clone())));
+    }
     let answer = json!({
         "id": GitHub::APP_ID,
         "name": "herald-demo",

@@ -157,3 +157,69 @@ fn cgi(output: &[u8]) -> Response {
     }
     response
 }
+
+fn run(git_dir: &Path, index: Option<&Path>, arguments: &[&str], input: &str) -> Option<String> {
+    use std::io::Write;
+    let mut command = std::process::Command::new("git");
+    command
+        .arg("--git-dir")
+        .arg(git_dir)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some(index) = index {
+        command.env("GIT_INDEX_FILE", index);
+    }
+    for who in ["AUTHOR", "COMMITTER"] {
+        command
+            .env(format!("GIT_{who}_NAME"), "Mona")
+            .env(format!("GIT_{who}_EMAIL"), "mona@example.org");
+    }
+    let mut child = command.spawn().ok()?;
+    child.stdin.take()?.write_all(input.as_bytes()).ok()?;
+    let output = child.wait_with_output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim_end().to_owned())
+}
+
+/// Names in the root of the default branch, with `file` or `dir`.
+pub(super) fn root(project: &Project) -> Option<Vec<(String, &'static str)>> {
+    let arguments = ["ls-tree", "-z", &project.default_branch];
+    let listed = run(&project.git_dir, None, &arguments, "")?;
+    let rows = listed.split('\0').filter(|row| !row.is_empty());
+    rows.map(|row| {
+        let (about, name) = row.split_once('\t')?;
+        let kind = if about.contains(" tree ") {
+            "dir"
+        } else {
+            "file"
+        };
+        Some((name.to_owned(), kind))
+    })
+    .collect()
+}
+
+/// Commits one file on top of a branch; says the branch's head before and after.
+pub(super) fn commit_file(
+    project: &Project,
+    branch: &str,
+    name: &str,
+    text: &str,
+) -> Option<(String, String)> {
+    let folder = tempfile::tempdir().ok()?;
+    let index = folder.path().join("index");
+    let git =
+        |arguments: &[&str], input: &str| run(&project.git_dir, Some(&index), arguments, input);
+    let branch = format!("refs/heads/{branch}");
+    let before = git(&["rev-parse", &branch], "")?;
+    let blob = git(&["hash-object", "-w", "--stdin"], text)?;
+    git(&["read-tree", &before], "")?;
+    let entry = format!("100644,{blob},{name}");
+    git(&["update-index", "--add", "--cacheinfo", &entry], "")?;
+    let tree = git(&["write-tree"], "")?;
+    let words = format!("Add {name}");
+    let after = git(&["commit-tree", &tree, "-p", &before, "-m", &words], "")?;
+    git(&["update-ref", &branch, &after, &before], "")?;
+    Some((before, after))
+}

@@ -180,18 +180,22 @@ pub(super) async fn installations(
     headers: HeaderMap,
 ) -> Answer {
     authenticate_app(&github, &headers)?;
-    let permissions = github
-        .state()
-        .accepted
-        .clone()
-        .unwrap_or_else(super::api::permissions);
-    let all = vec![json!({
-        "id": GitHub::INSTALLATION,
-        "account": {"id": 77, "login": "octo", "type": "Organization"},
-        "repository_selection": "selected",
-        "permissions": permissions,
-        "suspended_at": null,
-    })];
+    let (permissions, uninstalled) = {
+        let state = github.state();
+        (state.accepted.clone(), state.uninstalled)
+    };
+    let permissions = permissions.unwrap_or_else(super::api::permissions);
+    let all = if uninstalled {
+        Vec::new()
+    } else {
+        vec![json!({
+            "id": GitHub::INSTALLATION,
+            "account": {"id": 77, "login": "octo", "type": "Organization"},
+            "repository_selection": "selected",
+            "permissions": permissions,
+            "suspended_at": null,
+        })]
+    };
     Ok((StatusCode::OK, Json(Value::Array(page(all, &query)))))
 }
 

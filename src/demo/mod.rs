@@ -11,7 +11,9 @@ mod faults;
 mod git;
 mod hook;
 mod limits;
+mod page;
 mod people;
+mod register;
 mod sample;
 mod show;
 mod shown;
@@ -21,6 +23,7 @@ mod state;
 pub use faults::{Fault, What};
 pub use hook::{Delivered, Hook};
 pub use limits::RateLimits;
+pub use register::Agreed;
 pub use sample::{Sample, sample};
 pub use show::show;
 pub use state::{

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::faults::Fault;
 use super::hook::{Delivered, Hook};
 use super::limits::RateLimits;
+use super::register::Agreed;
 use super::sign_in::Code;
 use crate::domain::Secret;
 use crate::ports::Clock;
@@ -182,6 +183,12 @@ pub struct State {
     pub pulls: Vec<Value>,
     /// The App's webhook.
     pub hook: Hook,
+    /// Manifests that somebody has agreed to, the oldest first.
+    pub manifests: Vec<Agreed>,
+    /// The App as it was registered from one, in GitHub's shape; the standing one where there is none.
+    pub registered: Option<Value>,
+    /// Whether the App is installed nowhere.
+    pub uninstalled: bool,
     /// The permissions that the installation accepted; all, where nothing is said.
     pub accepted: Option<Value>,
     /// Tags of releases by repository, the newest last.

@@ -10,6 +10,7 @@ pub mod id;
 pub mod measure;
 pub mod permission;
 pub mod publication;
+pub mod registration;
 pub mod repository;
 pub mod schedule;
 pub mod secret;
@@ -31,6 +32,7 @@ pub use publication::{
     Action, Annotation, Answer, BadgeValue, CheckRun, CheckState, Comment, Content, Level,
     Publication, Reaction, Status, StatusState, Target,
 };
+pub use registration::{Account, Finding, Health, Home, Proposal, RegisteredApp, Registration};
 pub use repository::{Installation, PullRequest, Repository};
 pub use secret::Secret;
 pub use token::{Holder, Scope, Token, token_hash};

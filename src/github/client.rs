@@ -247,6 +247,21 @@ impl Client {
         Ok(all)
     }
 
+    /// Posts as nobody, and reads the answer as JSON.
+    pub(super) async fn post_as_nobody<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let asked = Asked {
+            method: &Method::POST,
+            path,
+            body: None,
+            etag: None,
+        };
+        let returned = self.once(As::APP, &asked, None).await?;
+        if !returned.status.is_success() {
+            return Err(Self::refusal(&asked, &returned));
+        }
+        understand(asked.method, path, &returned.body)
+    }
+
     async fn request(
         &self,
         who: As,
@@ -267,7 +282,7 @@ impl Client {
         let mut renewed = false;
         loop {
             let token = self.token(who).await?;
-            let returned = self.once(who, &asked, &token).await?;
+            let returned = self.once(who, &asked, Some(&token)).await?;
             if !renewed && self.is_outdated(who, &token, &returned).await {
                 renewed = true;
                 continue;
@@ -301,7 +316,7 @@ impl Client {
     }
 
     /// One request, without any repetition, when there is room for it in the budget.
-    async fn once(&self, who: As, asked: &Asked<'_>, token: &Secret) -> Result<Returned> {
+    async fn once(&self, who: As, asked: &Asked<'_>, token: Option<&Secret>) -> Result<Returned> {
         let Asked { method, path, .. } = asked;
         let unclear = |error: &dyn std::fmt::Display| {
             PortError::transient(format!("reach GitHub for {method} {path}: {error}"))
@@ -311,8 +326,10 @@ impl Client {
             .uri(format!("{}{path}", self.base))
             .header(USER_AGENT, concat!("herald/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "application/vnd.github+json")
-            .header("X-GitHub-Api-Version", "2022-11-28")
-            .header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+            .header("X-GitHub-Api-Version", "2022-11-28");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
         if let Some(etag) = asked.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -483,7 +500,7 @@ impl Client {
         loop {
             let app = self.app_token()?;
             let before = self.skew.ms();
-            let returned = self.once(As::APP.when(urgency), &asked, &app).await?;
+            let returned = self.once(As::APP.when(urgency), &asked, Some(&app)).await?;
             if returned.status == StatusCode::UNAUTHORIZED && !tried && self.skew.ms() != before {
                 tried = true;
                 continue;

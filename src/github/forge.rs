@@ -466,6 +466,10 @@ impl Forge for GitHub {
         self.read_repository(repository).await
     }
 
+    async fn root_files(&self, repository: &Repository) -> Result<Vec<String>> {
+        self.list_root(repository).await
+    }
+
     async fn open_pulls(&self, repository: &Repository) -> Result<Vec<PullRequest>> {
         self.list_open_pulls(repository).await
     }

@@ -1,6 +1,36 @@
 //! What the App asks for: `app-manifest.yml`.
 
 use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::{Map, Value, json};
+
+use crate::domain::Proposal;
+
+/// The manifest as it stands in the repository.
+pub const MANIFEST: &str = include_str!("../../app-manifest.yml");
+
+/// The manifest of such an App, as GitHub takes it ("Registering a GitHub App from a manifest").
+pub fn manifest_of(proposal: &Proposal) -> Value {
+    let public = &proposal.home.public_url;
+    let permissions: Map<String, Value> = manifest_permissions(MANIFEST)
+        .into_iter()
+        .map(|(name, level)| (name, Value::String(level)))
+        .collect();
+    json!({
+        "name": proposal.name,
+        "url": public,
+        "description": "Builds pull requests and tells people what happened.",
+        "hook_attributes": {"url": format!("{public}/webhooks/github"), "active": true},
+        // Where the browser came from: only the webhook has to be reached from GitHub.
+        "redirect_url": format!("{}/setup/done", proposal.origin),
+        "callback_urls": [format!("{public}/login/callback")],
+        "setup_url": format!("{public}/setup/next"),
+        "setup_on_update": false,
+        "request_oauth_on_install": false,
+        "public": proposal.public,
+        "default_permissions": permissions,
+        "default_events": manifest_events(MANIFEST),
+    })
+}
 
 /// The permissions with `read` or `write`, by name.
 pub fn manifest_permissions(manifest: &str) -> Vec<(String, String)> {
@@ -36,11 +66,9 @@ pub fn manifest_events(manifest: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{manifest_events, manifest_permissions};
+    use super::{MANIFEST, manifest_events, manifest_permissions};
     use crate::domain::Event;
     use crate::github::read_event;
-
-    const MANIFEST: &str = include_str!("../../app-manifest.yml");
 
     #[test]
     fn the_app_asks_for_the_permissions_of_the_contract() {

@@ -74,6 +74,11 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// `Gone` also when its name leads to another one.
     async fn repository(&self, repository: &Repository) -> Result<Repository>;
+    /// The names of the files in the root of a repository's default branch.
+    ///
+    /// # Errors
+    /// `Gone` also when there is nothing in it yet.
+    async fn root_files(&self, repository: &Repository) -> Result<Vec<String>>;
     /// All open pull requests of a repository.
     ///
     /// # Errors

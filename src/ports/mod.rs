@@ -11,6 +11,7 @@ pub mod executor;
 pub mod forge;
 pub mod logs;
 pub mod people;
+pub mod registrar;
 pub mod source;
 pub mod store;
 
@@ -22,5 +23,6 @@ pub use executor::{Executor, JobEvent, JobOrder, Running};
 pub use forge::Forge;
 pub use logs::{LineSlice, LogKey, LogStore, LogWriter, StepLines};
 pub use people::People;
+pub use registrar::Registrar;
 pub use source::Source;
 pub use store::Store;

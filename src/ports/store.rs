@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::error::Result;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, Content, InstallationId, Job, JobId,
-    JobResult, Measure, PersonId, Preparation, Publication, PullRequest, Repository, RepositoryId,
-    Secret, Sha, StepRecord, Token, Trigger,
+    JobResult, Measure, PersonId, Preparation, Publication, PullRequest, RegisteredApp, Repository,
+    RepositoryId, Secret, Sha, StepRecord, Token, Trigger,
 };
 use crate::spec;
 
@@ -507,6 +507,13 @@ pub trait Store: Send + Sync {
         branch: Option<&str>,
         job: &str,
     ) -> Result<Option<StoredBadge>>;
+    /// The App that `/setup` has registered.
+    ///
+    /// # Errors
+    /// `Refused` when it does not open with this server's key.
+    async fn registered_app(&self) -> Result<Option<RegisteredApp>>;
+    /// Stores the App that was registered, unless there is one; says whether it was stored.
+    async fn keep_registered_app(&self, app: &RegisteredApp, now_ms: i64) -> Result<bool>;
     /// A stored setting.
     async fn setting(&self, name: &str) -> Result<Option<String>>;
     /// Stores a setting unless it is there, and says what it is then.

@@ -22,6 +22,7 @@ mod plan;
 mod problem;
 mod schema;
 mod sections;
+mod starter;
 mod step;
 #[cfg(test)]
 mod surround_tests;
@@ -40,6 +41,7 @@ pub use parse::{Parsed, parse};
 pub use plan::{Decision, Plan, PlannedJob, plan};
 pub use problem::{Places, Problem, Severity};
 pub use schema::schema;
+pub use starter::{STARTERS, Starter, starter_for};
 
 /// Where the specification is looked for in a repository, in this order.
 pub const FILES: [&str; 2] = [".herald.yml", ".forge.yml"];

@@ -312,7 +312,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 9] = [
+    const FILES: [(i64, &str, &str); 10] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -344,6 +344,7 @@ fn migrator(engine: &str) -> Migrator {
             "tokens",
             include_str!("../../migrations/0007_tokens.sql"),
         ),
+        (8, "app", include_str!("../../migrations/0008_app.sql")),
         (
             10,
             "measures",

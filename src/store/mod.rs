@@ -13,6 +13,7 @@ mod deliveries;
 mod jobs;
 mod pages;
 mod publications;
+mod registration;
 mod reruns;
 mod rows;
 mod seal;

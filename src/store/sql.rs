@@ -9,11 +9,14 @@ use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
 use super::seal::SealKey;
-use super::{approvals, deliveries, jobs, pages, publications, secrets, spoken, tokens, triggers};
+use super::{
+    approvals, deliveries, jobs, pages, publications, registration, secrets, spoken, tokens,
+    triggers,
+};
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
-    Measure, Publication, PullRequest, Repository, RepositoryId, Secret, Sha, StepRecord, Token,
-    Trigger, token_hash,
+    Measure, Publication, PullRequest, RegisteredApp, Repository, RepositoryId, Secret, Sha,
+    StepRecord, Token, Trigger, token_hash,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
@@ -418,6 +421,16 @@ impl Store for SqlStore {
     ) -> Result<Option<StoredBadge>> {
         let mut on = self.database.read().await?;
         Ok(pages::badge(&mut on, owner, name, kind, branch, job).await?)
+    }
+
+    async fn registered_app(&self) -> Result<Option<RegisteredApp>> {
+        let mut on = self.database.read().await?;
+        registration::read(&mut on, self.key.as_deref()).await
+    }
+
+    async fn keep_registered_app(&self, app: &RegisteredApp, now_ms: i64) -> Result<bool> {
+        let key = self.key()?;
+        transact!(self.database, tx => registration::keep(tx.on(), key, app, now_ms).await)
     }
 
     async fn setting(&self, name: &str) -> Result<Option<String>> {

@@ -23,6 +23,8 @@ mod pages;
 mod router;
 mod search;
 mod session;
+mod setup;
+mod setup_next;
 mod sign_in;
 mod standing;
 mod view;

@@ -86,25 +86,6 @@ pub(super) async fn not_found() -> Error {
     Error::NotFound
 }
 
-#[derive(Template)]
-#[template(path = "pages/setup.html")]
-struct Setup {
-    viewer: Viewer,
-    configured: bool,
-    public_url: String,
-    manifest: &'static str,
-}
-
-/// What is missing before Herald can work, and how to get it.
-pub(super) async fn setup(State(web): State<Web>, who: Who) -> Result<Response, Error> {
-    page(&Setup {
-        viewer: who.viewer(&web),
-        configured: web.verify.is_some(),
-        public_url: web.app.settings.links.public_url.clone(),
-        manifest: include_str!("../../app-manifest.yml"),
-    })
-}
-
 pub(super) async fn overview(State(web): State<Web>, who: Who) -> Result<Response, Error> {
     let mut repositories = own_repositories(&web, &who).await?;
     repositories.extend(web.app.parts.store.public_repositories(200).await?);

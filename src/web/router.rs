@@ -16,9 +16,9 @@ use axum::routing::{get, post};
 use super::session::SignIn;
 use super::{
     api, artifacts, badge_page, badges, errands, follow, health, insight, job_page, lines, logs,
-    pages, search, sign_in, standing, webhook,
+    pages, search, setup, setup_next, sign_in, standing, webhook,
 };
-use crate::app::App;
+use crate::app::{App, Setup};
 
 /// Checks a delivery's signature: the raw body and the header's value.
 pub type Verify = Arc<dyn Fn(&[u8], &str) -> bool + Send + Sync>;
@@ -34,6 +34,8 @@ pub struct Web {
     pub sign_in: Option<SignIn>,
     /// Whether new work is taken.
     pub ready: Arc<AtomicBool>,
+    /// The setup of a server that was started without credentials.
+    pub setup: Option<Arc<Setup>>,
 }
 
 impl std::fmt::Debug for Web {
@@ -48,7 +50,11 @@ pub fn router(web: Web) -> Router {
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
         .route("/assets/log.js", get(pages::log_script))
-        .route("/setup", get(pages::setup))
+        .route("/setup", get(setup::show).post(setup::propose))
+        .route("/setup/review", get(setup::review))
+        .route("/setup/done", get(setup::done))
+        .route("/setup/retry", post(setup::retry))
+        .route("/setup/next", get(setup_next::show))
         .route("/login", get(sign_in::login))
         .route("/login/callback", get(sign_in::callback))
         .route("/logout", post(sign_in::logout))

@@ -11,6 +11,15 @@ use crate::config::Config;
 use crate::domain::Secret;
 use crate::store::SealKey;
 
+/// The key as it is configured or kept; `None` where there is none yet.
+pub(super) fn known_key(config: &Config) -> anyhow::Result<Option<SealKey>> {
+    let file = config.data_dir.join("secret.key");
+    if config.secret_key.is_none() && !file.exists() {
+        return Ok(None);
+    }
+    secret_key(config).map(Some)
+}
+
 /// The key as it is configured, else that of the data directory, made if it is not there.
 pub(super) fn secret_key(config: &Config) -> anyhow::Result<SealKey> {
     if let Some(given) = &config.secret_key {

@@ -1,11 +1,16 @@
 //! Builds the adapters from the settings and puts the program together.
 
 mod clock;
+mod doctor;
 mod key;
 mod place;
+mod registrar;
 pub(crate) mod runners;
 mod server;
+mod settle;
+mod stage;
 
 pub use clock::SystemClock;
+pub use doctor::examine;
 pub use place::{Place, local_docker, place, process_executor};
-pub use server::{Server, app, git_source, install_crypto, lock, open_store, sign_in};
+pub use server::{Server, SetupLink, app, git_source, install_crypto, lock, open_store, sign_in};

@@ -1,6 +1,7 @@
 //! The server: adapters, loops and listeners.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,15 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::SystemClock;
 use super::key::secret_key;
 use super::place::{Place, place};
+use super::registrar::{Begin, SelfRegistrar};
 use super::runners;
+use super::settle::settle;
+use super::stage::Stage;
 use crate::admin;
-use crate::app::{self, App, Parts, Settings};
+use crate::app::{self, App, Decided, Parts, Settings, Setup};
 use crate::config::{Config, Credentials, Database, ExecutorKind};
 use crate::depot::{FileArtifacts, FileCaches};
 use crate::executor::Gate;
@@ -149,16 +154,78 @@ const STEP_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 /// A server that is bound and ready to run.
 pub struct Server {
-    app: Arc<App>,
+    /// As flags and variables say; what is stored goes underneath.
+    config: Config,
+    opened: Opened,
     web: Web,
     public: TcpListener,
     metrics: TcpListener,
     runners: Option<(TcpListener, Arc<Gate>)>,
     /// For operators on this machine; `None` where it cannot be opened.
     socket: Option<UnixListener>,
-    configured: bool,
+    /// Asks to begin, once the App is registered; `None` where it is.
+    begins: Option<mpsc::Receiver<Begin>>,
     /// Held for the life of the server: nobody else uses the data directory.
     _lock: File,
+}
+
+/// What stays the same when the App is registered.
+struct Opened {
+    store: Arc<dyn Store>,
+    executor: Arc<dyn Executor>,
+    worker: String,
+    clock: Arc<dyn Clock>,
+    ready: Arc<AtomicBool>,
+    setup: Option<Arc<Setup>>,
+}
+
+impl Opened {
+    /// The use cases and their doors, with the credentials that the settings have.
+    fn web(&self, config: &Config) -> anyhow::Result<Web> {
+        let credentials = config.credentials.as_ref();
+        let app = Arc::new(app(
+            config,
+            credentials,
+            Arc::clone(&self.store),
+            Arc::clone(&self.executor),
+            self.worker.clone(),
+            Arc::clone(&self.clock),
+            false,
+        )?);
+        let verify = credentials.map(|known| {
+            let secrets = known.webhook_secrets.clone();
+            let check: web::Verify = Arc::new(move |body, header| verify(&secrets, body, header));
+            check
+        });
+        Ok(Web {
+            app,
+            verify,
+            sign_in: sign_in(config, credentials)?,
+            ready: Arc::clone(&self.ready),
+            setup: self.setup.clone(),
+        })
+    }
+}
+
+/// Where the setup is opened, with a code that changes when it was used.
+#[derive(Debug, Clone)]
+pub struct SetupLink {
+    base: String,
+    codes: watch::Receiver<String>,
+}
+
+impl SetupLink {
+    /// The address of now.
+    pub fn now(&mut self) -> String {
+        let code = self.codes.borrow_and_update().clone();
+        format!("{}/setup?code={code}", self.base)
+    }
+
+    /// Waits for another one; `None` when there will be none.
+    pub async fn next(&mut self) -> Option<String> {
+        self.codes.changed().await.ok()?;
+        Some(self.now())
+    }
 }
 
 impl Server {
@@ -170,37 +237,31 @@ impl Server {
         install_crypto();
         let lock = lock(&config.data_dir)?;
         let store = open_store(config).await?;
+        let settled = settle(config, store.as_ref()).await?;
         let new = uuid::Uuid::now_v7().simple().to_string();
         let worker = match config.database {
             Database::Sqlite => store.setting_or("instance", &new).await?,
             // Several processes may share a PostgreSQL, each with a data directory of its own.
             Database::Postgres(_) => instance(&config.data_dir, &new)?,
         };
-        let credentials = config.credentials.as_ref();
         let Place { executor, gate } = place(config, &worker).await?;
         if config.executor == ExecutorKind::Process && !config.sandbox {
             warn!("HERALD_PROCESS_SANDBOX=off: a step can read what Herald can read");
         }
-        let clock = Arc::new(SystemClock);
-        let app = Arc::new(app(
-            config,
-            credentials,
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (setup, begins) = if settled.credentials.is_some() {
+            (None, None)
+        } else {
+            let (setup, begins) = setup(config, &store, &clock);
+            (Some(setup), Some(begins))
+        };
+        let opened = Opened {
             store,
             executor,
             worker,
             clock,
-            false,
-        )?);
-        let verify = credentials.map(|known| {
-            let secrets = known.webhook_secrets.clone();
-            let check: web::Verify = Arc::new(move |body, header| verify(&secrets, body, header));
-            check
-        });
-        let web = Web {
-            app: Arc::clone(&app),
-            verify,
-            sign_in: sign_in(config, credentials)?,
             ready: Arc::new(AtomicBool::new(true)),
+            setup,
         };
         let socket = admin::listen(&config.data_dir)
             .inspect_err(|error| {
@@ -221,13 +282,14 @@ impl Server {
             _ => None,
         };
         Ok(Self {
-            app,
-            web,
+            web: opened.web(&settled)?,
+            opened,
             runners,
             public: listen(config.listen).await?,
             metrics: listen(config.metrics_listen).await?,
             socket,
-            configured: credentials.is_some(),
+            begins,
+            config: config.clone(),
             _lock: lock,
         })
     }
@@ -236,52 +298,64 @@ impl Server {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.public.local_addr()
+    }
+
+    /// Where the setup is opened, while there is no App.
+    pub fn setup_link(&self) -> Option<SetupLink> {
+        let setup = self.opened.setup.as_ref()?;
+        let base = match self.address() {
+            Ok(mut address) if !self.config.is_given("HERALD_PUBLIC_URL") => {
+                if address.ip().is_unspecified() {
+                    address.set_ip([127, 0, 0, 1].into());
+                }
+                format!("http://{address}")
+            }
+            _ => self.config.public_url.clone(),
+        };
+        Some(SetupLink {
+            base,
+            codes: setup.codes(),
+        })
     }
 
     /// Serves until `stop`.
     ///
     /// # Errors
     /// When a listener fails.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         info!("listening on http://{}", self.public.local_addr()?);
-        info!("metrics on http://{}", self.metrics.local_addr()?);
-        if !self.configured {
-            warn!(
-                "no GitHub credentials yet; {}/setup says how to get them",
-                self.app.settings.links.public_url
-            );
+        if let Some(mut link) = self.setup_link() {
+            warn!("no GitHub App yet; register one at {}", link.now());
         }
-        let ready = Arc::clone(&self.web.ready);
-        let metrics = web::metrics_router(self.web.clone());
-        let metrics_stop = stop.clone();
-        let metrics = tokio::spawn(async move {
-            axum::serve(self.metrics, metrics)
-                .with_graceful_shutdown(async move { metrics_stop.cancelled().await })
-                .await
-        });
-        let public_stop = stop.clone();
-        let public = tokio::spawn(async move {
-            axum::serve(self.public, web::router(self.web))
-                .with_graceful_shutdown(async move { public_stop.cancelled().await })
-                .await
-        });
+        info!("metrics on http://{}", self.metrics.local_addr()?);
+        let doors = Doors::new(&self.web);
+        let public = listen(self.public, doors.public.router(), &stop);
+        let metrics = listen(self.metrics, doors.metrics.router(), &stop);
         if let Some((listener, gate)) = self.runners {
             info!("runners connect to http://{}", listener.local_addr()?);
             // Its connections end with the process: runners come back to the next one.
             tokio::spawn(async move { axum::serve(listener, runners::router(gate)).await });
         }
         let operators = self.socket.map(|socket| {
-            let parts = &self.app.parts;
-            let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+            let (store, clock) = (&self.opened.store, &self.opened.clock);
+            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
             tokio::spawn(admin::serve(socket, store, clock, stop.clone()))
         });
-        let worker = self
-            .configured
-            .then(|| tokio::spawn(app::serve(Arc::clone(&self.app), stop.clone())));
-        stop.cancelled().await;
-        ready.store(false, Ordering::Relaxed);
+        let work = |web: &Web| tokio::spawn(app::serve(Arc::clone(&web.app), stop.clone()));
+        let mut worker = self.begins.is_none().then(|| work(&self.web));
+        while let Some(begin) = next(self.begins.as_mut(), &stop).await {
+            let begun = match &worker {
+                Some(_) => Ok(()),
+                None => begin_work(&self.config, &self.opened, &doors)
+                    .await
+                    .map(|web| worker = Some(work(&web))),
+            };
+            // Who has gone away is not told.
+            let _ = begin.send(begun.map_err(|error| format!("{error:#}")));
+        }
+        self.opened.ready.store(false, Ordering::Relaxed);
         info!("stopping");
         if let Some(worker) = worker {
             let _ = worker.await;
@@ -296,6 +370,91 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// What the listeners serve.
+struct Doors {
+    public: Stage,
+    metrics: Stage,
+}
+
+impl Doors {
+    fn new(web: &Web) -> Self {
+        Self {
+            public: Stage::new(web::router(web.clone())),
+            metrics: Stage::new(web::metrics_router(web.clone())),
+        }
+    }
+
+    fn set(&self, web: &Web) {
+        self.public.set(web::router(web.clone()));
+        self.metrics.set(web::metrics_router(web.clone()));
+    }
+}
+
+/// A setup, and who asks to begin when it has succeeded.
+fn setup(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> (Arc<Setup>, mpsc::Receiver<Begin>) {
+    let (begin, begins) = mpsc::channel(1);
+    let registrar = SelfRegistrar {
+        config: config.clone(),
+        clock: Arc::clone(clock),
+        begin,
+    };
+    let given = |name: &str, value: &str| config.is_given(name).then(|| value.to_owned());
+    let decided = Decided {
+        public_url: given("HERALD_PUBLIC_URL", &config.public_url),
+        github_url: given("HERALD_GITHUB_URL", &config.github_url),
+        api_url: given("HERALD_GITHUB_API_URL", &config.github_api_url),
+    };
+    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+    let setup = Setup::new(Arc::new(registrar), store, clock, decided);
+    (Arc::new(setup), begins)
+}
+
+/// Serves on a listener until `stop`.
+fn listen(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: &CancellationToken,
+) -> tokio::task::JoinHandle<std::io::Result<()>> {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await
+    })
+}
+
+/// Who asks next; `None` when the server is to stop.
+async fn next(
+    begins: Option<&mut mpsc::Receiver<Begin>>,
+    stop: &CancellationToken,
+) -> Option<Begin> {
+    let asked = async {
+        match begins {
+            Some(begins) => match begins.recv().await {
+                Some(begin) => begin,
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => None,
+        begin = asked => Some(begin),
+    }
+}
+
+/// Opens the doors of the App that was stored just now. Until all of it stands nothing changes.
+async fn begin_work(config: &Config, opened: &Opened, doors: &Doors) -> anyhow::Result<Web> {
+    let settled = settle(config, opened.store.as_ref()).await?;
+    let web = opened.web(&settled)?;
+    doors.set(&web);
+    Ok(web)
 }
 
 /// The name of the server with this data directory.

@@ -486,7 +486,7 @@ fn the_doctor_names_each_problem_with_its_way_out() {
     assert_eq!(output.status.code(), Some(2));
     let text = out(&output);
     assert!(text.contains("problem no GitHub credentials\n"), "{text}");
-    assert!(text.contains("→ register an App"), "{text}");
+    assert!(text.contains("→ start `herald serve`"), "{text}");
     assert!(text.contains("ok      git "), "{text}");
 }
 

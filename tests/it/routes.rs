@@ -7,11 +7,16 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 33] = [
+const ROUTES: [(&str, &str, u16, u16); 37] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/assets/log.js", "/assets/log.js", 200, 200),
     ("/setup", "/setup", 200, 200),
+    // Closed: they lead to the word that all is set up.
+    ("/setup/review", "/setup/review", 303, 303),
+    ("/setup/done", "/setup/done?code=x&state=y", 303, 303),
+    ("/setup/retry", "/setup/retry", 303, 303),
+    ("/setup/next", "/setup/next", 303, 303),
     ("/healthz", "/healthz", 200, 200),
     ("/readyz", "/readyz", 200, 200),
     ("/login", "/login", 303, 303),
@@ -151,7 +156,8 @@ const ROUTES: [(&str, &str, u16, u16); 33] = [
 ];
 
 /// The ends of routes that take something.
-const POSTED: [&str; 6] = [
+const POSTED: [&str; 7] = [
+    "/setup/retry",
     "/webhooks/github",
     "/logout",
     "/token",

@@ -350,6 +350,7 @@ impl World {
             })),
             sign_in: Some(self.sign_in.clone()),
             ready: Arc::new(AtomicBool::new(true)),
+            setup: None,
         };
         web::router(web)
     }
