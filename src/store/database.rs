@@ -190,6 +190,11 @@ pub(super) use transact;
 static DRIVERS: Once = Once::new();
 
 impl Database {
+    /// How many commits there were; `None` where others commit too, on PostgreSQL.
+    pub(super) fn commit(&self) -> Option<u64> {
+        self.writer.as_ref().map(|_| *self.commits.borrow())
+    }
+
     /// Opens the SQLite database in a file, made if it is not there, and brings it up to date.
     pub(super) async fn sqlite(file: &Path) -> Result<Self, StoreError> {
         DRIVERS.call_once(sqlx::any::install_default_drivers);

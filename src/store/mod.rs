@@ -11,6 +11,7 @@ mod builds;
 mod database;
 mod deliveries;
 mod jobs;
+mod memory;
 mod pages;
 mod publications;
 mod registration;

@@ -8,6 +8,7 @@ use sqlx::Row;
 use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
+use super::memory::Memory;
 use super::seal::SealKey;
 use super::{
     approvals, deliveries, jobs, pages, publications, registration, secrets, spoken, tokens,
@@ -32,6 +33,8 @@ pub struct SqlStore {
     pub(super) database: Database,
     /// Seals secrets; without it there are none.
     key: Option<Arc<SealKey>>,
+    /// Badges that were read lately.
+    memory: Arc<Memory>,
 }
 
 impl SqlStore {
@@ -49,6 +52,7 @@ impl SqlStore {
         Ok(Self {
             database: Database::sqlite(file).await?,
             key: None,
+            memory: Arc::default(),
         })
     }
 
@@ -71,6 +75,7 @@ impl SqlStore {
         Ok(Self {
             database: Database::postgres(url).await?,
             key: None,
+            memory: Arc::default(),
         })
     }
 
@@ -419,8 +424,24 @@ impl Store for SqlStore {
         branch: Option<&str>,
         job: &str,
     ) -> Result<Option<StoredBadge>> {
+        let commit = self.database.commit();
+        let text = str::to_owned;
+        let asked = (
+            text(owner),
+            text(name),
+            text(kind),
+            branch.map(text),
+            text(job),
+        );
+        if let Some(known) = commit.and_then(|commit| self.memory.get(commit, &asked)) {
+            return Ok(Some(known));
+        }
         let mut on = self.database.read().await?;
-        Ok(pages::badge(&mut on, owner, name, kind, branch, job).await?)
+        let badge = pages::badge(&mut on, owner, name, kind, branch, job).await?;
+        if let (Some(commit), Some(badge)) = (commit, &badge) {
+            self.memory.keep(commit, asked, badge.clone());
+        }
+        Ok(badge)
     }
 
     async fn registered_app(&self) -> Result<Option<RegisteredApp>> {

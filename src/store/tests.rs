@@ -1013,6 +1013,17 @@ async fn a_badge_keeps_what_the_later_push_said() {
             "new"
         );
         assert!(badge(Some("other")).await.unwrap().is_none());
+        // Of what was read before nothing is left when it changes.
+        let mut private = repository();
+        private.private = true;
+        settle(
+            store,
+            "private",
+            vec![Change::KeepRepository(private)],
+            7_000,
+        )
+        .await;
+        assert!(badge(None).await.unwrap().unwrap().private);
         let measures = store.measures(&repository().id, "main", 10).await.unwrap();
         let numbers: Vec<i64> = measures.iter().map(|one| one.number).collect();
         assert_eq!(numbers, [2, 1], "the newest first, whatever came last");

@@ -20,6 +20,7 @@ mod job_page;
 mod lines;
 mod logs;
 mod pages;
+mod progress;
 mod router;
 mod search;
 mod session;

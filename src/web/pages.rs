@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::chart::{self, Graph, Trend};
 use super::error::Error;
 use super::insight;
+use super::progress::{self, Progress};
 use super::router::Web;
 use super::session::{Viewer, Who};
 use super::view::{self, BuildRow, JobRow, TestRow, Wanted};
@@ -58,7 +59,7 @@ struct BuildPage {
     tests_title: String,
     tests_left: usize,
     coverage: Option<view::CoverageRow>,
-    running: bool,
+    progress: Option<Progress>,
 }
 
 pub(super) fn page(template: &impl Template) -> Result<Response, Error> {
@@ -273,7 +274,7 @@ pub(super) async fn build(
         tests,
         tests_title: crate::domain::verdict::counts(&report.totals()),
         coverage: view::coverage(&view, &report),
-        running: view.build.conclusion.is_none(),
+        progress: progress::of(&web, &view).await?,
         repository: view.repository,
     })
 }

@@ -120,3 +120,32 @@ async fn lines_of_the_change_that_no_test_reached_are_shown() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_build_says_how_far_it_is() {
+    world(async |w: &mut World| {
+        push(w, 0).await;
+        w.write(".herald.yml", "execute: [hold]\n");
+        let head = w.commit("main");
+        w.push("main", &head, &head).await;
+        w.until_queued(|_| {}).await;
+        let build = "/repos/octo/project/builds/2";
+        let page = w.get(build).await.1;
+        assert!(page.contains("It begins as soon as"), "{page}");
+        let look = async {
+            loop {
+                let page = w.get(build).await.1;
+                if page.contains("Running for") && page.contains("at “hold”") {
+                    assert!(page.contains("it usually takes"), "{page}");
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            w.executor.release();
+        };
+        tokio::join!(look, w.drain());
+        let page = w.get(build).await.1;
+        assert!(!page.contains("Running for"), "{page}");
+    })
+    .await;
+}

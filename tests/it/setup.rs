@@ -17,7 +17,7 @@ use crate::serve::{Forge, Herald};
 use crate::surfer::{Browser, Form, Page, origin};
 
 /// `herald serve` without a word about GitHub.
-fn bare(forge: &Forge) -> Command {
+pub(crate) fn bare(forge: &Forge) -> Command {
     let mut command = Herald::command(forge);
     for name in [
         "HERALD_PUBLIC_URL",
@@ -33,7 +33,7 @@ fn bare(forge: &Forge) -> Command {
 }
 
 /// The addresses that the log shows, the newest last.
-fn links(herald: &Herald) -> Vec<String> {
+pub(crate) fn links(herald: &Herald) -> Vec<String> {
     let log = herald.log.lock().unwrap();
     let mut links: Vec<String> = log
         .split_whitespace()
