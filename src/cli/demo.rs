@@ -22,6 +22,8 @@ use crate::wire::{self, SystemClock};
 
 const OWNER: &str = "octo";
 const NAME: &str = "greet";
+/// What its pull requests are called.
+const TITLES: [&str; 2] = ["Shorten the greeting", "Say goodbye"];
 
 /// The demonstration while it runs.
 struct Demo {
@@ -86,7 +88,8 @@ async fn demo(listen: SocketAddr, once: bool, screen: &Screen) -> anyhow::Result
         })
     });
     screen.say("Building the default branch and two pull requests …");
-    demo.deliver_all().await?;
+    demo.deliver_history().await?;
+    demo.deliver_pulls().await?;
     app::drain(&demo.app).await?;
     demo.print(screen).await?;
     if let Some(serving) = serving {
@@ -94,7 +97,8 @@ async fn demo(listen: SocketAddr, once: bool, screen: &Screen) -> anyhow::Result
         screen.result(&format!(
             "\n{BOLD}To look at{PLAIN}\n  {url}/\n  {url}/repos/{OWNER}/{NAME}\n  \
              {url}/badges/{OWNER}/{NAME}/build.svg\n  {url}/badges/{OWNER}/{NAME}/tests.svg\n\
-             \nPress Ctrl-C to end.\n"
+             On the simulated GitHub\n  {github_url}/{OWNER}/{NAME}/pull/1\n  \
+             {github_url}/{OWNER}/{NAME}/pull/2\n\nPress Ctrl-C to end.\n"
         ));
         serve::stop_on_signal(stop).await;
         serving.await??;
@@ -163,20 +167,39 @@ async fn build(
 }
 
 impl Demo {
-    /// Sends what GitHub would: a push to the default branch and two pull requests.
-    async fn deliver_all(&self) -> anyhow::Result<()> {
+    /// Sends what GitHub would: the pushes to the default branch, one after the other.
+    async fn deliver_history(&self) -> anyhow::Result<()> {
+        let mut before = "0".repeat(40);
+        let past = self.sample.history.iter();
+        for head in past.chain(std::iter::once(&self.sample.main)) {
+            let push = self.github.push(&self.project, "main", &before, head);
+            self.deliver("push", &push).await?;
+            app::drain(&self.app).await?;
+            before.clone_from(head);
+        }
+        Ok(())
+    }
+
+    /// And two pull requests.
+    async fn deliver_pulls(&self) -> anyhow::Result<()> {
         let (github, project, sample) = (&self.github, &self.project, &self.sample);
-        let zero = "0".repeat(40);
-        let push = github.push(project, "main", &zero, &sample.main);
-        self.deliver("push", &push).await?;
-        for (number, (branch, head)) in [(1, &sample.failing), (2, &sample.passing)] {
-            let payload = github.pull_request(
+        for (number, title, (branch, head)) in [
+            (1, TITLES[0], &sample.failing),
+            (2, TITLES[1], &sample.passing),
+        ] {
+            let mut payload = github.pull_request(
                 project,
                 "opened",
                 number,
                 (branch, head),
                 ("main", &sample.main),
             );
+            if let Some(pull) = payload.get_mut("pull_request") {
+                if let Some(fields) = pull.as_object_mut() {
+                    fields.insert("title".to_owned(), title.into());
+                }
+                github.state().set_pull(pull);
+            }
             self.deliver("pull_request", &payload).await?;
         }
         Ok(())
@@ -233,14 +256,18 @@ impl Demo {
         let sample = &self.sample;
         for (title, commit, pull) in [
             (
-                "Pull request #1: Shorten the greeting",
+                format!("Pull request #1: {}", TITLES[0]),
                 &sample.failing.1,
                 Some(1),
             ),
-            ("Pull request #2: Say goodbye", &sample.passing.1, Some(2)),
-            ("Branch main: Say hello", &sample.main, None),
+            (
+                format!("Pull request #2: {}", TITLES[1]),
+                &sample.passing.1,
+                Some(2),
+            ),
+            ("Branch main".to_owned(), &sample.main, None),
         ] {
-            let text = show(&state, title, commit, pull);
+            let text = show(&state, &title, commit, pull);
             let mut lines = text.splitn(2, '\n');
             let head = lines.next().unwrap_or_default();
             let rest = lines.next().unwrap_or_default();

@@ -17,7 +17,7 @@ use super::access::{authenticate_app, enter, mint};
 use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
-use super::{git, hook, people, register, shown, sign_in};
+use super::{git, hook, page, people, register, shown, sign_in};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -88,8 +88,7 @@ impl GitHub {
             .fallback(|| async { not_found() });
         Router::new()
             .nest("/api/v3", api)
-            .merge(sign_in::pages())
-            .merge(register::page_routes())
+            .merge(page::all())
             .fallback(git::serve)
             .layer(middleware::from_fn_with_state(self.clone(), around))
             .with_state(self.clone())

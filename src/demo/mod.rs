@@ -11,6 +11,7 @@ mod faults;
 mod git;
 mod hook;
 mod limits;
+mod look;
 mod page;
 mod people;
 mod register;

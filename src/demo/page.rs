@@ -1,9 +1,19 @@
 //! The few pages that the simulated GitHub has: plain ones, for a browser to click through.
 
+use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::state::GitHub;
+use super::{look, register, sign_in};
 use crate::text::xml::escape;
+
+/// All of them.
+pub(super) fn all() -> Router<GitHub> {
+    sign_in::pages()
+        .merge(register::page_routes())
+        .merge(look::pages())
+}
 
 /// A page with a title and content that is escaped already.
 pub(super) fn page(status: StatusCode, title: &str, content: &str) -> Response {

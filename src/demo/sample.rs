@@ -1,5 +1,5 @@
 //! The sample repository of the demonstration: a few shell functions with tests that need only a
-//! POSIX shell, a pull request that breaks one, and a pull request that does not.
+//! POSIX shell and a short history, a pull request that breaks one, and a pull request that does not.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +11,8 @@ use anyhow::{Context, bail};
 pub struct Sample {
     /// The bare repository.
     pub git_dir: PathBuf,
+    /// What `main` was before, the oldest first.
+    pub history: Vec<String>,
     /// The head of `main`.
     pub main: String,
     /// Branch and head of the pull request whose tests fail.
@@ -37,8 +39,6 @@ pub fn sample(dir: &Path) -> anyhow::Result<Sample> {
     };
     git(&["init", "--quiet", "--initial-branch=main", "."])?;
     write(".herald.yml", SPECIFICATION)?;
-    write("greet.sh", LIBRARY)?;
-    write("tests/greet_test.sh", TESTS)?;
     write("tests/run.sh", RUNNER)?;
     write("README.md", "# Greet\nSays hello.\n")?;
     let commit = |words: &str| {
@@ -46,7 +46,15 @@ pub fn sample(dir: &Path) -> anyhow::Result<Sample> {
         git(&["commit", "--quiet", "-m", words])?;
         git(&["rev-parse", "HEAD"])
     };
-    let main = commit("Say hello")?;
+    let mut history = Vec::new();
+    for (words, library, tests) in past()? {
+        write("greet.sh", &library)?;
+        write("tests/greet_test.sh", tests)?;
+        history.push(commit(words)?);
+    }
+    write("greet.sh", LIBRARY)?;
+    write("tests/greet_test.sh", TESTS)?;
+    let main = commit("Shout again")?;
 
     git(&["checkout", "--quiet", "-b", "shorter-greeting"])?;
     write("greet.sh", &LIBRARY.replace("Hello, %s!", "Hello %s!"))?;
@@ -70,10 +78,34 @@ pub fn sample(dir: &Path) -> anyhow::Result<Sample> {
     ])?;
     Ok(Sample {
         git_dir,
+        history,
         main,
         failing: ("shorter-greeting".to_owned(), failing),
         passing: ("say-goodbye".to_owned(), passing),
     })
+}
+
+/// What `main` was before: the words of its commits, the functions and their tests. The last one has a mistake.
+fn past() -> anyhow::Result<[(&'static str, String, &'static str); 3]> {
+    let part = |text: &'static str, mark: &str| {
+        let (before, _) = text.split_once(mark).context("the sample is not whole")?;
+        anyhow::Ok(before)
+    };
+    let hello = part(LIBRARY, "\n# shout")?;
+    let wrong = LIBRARY.replace("[:upper:]", "[:lower:]");
+    Ok([
+        (
+            "Say hello",
+            hello.to_owned(),
+            part(TESTS, "\ntest_greeting_keeps")?,
+        ),
+        (
+            "Keep blanks",
+            hello.to_owned(),
+            part(TESTS, "\ntest_shout")?,
+        ),
+        ("Shout", wrong, part(TESTS, "\nskip_")?),
+    ])
 }
 
 /// Runs git, away from the user's own settings, and says what it printed.

@@ -13,6 +13,7 @@ pub fn escape(text: &str) -> String {
         match char {
             '\n' | '\r' | '\t' => escaped.push(' '),
             char if char.is_control() => {}
+            char if turns(char) => escaped.push(char::REPLACEMENT_CHARACTER),
             // Entities are shown as characters, but start no markup of any kind.
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -30,16 +31,25 @@ pub fn escape(text: &str) -> String {
             '.' if before.is_some_and(|char| char.eq_ignore_ascii_case(&'w')) => {
                 escaped.push_str(".\u{200b}");
             }
-            // `GH-12`, and lists at the start.
-            '-' | '+' if before.is_none_or(|char| char.eq_ignore_ascii_case(&'h')) => {
+            // Lists at the start.
+            '-' | '+' if before.is_none() => {
                 escaped.push('\\');
                 escaped.push(char);
+            }
+            // `GH-12`. References are looked for in what Markdown has made: a backslash is gone by then.
+            '-' if before.is_some_and(|char| char.eq_ignore_ascii_case(&'h')) => {
+                escaped.push_str("-\u{200b}");
             }
             char => escaped.push(char),
         }
         before = Some(char);
     }
     break_commits(&escaped)
+}
+
+/// Whether it turns the direction of writing, also of what comes after it (Unicode 16, annex 9, 2).
+fn turns(char: char) -> bool {
+    matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Seven to forty hex digits in a row become a link to a commit, when there is one.
@@ -72,6 +82,7 @@ pub fn code(text: &str) -> String {
             // Outside of a table it would show, so the look-alike serves both.
             '|' => line.push('\u{2502}'),
             char if char.is_control() => {}
+            char if turns(char) => line.push(char::REPLACEMENT_CHARACTER),
             char => line.push(char),
         }
     }
@@ -93,6 +104,10 @@ pub fn fence(text: &str, info: &str) -> String {
     let kept: String = text
         .chars()
         .filter(|char| !char.is_control() || matches!(char, '\n' | '\t'))
+        .map(|char| match char {
+            char if turns(char) => char::REPLACEMENT_CHARACTER,
+            char => char,
+        })
         .collect();
     let ticks = "`".repeat(longest_run(&kept, '`').max(2) + 1);
     let end = if kept.ends_with('\n') { "" } else { "\n" };

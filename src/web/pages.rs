@@ -18,6 +18,7 @@ use crate::app::Visitor;
 use crate::domain::{BuildView, Conclusion, Holder, Job, Permission, Repository};
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
+const BUILD_SCRIPT: &str = include_str!("../../templates/pages/build.js");
 const LOG_SCRIPT: &str = include_str!("../../templates/pages/log.js");
 /// Builds on the page of a repository.
 const BUILDS: i64 = 50;
@@ -75,12 +76,20 @@ pub(super) async fn stylesheet() -> Response {
     (headers, CSS).into_response()
 }
 
+pub(super) async fn build_script() -> Response {
+    script(BUILD_SCRIPT)
+}
+
 pub(super) async fn log_script() -> Response {
+    script(LOG_SCRIPT)
+}
+
+fn script(text: &'static str) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/javascript; charset=utf-8"),
         (CACHE_CONTROL, "max-age=300"),
     ];
-    (headers, LOG_SCRIPT).into_response()
+    (headers, text).into_response()
 }
 
 pub(super) async fn not_found() -> Error {
@@ -272,7 +281,11 @@ pub(super) async fn build(
         jobs: view.jobs.iter().map(JobRow::new).collect(),
         tests_left: failures.saturating_sub(tests.len()),
         tests,
-        tests_title: crate::domain::verdict::counts(&report.totals()),
+        tests_title: if report.tests.is_empty() {
+            String::new()
+        } else {
+            crate::domain::verdict::counts(&report.totals())
+        },
         coverage: view::coverage(&view, &report),
         progress: progress::of(&web, &view).await?,
         repository: view.repository,

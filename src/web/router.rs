@@ -49,6 +49,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
+        .route("/assets/build.js", get(pages::build_script))
         .route("/assets/log.js", get(pages::log_script))
         .route("/setup", get(setup::show).post(setup::propose))
         .route("/setup/review", get(setup::review))

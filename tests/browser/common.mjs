@@ -8,8 +8,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 
-const modules = process.env.HERALD_TEST_NODE_MODULES ?? "node_modules";
-const require = createRequire(path.resolve(modules, "x.js"));
+/** Where the npm packages are. */
+export const modules = path.resolve(process.env.HERALD_TEST_NODE_MODULES ?? "node_modules");
+export const require = createRequire(path.join(modules, "x.js"));
 const { chromium } = require("playwright-core");
 
 /** A browser, and where it asks for anything but `origin` a list of what it asked for. */

@@ -1,4 +1,4 @@
-// Follows a job in real Chromium while it runs. Started by tests/it/browser.rs with the address of the job's
+// Follows a job in real Chromium while it runs. Started by tests/it/in_browser.rs with the address of the job's
 // page: the job writes, holds until this says "release", and writes again.
 
 import assert from "node:assert/strict";

@@ -25,8 +25,8 @@ try {
     env: { ...process.env, TMPDIR: work, NO_COLOR: "1" },
   });
   const origin = /http:\/\/127\.0\.0\.1:\d+/.exec(server.written().split("To look at")[1])[0];
-  // Build 2 is the failing pull request.
-  const job = `${origin}/repos/octo/greet/builds/2/jobs/build`;
+  // Build 5 is the failing pull request.
+  const job = `${origin}/repos/octo/greet/builds/5/jobs/build`;
   const raw = await (await fetch(`${job}/log.txt`)).text();
   const logs = fs.readdirSync(work, { recursive: true }).map((name) => path.join(work, String(name)));
   const log = logs.find((name) => name.endsWith(".log") && fs.readFileSync(name, "utf8") === raw);

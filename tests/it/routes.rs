@@ -7,9 +7,10 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 37] = [
+const ROUTES: [(&str, &str, u16, u16); 38] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
+    ("/assets/build.js", "/assets/build.js", 200, 200),
     ("/assets/log.js", "/assets/log.js", 200, 200),
     ("/setup", "/setup", 200, 200),
     // Closed: they lead to the word that all is set up.

@@ -90,8 +90,8 @@ pub(crate) struct World {
     pub(crate) isolates: Arc<AtomicBool>,
     /// What every job leaves behind as its test report.
     pub(crate) report: Arc<Mutex<Option<String>>>,
-    /// A further file that every job leaves behind.
-    more: Arc<Mutex<Option<Act>>>,
+    /// What every job does at its end as well.
+    more: Arc<Mutex<Vec<Act>>>,
     sign_in: SignIn,
     url: String,
     tree: PathBuf,
@@ -212,9 +212,15 @@ impl World {
         app::drain(&self.app).await.unwrap();
     }
 
-    /// Every job leaves this behind as well.
-    pub(crate) fn leave(&self, file: Act) {
-        *self.more.lock().unwrap() = Some(file);
+    /// Every job does this at its end as well.
+    pub(crate) fn leave(&self, act: Act) {
+        self.more.lock().unwrap().push(act);
+    }
+
+    /// No job leaves anything behind any more.
+    pub(crate) fn leave_nothing(&self) {
+        *self.report.lock().unwrap() = None;
+        self.more.lock().unwrap().clear();
     }
 
     /// How many deliveries were given up.
@@ -236,6 +242,17 @@ impl World {
     /// Works until every delivery is handled.
     pub(crate) async fn until_handled(&self) {
         while self.waiting().await.deliveries > 0 {
+            assert!(app::step(&self.app).await.unwrap(), "nothing follows");
+        }
+    }
+
+    /// Works until every trigger has its build, whose jobs wait.
+    pub(crate) async fn until_prepared(&self) {
+        loop {
+            let waiting = self.waiting().await;
+            if waiting.deliveries + waiting.triggers == 0 {
+                return;
+            }
             assert!(app::step(&self.app).await.unwrap(), "nothing follows");
         }
     }
@@ -492,6 +509,12 @@ impl World {
         (text, edits)
     }
 
+    /// Reads all comments, whatever they say.
+    pub(crate) fn read_comments(&mut self) {
+        let count = self.state().comments.len();
+        self.comments_read = count;
+    }
+
     /// How many requests were made that write.
     pub(crate) fn writes(&self) -> usize {
         let state = self.state();
@@ -561,7 +584,7 @@ async fn build_app(
 /// `print TEXT` writes it (`\n` and `\e` as in C; `break TEXT` fails too), `count N` so many numbered lines, `say NAME` writes a secret,
 /// `leave PATH CONTENT` an artifact, `keep CONTENT` a cache and `fail N` a report; a report is left behind where the
 /// world has one.
-fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Option<Act>>>) -> Scripted {
+fn scripted(report: Arc<Mutex<Option<String>>>, more: Arc<Mutex<Vec<Act>>>) -> Scripted {
     Scripted::new(move |order: &JobOrder| {
         let mut acts = Vec::new();
         let mut files = Vec::new();
