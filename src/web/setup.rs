@@ -292,7 +292,7 @@ pub(super) async fn review(State(web): State<Web>, headers: HeaderMap) -> Result
         return Ok(Redirect::to("/setup").into_response());
     };
     let policy = format!(
-        "default-src 'none'; style-src 'self'; form-action {}; frame-ancestors 'none'; \
+        "default-src 'none'; style-src 'self'; img-src data:; form-action {}; frame-ancestors 'none'; \
          base-uri 'none'",
         origin_of(&proposal.home.github_url)
     );

@@ -27,7 +27,7 @@ export async function open(browser, origin, options = {}) {
   const page = await context.newPage();
   page.faults = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) page.faults.push(message.text());
+    if (["error", "warning"].includes(message.type())) page.faults.push(`${message.text()} ${message.location().url}`);
   });
   page.on("pageerror", (error) => page.faults.push(String(error)));
   page.on("request", (request) => {

@@ -97,7 +97,8 @@ async function byKeyboard(page) {
     await page.keyboard.press("Tab");
   }
   return page.evaluate(() => [
-    ...[...window.toReach.keys()].filter((one) => one.isConnected).map((one) => `the Tab key does not reach ${one.outerHTML.slice(0, 160)}`),
+    // What has hidden itself meanwhile is not there to be reached.
+    ...[...window.toReach.keys()].filter((one) => one.isConnected && one.checkVisibility({ visibilityProperty: true })).map((one) => `the Tab key does not reach ${one.outerHTML.slice(0, 160)}`),
     ...window.badlyShown.map((one) => `has the focus and does not show it: ${one}`),
   ]);
 }
