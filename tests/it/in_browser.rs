@@ -64,7 +64,7 @@ async fn run(script: &str, argument: &str, mut hear: impl FnMut(&str)) {
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .unwrap();
+        .unwrap_or_else(|error| panic!("node, where HERALD_TEST_NODE_MODULES is set: {error}"));
     let mut said = BufReader::new(node.stdout.take().unwrap()).lines();
     let mut all = String::new();
     while let Some(line) = said.next_line().await.unwrap() {
