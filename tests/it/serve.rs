@@ -398,7 +398,7 @@ async fn a_real_pytest_project_is_built_and_reported() {
     let (_, coverage) = herald.get("/badges/octo/project/coverage.svg").await;
     assert!(coverage.contains("coverage: 9"), "{coverage}");
     assert_eq!(forge.github.state().checks_of(&repaired, "herald").len(), 1);
-    let (status, page) = herald.get("/repos/octo/project/builds/2").await;
+    let (status, page) = herald.get("/repos/octo/project/builds/2/tests").await;
     assert_eq!(status, 200);
     assert!(page.contains("test_a_discount_lowers_the_total"));
 }
