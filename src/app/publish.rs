@@ -70,9 +70,10 @@ impl App {
             publications.retain(|publication| !is_job_running(publication));
         }
         let spoken = if view.build.state == State::Finished {
+            let report = view.report();
             Spoken {
-                badges: feedback::badge_values(&view),
-                measure: Measure::of(&view, &view.report()),
+                badges: feedback::badge_values(&view, &report),
+                measure: Measure::of(&view, &report),
             }
         } else {
             Spoken::default()

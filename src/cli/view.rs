@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, YELLOW};
 use crate::feedback::without_locals;
 use crate::report::{
-    Comparison, Coverage, DiagnosticSeverity, FileCoverage, Outcome, Report, Share, Test,
+    Comparison, Coverage, DiagnosticSeverity, FileCoverage, Outcome, Report, Share, Test, stretch,
+    stretches,
 };
 use crate::text::{self, ansi, shorten};
 
@@ -329,27 +330,8 @@ fn percent(share: Share) -> (String, &'static str) {
 fn missed(file: &FileCoverage) -> String {
     const MOST: usize = 6;
     // Lines with nothing to execute between two missed ones do not part them.
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    let mut before_missed = false;
-    for (line, hits) in file.lines.iter() {
-        match runs.last_mut() {
-            Some((_, last)) if hits == 0 && before_missed => *last = line,
-            _ if hits == 0 => runs.push((line, line)),
-            _ => {}
-        }
-        before_missed = hits == 0;
-    }
-    let mut parts: Vec<String> = runs
-        .iter()
-        .take(MOST)
-        .map(|(first, last)| {
-            if first == last {
-                first.to_string()
-            } else {
-                format!("{first}–{last}")
-            }
-        })
-        .collect();
+    let runs = stretches(file.lines.iter().map(|(line, hits)| (line, hits == 0)));
+    let mut parts: Vec<String> = runs.iter().take(MOST).copied().map(stretch).collect();
     if runs.len() > MOST {
         parts.push("…".to_owned());
     }

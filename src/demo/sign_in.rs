@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::access::bearer;
 use super::api::{Answer, Refusal, not_found, page, text};
 use super::state::{GitHub, State};
+use crate::text::{address, xml};
 
 /// A code lives ten minutes, a token eight hours ("Generating a user access token for a GitHub App").
 const CODE_MS: i64 = 10 * 60 * 1000;
@@ -79,16 +80,16 @@ fn choice(state: &State, query: &HashMap<String, String>) -> String {
     people.sort_by_key(|(id, _)| **id);
     let wishes: String = query
         .iter()
-        .map(|(name, value)| format!("&{name}={}", escape(value)))
+        .map(|(name, value)| format!("&{name}={}", address::part(value)))
         .collect();
     let links: String = people
         .iter()
         .map(|(id, person)| {
             format!(
                 "<li><a href=\"?as={id}{}\">{}</a>, who may: {}</li>\n",
-                escape_html(&wishes),
-                escape_html(&person.login),
-                escape_html(&person.permission)
+                xml::escape(&wishes),
+                xml::escape(&person.login),
+                xml::escape(&person.permission)
             )
         })
         .collect();
@@ -97,25 +98,6 @@ fn choice(state: &State, query: &HashMap<String, String>) -> String {
          GitHub</title>\n<h1>Sign in to the simulated GitHub</h1>\n<p>Go on as</p>\n<ul>\n{links}</ul>\n\
          </html>\n"
     )
-}
-
-fn escape(value: &str) -> String {
-    value
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
-fn escape_html(value: &str) -> String {
-    value
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
 }
 
 /// A code for a token: once, by who knows the client's secret and the verifier. Errors come with

@@ -7,8 +7,8 @@ use crate::spec::BadgeSettings;
 
 /// The values that a finished build gives to the badges of its branch, for the whole build and for
 /// each of its jobs. None when it was cancelled or did not run, so that the badges keep what they
-/// said; the same holds for each job.
-pub fn badge_values(view: &BuildView) -> Vec<BadgeValue> {
+/// said; the same holds for each job. `report`: what all jobs report together.
+pub fn badge_values(view: &BuildView, report: &Report) -> Vec<BadgeValue> {
     let build = &view.build;
     let (State::Finished, Some(conclusion)) = (build.state, build.conclusion) else {
         return Vec::new();
@@ -21,7 +21,7 @@ pub fn badge_values(view: &BuildView) -> Vec<BadgeValue> {
         return Vec::new();
     };
     let settings = &build.plan.badges;
-    let mut values = of(settings, "", word, &view.report());
+    let mut values = of(settings, "", word, report);
     for job in &view.jobs {
         if let (Some(word), Some(result)) = (job.conclusion.and_then(self::word), &job.result) {
             values.extend(of(settings, &job.key, word, &result.report));

@@ -459,7 +459,7 @@ fn a_queued_build_shows_from_the_first_moment() {
 #[test]
 fn badges_are_silent_about_cancelled_builds() {
     let red = red();
-    let values: Vec<_> = badge_values(&red)
+    let values: Vec<_> = badge_values(&red, &red.report())
         .into_iter()
         .map(|value| {
             let BadgeValue {
@@ -483,7 +483,7 @@ fn badges_are_silent_about_cancelled_builds() {
     );
     let mut cancelled = red;
     cancelled.build.conclusion = Some(Conclusion::Cancelled);
-    assert!(badge_values(&cancelled).is_empty());
+    assert!(badge_values(&cancelled, &cancelled.report()).is_empty());
 }
 
 #[test]

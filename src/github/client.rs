@@ -563,19 +563,6 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// Escapes what goes into a query.
-pub(super) fn query(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
-}
-
 /// Carries requests to whole addresses, without credentials of its own.
 pub(super) fn http_client() -> Result<Octocrab> {
     Octocrab::builder()

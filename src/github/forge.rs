@@ -5,7 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{As, Client, query};
+use super::client::{As, Client};
 use super::limit::Urgency;
 use super::payload;
 use crate::domain::{
@@ -16,6 +16,7 @@ use crate::ports::error::Result;
 use crate::ports::forge::{FoundCheck, ListedDelivery, RecoveredDelivery};
 use crate::ports::source::Remote;
 use crate::ports::{Forge, Kind};
+use crate::text::address;
 
 /// GitHub as a forge.
 #[derive(Debug)]
@@ -253,7 +254,7 @@ impl Forge for GitHub {
             Err(error) if error.kind == Kind::Gone => return Ok(Permission::None),
             Err(error) => return Err(error),
         };
-        let path = format!("collaborators/{}/permission", query(&account.login));
+        let path = format!("collaborators/{}/permission", address::part(&account.login));
         let answer: Result<PermissionRow> = self
             .client
             .json(who(repository), Method::GET, &at(repository, &path), None)
@@ -310,7 +311,7 @@ impl Forge for GitHub {
             repository,
             &format!(
                 "commits/{commit}/check-runs?check_name={}&filter=all",
-                query(name)
+                address::part(name)
             ),
         );
         let rows: Vec<CheckRunRow> = self

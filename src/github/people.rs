@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answer::{error_chain, said, understand};
-use super::client::{http_client, query};
+use super::client::http_client;
 use crate::domain::{PersonId, RepositoryId, Secret};
 use crate::ports::error::Result;
 use crate::ports::people::{SignInRequest, SignedIn};
 use crate::ports::{Kind, People, PortError};
+use crate::text::address;
 
 /// The largest answer that is read, in bytes.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
@@ -166,10 +167,10 @@ impl People for SignIn {
             "{}/login/oauth/authorize?client_id={}&redirect_uri={}&state={}&code_challenge={}\
              &code_challenge_method=S256",
             self.web_url,
-            query(&self.client_id),
-            query(request.redirect_url),
-            query(request.state),
-            query(request.challenge),
+            address::part(&self.client_id),
+            address::part(request.redirect_url),
+            address::part(request.state),
+            address::part(request.challenge),
         )
     }
 

@@ -210,18 +210,8 @@ impl FileCoverage {
     /// The lines that can be executed and do not count as covered: first and last of each stretch.
     /// Lines between two of them that cannot be executed are part of it.
     pub fn missed(&self) -> Vec<(u32, u32)> {
-        let mut stretches: Vec<(u32, u32)> = Vec::new();
-        let mut open = false;
-        for (line, hits) in self.lines.iter() {
-            let missed = !self.is_covered(line, hits);
-            match stretches.last_mut() {
-                Some((_, last)) if missed && open => *last = line,
-                _ if missed => stretches.push((line, line)),
-                _ => {}
-            }
-            open = missed;
-        }
-        stretches
+        let lines = self.lines.iter();
+        stretches(lines.map(|(line, hits)| (line, !self.is_covered(line, hits))))
     }
 
     /// What makes it the same file in another report.
@@ -366,6 +356,30 @@ impl Coverage {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.declared.is_none()
+    }
+}
+
+/// First and last of each stretch of lines that were missed, from lines in order and whether each was.
+pub fn stretches(lines: impl IntoIterator<Item = (u32, bool)>) -> Vec<(u32, u32)> {
+    let mut stretches: Vec<(u32, u32)> = Vec::new();
+    let mut open = false;
+    for (line, missed) in lines {
+        match stretches.last_mut() {
+            Some((_, last)) if missed && open => *last = line,
+            _ if missed => stretches.push((line, line)),
+            _ => {}
+        }
+        open = missed;
+    }
+    stretches
+}
+
+/// A stretch of lines as people read it: `3`, `8–12`.
+pub fn stretch((first, last): (u32, u32)) -> String {
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}–{last}")
     }
 }
 

@@ -64,7 +64,7 @@ mod xunit_net;
 
 pub use collect::{Collector, Limits, is_other_document};
 pub use compare::{Comparison, compare};
-pub use coverage::{Branches, Coverage, Declared, FileCoverage, Lines, Share};
+pub use coverage::{Branches, Coverage, Declared, FileCoverage, Lines, Share, stretch, stretches};
 pub use diff::Diff;
 pub use index::Index;
 pub use model::{

@@ -5,6 +5,8 @@
 //! inside a character.
 
 #[cfg(feature = "server")]
+pub mod address;
+#[cfg(feature = "server")]
 pub mod ansi;
 mod count;
 pub mod markdown;

@@ -12,6 +12,7 @@ use super::pages::{job_of, visible_build};
 use super::router::Web;
 use super::session::Who;
 use crate::ports::LogKey;
+use crate::text::address;
 
 /// `…/artifacts/{path}`: a download and never a page, whatever is in it. Only what the newest
 /// attempt is known to have left is looked for.
@@ -88,26 +89,13 @@ fn disposition(path: &str) -> String {
             _ => '_',
         })
         .collect();
-    let exact = percent(name).replace('/', "%2F");
+    let exact = address::part(name);
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")
-}
-
-/// A path as it stands in an address.
-pub(super) fn percent(path: &str) -> String {
-    let mut out = String::new();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{disposition, percent};
+    use super::disposition;
 
     #[test]
     fn a_file_is_an_attachment_under_its_own_name() {
@@ -119,10 +107,5 @@ mod tests {
             disposition("out/\"ü\r\n;.html"),
             "attachment; filename=\"_____.html\"; filename*=UTF-8''%22%C3%BC%0D%0A%3B.html"
         );
-    }
-
-    #[test]
-    fn a_path_keeps_its_folders_in_an_address() {
-        assert_eq!(percent("a b/ü?#%.txt"), "a%20b/%C3%BC%3F%23%25.txt");
     }
 }

@@ -6,7 +6,6 @@ use axum::extract::{Form, Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::artifacts::percent;
 use super::error::Error;
 use super::pages::{page, visible};
 use super::router::Web;
@@ -15,6 +14,7 @@ use super::sign_in::{Marked, chance, marked};
 use crate::badge::{LOGOS, Style};
 use crate::domain::token::PREFIX;
 use crate::domain::{Holder, Permission, Repository, Scope, Secret, Token};
+use crate::text::address;
 
 /// The kinds of badges that a build gives values to.
 const KINDS: [&str; 5] = ["build", "tests", "coverage", "release", "deploy"];
@@ -93,7 +93,7 @@ pub(super) async fn show(
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
-    .map(|(key, value)| format!("{key}={}", percent(value)))
+    .map(|(key, value)| format!("{key}={}", address::path(value)))
     .collect();
     let query = if wishes.is_empty() {
         String::new()

@@ -32,21 +32,9 @@ impl Cookie {
 
     /// What the browser sent, opened.
     pub(super) fn read(self, key: &SealKey, headers: &HeaderMap) -> Option<String> {
-        let sent = headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='));
-        for (name, value) in sent {
-            // Another site on the same domain may have set one of this name as well.
-            if name == self.name
-                && let Some(text) = key.open_cookie(self.name, value)
-            {
-                return Some(text.expose().to_owned());
-            }
-        }
-        None
+        // Another site on the same domain may have set one of this name as well.
+        let text = sent(headers, self.name).find_map(|value| key.open_cookie(self.name, value))?;
+        Some(text.expose().to_owned())
     }
 
     fn header(self, value: &str, seconds: i64, secure: bool) -> Option<HeaderValue> {
@@ -57,6 +45,17 @@ impl Cookie {
         ))
         .ok()
     }
+}
+
+/// The values of all cookies of this name that the browser sent.
+pub(super) fn sent<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter_map(move |(of, value)| (of == name).then_some(value))
 }
 
 #[cfg(test)]

@@ -13,19 +13,19 @@
 //! piece is read when the one before it has gone out.
 
 use std::convert::Infallible;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::Stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::error::Error;
 use super::logs::{key_of, missing};
+use super::look::{self, Look};
 use super::pages::{job_of, visible_build};
 use super::router::Web;
 use super::session::Who;
@@ -34,11 +34,6 @@ use crate::ports::LogKey;
 
 /// The most that one event carries, in bytes.
 const PIECE: usize = 64 * 1024;
-/// How often a log is looked at that says nothing new.
-const LOOK: Duration = Duration::from_millis(200);
-/// After so many looks without news a comment is sent, so that nobody on the way takes the connection
-/// for dead.
-const QUIET_LOOKS: u32 = 75;
 /// At every so many looks the job is looked at too, whether anybody told of it or not.
 const JOB_LOOKS: u32 = 10;
 const RETRY: Duration = Duration::from_secs(1);
@@ -62,8 +57,6 @@ struct Follower {
     pulse: watch::Receiver<u64>,
     /// Bytes that were sent.
     offset: u64,
-    /// Looks without news.
-    quiet: u32,
     over: bool,
 }
 
@@ -90,17 +83,12 @@ pub(super) async fn events(
         conclusion: None,
         pulse,
         offset: offset.map_or(0, |(_, offset)| offset),
-        quiet: 0,
         over: false,
         repository: view.repository,
         who,
         web,
     };
-    let events = stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((Ok(event), follower))
-    });
-    Ok(Sse::new(events))
+    Ok(look::events(follower))
 }
 
 /// Attempt and offset, as in `2-4096`.
@@ -109,37 +97,22 @@ fn parse_id(id: &str) -> Option<(u32, u64)> {
     Some((attempt.parse().ok()?, offset.parse().ok()?))
 }
 
-impl Follower {
-    /// The next event; `None` after the last one, and when the server ends or fails: then whoever
-    /// follows comes again.
-    async fn next(&mut self) -> Option<Event> {
-        while !self.over && self.web.ready.load(Ordering::Relaxed) {
-            match self.look().await {
-                Ok(Some(event)) => {
-                    self.quiet = 0;
-                    return Some(event);
-                }
-                Ok(None) => {}
-                // It is not there any more, or not for them.
-                Err(Error::NotFound) => return None,
-                Err(error) => {
-                    tracing::warn!("failed to follow a log: {error}");
-                    return None;
-                }
-            }
-            self.quiet += 1;
-            if self.quiet.is_multiple_of(QUIET_LOOKS) {
-                return Some(Event::default().comment("still here"));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        None
+impl Look for Follower {
+    const WHAT: &'static str = "follow a log";
+    const EVERY: Duration = Duration::from_millis(200);
+    const QUIET: u32 = 75;
+
+    fn web(&self) -> &Web {
+        &self.web
     }
 
-    /// What is new, if anything is.
-    async fn look(&mut self) -> Result<Option<Event>, Error> {
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    async fn look(&mut self, quiet: u32) -> Result<Option<Event>, Error> {
         // The job first: what it had written when it ended is then all that there is.
-        if let Some(attempt) = self.look_at_job().await? {
+        if let Some(attempt) = self.look_at_job(quiet).await? {
             self.key.attempt = attempt;
             self.offset = 0;
             let data = json!({"attempt": attempt});
@@ -175,13 +148,15 @@ impl Follower {
         let text = String::from_utf8_lossy(bytes);
         Ok(Some(self.event("output", &json!({"text": text}))))
     }
+}
 
+impl Follower {
     /// Looks whether the job has ended, where something may have changed. The number of its attempt
     /// when that is another one.
-    async fn look_at_job(&mut self) -> Result<Option<u32>, Error> {
+    async fn look_at_job(&mut self, quiet: u32) -> Result<Option<u32>, Error> {
         let told = self.pulse.has_changed().unwrap_or(false);
         // Where several servers have one database, only the one that runs the job is told.
-        if !told && !self.quiet.is_multiple_of(JOB_LOOKS) {
+        if !told && !quiet.is_multiple_of(JOB_LOOKS) {
             return Ok(None);
         }
         self.pulse.mark_unchanged();

@@ -6,7 +6,6 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::artifacts::percent;
 use super::code::{Code, CodeLine};
 use super::error::Error;
 use super::pages::{page, visible, visible_build};
@@ -15,7 +14,8 @@ use super::session::{Viewer, Who};
 use super::view::{self, BuildRow, CoverageRow, TestRow, Wanted};
 use crate::badge;
 use crate::domain::Repository;
-use crate::report::{FileCoverage, Outcome};
+use crate::report::{FileCoverage, Outcome, stretch};
+use crate::text::address;
 
 /// Failures that are shown with the lines around them.
 const WITH_CODE: usize = 20;
@@ -78,8 +78,11 @@ pub(super) async fn tests(
     let (mut tests, left) = view::tests(&report, &wanted, view::TESTS);
     with_code(&web, &view, &mut tests).await;
     let address = |skip: usize| {
-        let q = percent(choice.q.trim());
-        format!("?q={q}&outcome={}&skip={skip}", percent(&choice.outcome))
+        let q = address::path(choice.q.trim());
+        format!(
+            "?q={q}&outcome={}&skip={skip}",
+            address::path(&choice.outcome)
+        )
     };
     let is = |word: &str| choice.outcome == word;
     page(&TestsPage {
@@ -135,13 +138,8 @@ impl FileRow {
         let mut shown: Vec<String> = missed
             .iter()
             .take(STRETCHES)
-            .map(|(first, last)| {
-                if first == last {
-                    first.to_string()
-                } else {
-                    format!("{first}–{last}")
-                }
-            })
+            .copied()
+            .map(stretch)
             .collect();
         if more > 0 {
             shown.push(format!("and {more} more"));

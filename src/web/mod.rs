@@ -19,6 +19,7 @@ mod insight;
 mod job_page;
 mod lines;
 mod logs;
+mod look;
 mod pages;
 mod progress;
 mod router;

@@ -9,11 +9,12 @@ use askama::Template;
 use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::header::{CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{CONTENT_SECURITY_POLICY, HOST, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::cookie;
 use super::error::Error;
 use super::pages::page;
 use super::router::Web;
@@ -100,13 +101,9 @@ pub(super) struct Brought {
 
 /// The browser's session, if it was let in.
 pub(super) fn session(setup: &Setup, headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get_all(COOKIE).iter();
-    cookies
-        .filter_map(|cookies| cookies.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(name, value)| *name == SESSION && setup.knows(value))
-        .map(|(_, value)| value.to_owned())
+    cookie::sent(headers, SESSION)
+        .find(|value| setup.knows(value))
+        .map(str::to_owned)
 }
 
 /// The setup, while it is open.

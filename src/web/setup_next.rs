@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
-use super::artifacts::percent;
 use super::error::Error;
 use super::pages::page;
 use super::router::Web;
@@ -18,6 +17,7 @@ use super::setup::session;
 use crate::domain::{Finding, Health, RegisteredApp, Repository};
 use crate::ports::PortError;
 use crate::spec::{FILES, STARTERS, starter_for};
+use crate::text::address;
 
 /// How many repositories are shown, and looked into.
 const REPOSITORIES: usize = 12;
@@ -196,8 +196,8 @@ async fn look(web: &Web, repository: &Repository, github_url: &str) -> Repositor
         specified: files.iter().any(|file| FILES.contains(&file.as_str())),
         begin: format!(
             "{github_url}/{owner}/{name}/new/{}?filename=.herald.yml&value={}",
-            percent(&branch),
-            percent(text)
+            address::path(&branch),
+            address::path(text)
         ),
     }
 }

@@ -9,28 +9,24 @@
 //! Each event says all, so whoever was cut off has missed nothing.
 
 use std::convert::Infallible;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::sse::{Event, Sse};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::Stream;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::error::Error;
 use super::lines::counts;
 use super::logs::key_of;
+use super::look::{self, Look};
 use super::pages::{job_of, visible_build};
 use super::router::Web;
 use super::session::Who;
 use super::view::JobRow;
 use crate::domain::BuildView;
 
-/// How often it is looked whether anything has changed.
-const LOOK: Duration = Duration::from_millis(250);
-/// After so many looks without news a comment is sent.
-const QUIET_LOOKS: u32 = 60;
 /// At every so many looks the job is looked at too, whether anybody told of it or not.
 const JOB_LOOKS: u32 = 8;
 const RETRY: Duration = Duration::from_secs(1);
@@ -48,7 +44,6 @@ struct Watcher {
     /// What was said last.
     said: Value,
     looks: u32,
-    quiet: u32,
     over: bool,
 }
 
@@ -70,45 +65,25 @@ pub(super) async fn events(
         pulse,
         said: Value::Null,
         looks: 0,
-        quiet: 0,
         over: false,
     };
-    let events = stream::unfold(watcher, |mut watcher| async move {
-        let event = watcher.next().await?;
-        Some((Ok(event), watcher))
-    });
-    Ok(Sse::new(events))
+    Ok(look::events(watcher))
 }
 
-impl Watcher {
-    /// The next event; `None` after the last one, and when the server ends or fails: then whoever looks
-    /// comes again.
-    async fn next(&mut self) -> Option<Event> {
-        while !self.over && self.web.ready.load(Ordering::Relaxed) {
-            match self.look().await {
-                Ok(Some(event)) => {
-                    self.quiet = 0;
-                    return Some(event);
-                }
-                Ok(None) => {}
-                // It is not there any more, or not for everybody.
-                Err(Error::NotFound) => return None,
-                Err(error) => {
-                    tracing::warn!("failed to watch a job: {error}");
-                    return None;
-                }
-            }
-            self.quiet += 1;
-            if self.quiet.is_multiple_of(QUIET_LOOKS) {
-                return Some(Event::default().comment("still here"));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        None
+impl Look for Watcher {
+    const WHAT: &'static str = "watch a job";
+    const EVERY: Duration = Duration::from_millis(250);
+    const QUIET: u32 = 60;
+
+    fn web(&self) -> &Web {
+        &self.web
     }
 
-    /// What is new, if anything is.
-    async fn look(&mut self) -> Result<Option<Event>, Error> {
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    async fn look(&mut self, _quiet: u32) -> Result<Option<Event>, Error> {
         let told = self.pulse.has_changed().unwrap_or(false);
         if told || self.looks.is_multiple_of(JOB_LOOKS) {
             self.pulse.mark_unchanged();

@@ -160,7 +160,7 @@ pub(super) fn artifacts(job: &Job) -> Vec<ArtifactRow> {
     let kept = job.result.iter().flat_map(|result| &result.artifacts);
     kept.map(|artifact| ArtifactRow {
         path: artifact.path.clone(),
-        address: super::artifacts::percent(&artifact.path),
+        address: text::address::path(&artifact.path),
         size: size(artifact.bytes),
     })
     .collect()

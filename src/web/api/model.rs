@@ -265,7 +265,7 @@ struct ArtifactAnswer {
 
 impl ArtifactAnswer {
     fn new(artifact: &Artifact, job_page: &str) -> Self {
-        let address = super::super::artifacts::percent(&artifact.path);
+        let address = crate::text::address::path(&artifact.path);
         Self {
             path: artifact.path.clone(),
             bytes: artifact.bytes,
