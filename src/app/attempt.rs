@@ -13,7 +13,7 @@ use super::run::gone;
 use super::state::App;
 use super::steps::close_step;
 use super::supply::{Cache, Supplies};
-use super::trouble::first_trouble;
+use super::trouble::{find_tests, first_trouble};
 use super::veil::Veil;
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
@@ -25,6 +25,7 @@ use crate::ports::executor::{JobEnd, Progress, Purpose};
 use crate::ports::store::{Claim, Interruption};
 use crate::ports::{JobEvent, JobOrder, Kind, LogKey, LogWriter, PortError};
 use crate::protocol::{CollectKind, Stream};
+use crate::report::Report;
 
 /// What the attempt's own worker found out.
 pub(super) enum Outcome {
@@ -369,15 +370,16 @@ impl Attempt<'_> {
             .await
     }
 
-    /// Where failed steps first say what went wrong. It only helps to find the place, so nothing fails
-    /// for it.
-    async fn find_trouble(&mut self) {
+    /// Where failed steps first say what went wrong, and where they speak of failed tests. It only helps to find
+    /// the place, so nothing fails for it.
+    async fn find_trouble(&mut self, report: &mut Report) {
+        let logs = self.app.parts.logs.as_ref();
         for step in &mut self.steps {
             if matches!(step.state, StepState::Failed | StepState::TimedOut) {
-                let logs = self.app.parts.logs.as_ref();
                 step.trouble = first_trouble(logs, &self.key, step.index).await;
             }
         }
+        find_tests(logs, &self.key, &self.steps, report).await;
     }
 
     async fn conclude(&mut self, ending: Ending, diff: Option<String>) -> Result<Outcome> {
@@ -418,7 +420,7 @@ impl Attempt<'_> {
             artifacts: std::mem::take(&mut self.artifacts),
         };
         self.veil.result(&mut result);
-        self.find_trouble().await;
+        self.find_trouble(&mut result.report).await;
         let steps = std::mem::take(&mut self.steps);
         Ok(Outcome::Ended(Box::new(result), steps))
     }

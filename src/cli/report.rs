@@ -40,7 +40,7 @@ pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
         }
         ReportFormat::Markdown => screen.result(&format!("{}\n", report_markdown(&report))),
         ReportFormat::Annotations => {
-            Screen::document(&annotations(&report, &[], false, false));
+            Screen::document(&annotations(&report, &[], false, false, ""));
         }
     }
     Ok(if bad && flags.fail_on == FailOn::Failures {

@@ -563,7 +563,7 @@ fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) {
             ));
         }
         ReportFormat::Annotations => {
-            let all = annotations(&report, &[], false, view.build.plan.publish.show_locals);
+            let all = annotations(&report, &[], false, view.build.plan.publish.show_locals, "");
             Screen::document(&all);
         }
     }

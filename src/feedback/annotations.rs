@@ -16,18 +16,20 @@ const DETAILS: usize = 16 * 1024;
 
 /// Annotations for all failed tests that have a place: those on lines that the change adds
 /// first. `only_in_diff` leaves out the others.
+/// `page` is the address of the build's page, for what leads to a line of a log; empty where there is none.
 pub fn annotations(
     report: &Report,
     in_diff: &[String],
     only_in_diff: bool,
     show_locals: bool,
+    page: &str,
 ) -> Vec<Annotation> {
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for test in &report.tests {
         if !matches!(test.outcome, Outcome::Failed | Outcome::Error) {
             continue;
         }
-        let Some(annotation) = annotation(test, show_locals) else {
+        let Some(annotation) = annotation(test, show_locals, page) else {
             continue;
         };
         if in_diff.contains(&test.id) {
@@ -41,7 +43,7 @@ pub fn annotations(
     first
 }
 
-fn annotation(test: &Test, show_locals: bool) -> Option<Annotation> {
+fn annotation(test: &Test, show_locals: bool, page: &str) -> Option<Annotation> {
     let location = test.location.as_ref()?;
     let line = location.line.max(1);
     let mut message = ansi::strip(test.message.as_deref().unwrap_or_default())
@@ -63,15 +65,26 @@ fn annotation(test: &Test, show_locals: bool) -> Option<Annotation> {
             });
         last.clone_into(&mut message);
     }
+    message = shorten::head_and_tail(&message, MESSAGE).into_owned();
+    if let Some(address) = log_address(test, page) {
+        message.push_str(&format!("\n\nLog: {address}"));
+    }
     Some(Annotation {
         path: location.path.clone(),
         start_line: line,
         end_line: line,
         level: Level::Failure,
         title: shorten::chars(&display_name(test), TITLE).into_owned(),
-        message: shorten::head_and_tail(&message, MESSAGE).into_owned(),
+        message,
         raw_details: details.map(|text| shorten::head_and_tail(&text, DETAILS).into_owned()),
     })
+}
+
+/// Where the log speaks of a failed test.
+pub(super) fn log_address(test: &Test, page: &str) -> Option<String> {
+    // A run on somebody's own machine has no pages.
+    let line = test.log.as_ref().filter(|_| !page.is_empty())?;
+    Some(format!("{page}{}", line.address()))
 }
 
 /// A test's name as people read it.

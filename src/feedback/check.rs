@@ -46,7 +46,7 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
     });
     let mut unannotated = 0;
     if let [job] = view.jobs.as_slice() {
-        let (more, left) = job_annotations(view, job);
+        let (more, left) = job_annotations(view, job, &url);
         remarks.extend(more);
         remarks.truncate(annotations::MOST);
         unannotated = left;
@@ -63,8 +63,8 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
         report: &report,
         patch: view.patch(),
         unannotated,
+        page: url.clone(),
         url: url.clone(),
-        job_url: Box::new(|key| links.job(&view.repository, build, key)),
     };
     CheckRun {
         commit: build.commit.clone(),
@@ -119,7 +119,8 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
     let url = links.job(&view.repository, build, &job.key);
     let empty = Report::default();
     let report = job.result.as_ref().map_or(&empty, |result| &result.report);
-    let (remarks, unannotated) = job_annotations(view, job);
+    let page = links.build(&view.repository, build);
+    let (remarks, unannotated) = job_annotations(view, job, &page);
     let state = match (job.state, job.conclusion) {
         (State::Finished, Some(conclusion)) => CheckState::Completed(conclusion),
         (State::Running, _) => CheckState::InProgress,
@@ -131,8 +132,8 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         report,
         patch: job.result.as_ref().and_then(|result| result.patch.as_ref()),
         unannotated,
+        page,
         url: url.clone(),
-        job_url: Box::new(|key| links.job(&view.repository, build, key)),
     };
     let title = match &job.result {
         Some(result) => result.title.clone(),
@@ -157,7 +158,7 @@ pub(super) fn job_check_name(job: &Job) -> String {
     format!("{NAME} / {}", job.check_name())
 }
 
-fn job_annotations(view: &BuildView, job: &Job) -> (Vec<Annotation>, usize) {
+fn job_annotations(view: &BuildView, job: &Job, page: &str) -> (Vec<Annotation>, usize) {
     let Some(result) = &job.result else {
         return (Vec::new(), 0);
     };
@@ -176,6 +177,7 @@ fn job_annotations(view: &BuildView, job: &Job) -> (Vec<Annotation>, usize) {
         &result.in_diff,
         only_in_diff,
         publish.show_locals,
+        page,
     );
     let left = if only_in_diff { 0 } else { placed - all.len() };
     (all, left)

@@ -4,14 +4,15 @@ use askama::Template;
 
 use super::annotations::display_name;
 use super::check::build_title;
+use super::few::Few;
 use super::links::Links;
 use super::summary::{
-    Few, Summary, coverage_text, failed, fit, icon, job_name, percent, short, tidy,
+    Summary, coverage_text, failed, fit, icon, job_name, percent, places, short, tidy,
 };
 use crate::domain::{BuildView, Comment, Conclusion, JobFailure, State};
 use crate::report::Report;
 use crate::spec::CommentPolicy;
-use crate::text::{self, markdown};
+use crate::text;
 
 /// GitHub's limit is 65,536 characters; a comment this long is read by nobody.
 const BODY: usize = 30_000;
@@ -99,14 +100,13 @@ impl Summary for Content<'_> {
             _ => 0,
         };
         let failed = failed(self.report);
+        let url = self.links.build(&self.view.repository, &self.view.build);
         let failures: Vec<Failure> = failed
             .iter()
             .take(most)
             .map(|test| Failure {
                 name: short(&display_name(test), 120),
-                place: test.location.as_ref().map_or_else(String::new, |place| {
-                    markdown::code(&format!("{}:{}", place.path, place.line))
-                }),
+                place: places(test, &url).join(" · "),
                 message: test
                     .message
                     .as_deref()
@@ -115,7 +115,6 @@ impl Summary for Content<'_> {
             })
             .collect();
         let left = failed.len() - failures.len();
-        let url = self.links.build(&self.view.repository, &self.view.build);
         let body = Body {
             marker: self.links.marker(),
             icon: icon(self.view.build.conclusion),

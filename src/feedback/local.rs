@@ -68,7 +68,7 @@ pub fn check_markdown(view: &BuildView) -> (String, String) {
         patch: view.patch(),
         unannotated: 0,
         url: String::new(),
-        job_url: Box::new(|key| format!("#{key}")),
+        page: String::new(),
     };
     (build_title(view), fit(&summary, SUMMARY))
 }

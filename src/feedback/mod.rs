@@ -10,6 +10,7 @@ mod answers;
 mod badges;
 mod check;
 mod comment;
+mod few;
 mod links;
 mod local;
 mod publications;

@@ -2,7 +2,8 @@
 
 use askama::Template;
 
-use super::annotations::{display_name, without_locals};
+use super::annotations::{display_name, log_address, without_locals};
+use super::few::{Few, and_more};
 use crate::domain::verdict::counts;
 use crate::domain::{
     BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, StepRecord, StepState,
@@ -126,8 +127,10 @@ pub(super) struct CheckSummary<'a> {
     pub(super) patch: Option<&'a PatchCoverage>,
     /// How many annotations do not fit on the check run.
     pub(super) unannotated: usize,
+    /// The address where all of it is; empty where there are no pages.
     pub(super) url: String,
-    pub(super) job_url: Box<dyn Fn(&str) -> String + 'a>,
+    /// The address of the build's page; empty where there are no pages.
+    pub(super) page: String,
 }
 
 impl Summary for CheckSummary<'_> {
@@ -143,13 +146,13 @@ impl Summary for CheckSummary<'_> {
         let failures: Vec<Failure> = failed
             .iter()
             .take(detailed)
-            .map(|test| failure(test, say, show_locals))
+            .map(|test| failure(test, say, show_locals, &self.page))
             .collect();
         let others: Vec<String> = failed
             .iter()
             .skip(detailed)
             .take(named)
-            .map(|test| by_name(test))
+            .map(|test| by_name(test, &self.page))
             .collect();
         let left = failed.len() - failures.len() - others.len();
         let room = say.room();
@@ -235,13 +238,20 @@ impl CheckSummary<'_> {
     /// Where in its log a failed step says what went wrong, as a link to put after a word of it.
     fn log_link(&self, job: &Job, step: Option<&StepRecord>) -> Option<String> {
         // A run on somebody's own machine has no pages.
-        let step = step.filter(|_| !self.url.is_empty())?;
-        let page = (self.job_url)(&job.key);
+        let step = step.filter(|_| !self.page.is_empty())?;
+        let page = self.job_url(job);
         let anchor = step.anchor(&job.steps);
         Some(match step.trouble {
             Some(line) => format!(" ([log, line {line}]({page}#{anchor}:L{line}))"),
             None => format!(" ([log]({page}#{anchor}))"),
         })
+    }
+
+    fn job_url(&self, job: &Job) -> String {
+        match self.page.as_str() {
+            "" => format!("#{}", job.key),
+            page => format!("{page}/jobs/{}", job.key),
+        }
     }
 
     fn spoken_of(&self) -> Vec<&Job> {
@@ -314,7 +324,7 @@ impl CheckSummary<'_> {
         let lines = jobs.into_iter().map(|job| JobLine {
             icon: icon(job.conclusion),
             name: short(job_name(job), room.chars),
-            url: (self.job_url)(&job.key),
+            url: self.job_url(job),
             title: match &job.result {
                 Some(result) => short(&result.title, room.chars),
                 None => job.state.as_str().to_owned(),
@@ -371,50 +381,6 @@ pub(super) fn short(text: &str, chars: usize) -> String {
     markdown::escape(&shorten::chars(text, chars))
 }
 
-/// `…and 3 more jobs`; nothing where there are none.
-pub(super) fn and_more(left: usize, what: &str) -> String {
-    if left == 0 {
-        return String::new();
-    }
-    format!(
-        "…and {left} more {what}{}",
-        if left == 1 { "" } else { "s" }
-    )
-}
-
-/// The first of some texts, and how many there are beside them.
-pub(super) struct Few {
-    texts: Vec<String>,
-    most: usize,
-    left: usize,
-}
-
-impl Few {
-    pub(super) fn new(most: usize) -> Self {
-        Self {
-            texts: Vec::new(),
-            most,
-            left: 0,
-        }
-    }
-
-    pub(super) fn add(&mut self, text: impl FnOnce() -> String) {
-        if self.texts.len() < self.most {
-            self.texts.push(text());
-        } else {
-            self.left += 1;
-        }
-    }
-
-    /// The texts, and a last one where it is not all of them.
-    pub(super) fn end(mut self, what: &str) -> Vec<String> {
-        if self.left > 0 {
-            self.texts.push(and_more(self.left, what));
-        }
-        self.texts
-    }
-}
-
 /// How soon people want to see a job: what is not good first, and what still runs last of that.
 fn rank(job: &Job) -> (bool, usize) {
     let Some(conclusion) = job.conclusion else {
@@ -467,7 +433,7 @@ fn lost_files(report: &Report) -> Vec<&str> {
         .collect()
 }
 
-fn failure(test: &Test, say: Say, show_locals: bool) -> Failure {
+fn failure(test: &Test, say: Say, show_locals: bool, page: &str) -> Failure {
     let message = ansi::strip(test.message.as_deref().unwrap_or_default());
     let first_line = message.trim().lines().next().unwrap_or_default();
     let details = match (&test.details, say) {
@@ -479,24 +445,27 @@ fn failure(test: &Test, say: Say, show_locals: bool) -> Failure {
     };
     Failure {
         name: short(&display_name(test), 200),
-        place: test.location.as_ref().map_or_else(String::new, |place| {
-            markdown::code(&format!("{}:{}", place.path, place.line))
-        }),
+        place: places(test, page).join(" · "),
         message: short(first_line, 300),
         details,
     }
 }
 
 /// A failed test on one line.
-fn by_name(test: &Test) -> String {
+fn by_name(test: &Test, page: &str) -> String {
     let name = short(&display_name(test), 200);
-    match &test.location {
-        Some(place) => {
-            let place = markdown::code(&format!("{}:{}", place.path, place.line));
-            format!("{name} at {place}")
-        }
-        None => name,
+    match places(test, page).as_slice() {
+        [] => name,
+        places => format!("{name} at {}", places.join(" · ")),
     }
+}
+
+/// Where a failed test is in the repository, and a link to where the log speaks of it.
+pub(super) fn places(test: &Test, page: &str) -> Vec<String> {
+    let place = test.location.as_ref();
+    let place = place.map(|place| markdown::code(&format!("{}:{}", place.path, place.line)));
+    let log = log_address(test, page).map(|address| format!("[log]({address})"));
+    place.into_iter().chain(log).collect()
 }
 
 fn flaky(report: &Report) -> Vec<String> {

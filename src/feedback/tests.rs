@@ -307,7 +307,7 @@ fn a_summary_says_less_in_steps_until_it_fits() {
         patch: None,
         unannotated: 0,
         url: "https://herald.example/x".to_owned(),
-        job_url: Box::new(str::to_owned),
+        page: "https://herald.example/x".to_owned(),
     };
     let mut last = usize::MAX;
     for level in 0..4 {
@@ -387,7 +387,7 @@ fn of_thousands_of_jobs_the_red_ones_are_shown_and_the_rest_is_counted() {
         patch: None,
         unannotated: 0,
         url: "https://herald.example/x".to_owned(),
-        job_url: Box::new(str::to_owned),
+        page: "https://herald.example/x".to_owned(),
     };
     for limit in [60_000, 30_000, 10_000, 2_000, 500, 80] {
         let text = fit(&summary, limit);
@@ -428,7 +428,7 @@ proptest! {
             patch: None,
             unannotated: 0,
             url: "https://herald.example/x".to_owned(),
-            job_url: Box::new(str::to_owned),
+            page: "https://herald.example/x".to_owned(),
         };
         assert_whole(&fit(&summary, limit), limit);
     }
@@ -439,7 +439,7 @@ fn failures_in_the_change_come_first_and_may_be_the_only_ones() {
     let report = many(3);
     let mine = report.tests[2].id.clone();
     let lines = |only| -> Vec<u32> {
-        annotations(&report, std::slice::from_ref(&mine), only, false)
+        annotations(&report, std::slice::from_ref(&mine), only, false, "")
             .iter()
             .map(|one| one.start_line)
             .collect()

@@ -226,6 +226,7 @@ impl Tests {
             message,
             details,
             location: None,
+            log: None,
             hints,
         }
     }

@@ -31,6 +31,7 @@ mod frame;
 mod gcovr;
 mod go_cover;
 mod go_test;
+mod in_log;
 mod index;
 mod istanbul;
 mod jacoco;
@@ -66,8 +67,9 @@ pub use collect::{Collector, Limits, is_other_document};
 pub use compare::{Comparison, compare};
 pub use coverage::{Branches, Coverage, Declared, FileCoverage, Lines, Share, stretch, stretches};
 pub use diff::Diff;
+pub use in_log::InLog;
 pub use index::Index;
 pub use model::{
-    Counts, Diagnostic, DiagnosticSeverity, FileReport, FileStatus, Hints, Location, Outcome,
-    Place, Report, Test, Totals, test_id,
+    Counts, Diagnostic, DiagnosticSeverity, FileReport, FileStatus, Hints, Location, LogLine,
+    Outcome, Place, Report, Test, Totals, test_id,
 };

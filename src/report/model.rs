@@ -58,6 +58,24 @@ pub struct Place {
     pub line: Option<u32>,
 }
 
+/// A line of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The job's key.
+    pub job: String,
+    /// What the step is called in addresses.
+    pub step: String,
+    /// Within the step, from 1.
+    pub line: u64,
+}
+
+impl LogLine {
+    /// The part of the line's address that comes after the build's.
+    pub fn address(&self) -> String {
+        format!("/jobs/{}#{}:L{}", self.job, self.step, self.line)
+    }
+}
+
 /// What a report offers for finding the place of a failure, in the order of trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -104,6 +122,9 @@ pub struct Test {
     pub details: Option<String>,
     /// Where the failure is, after [`Report::locate`].
     pub location: Option<Location>,
+    /// Where the job's log speaks of the failure, where somebody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogLine>,
     /// What [`Report::locate`] works with.
     #[serde(default, skip_serializing_if = "Hints::is_empty")]
     pub hints: Hints,

@@ -6,7 +6,7 @@ use super::code::CodeLine;
 use crate::domain::{
     Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
-use crate::report::{Location, Outcome, Report, Test};
+use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
 
 /// Tests on a page.
@@ -240,6 +240,8 @@ pub(super) struct TestRow {
     pub(super) name: String,
     pub(super) class: String,
     pub(super) location: Option<Location>,
+    /// Where the log speaks of it: what comes after the address of the build's page.
+    pub(super) log: Option<String>,
     /// The lines around that place, where they can be shown.
     pub(super) code: Vec<CodeLine>,
     pub(super) message: String,
@@ -306,6 +308,7 @@ impl TestRow {
             name: test.name.clone(),
             class: test.class.clone().unwrap_or_default(),
             location: test.location.clone(),
+            log: test.log.as_ref().map(LogLine::address),
             code: Vec::new(),
             message: text::ansi::strip(test.message.as_deref().unwrap_or_default()).into_owned(),
             details: crate::feedback::without_locals(&text::ansi::strip(details), false),

@@ -282,3 +282,37 @@ async fn a_red_check_leads_to_the_first_line_that_says_what_went_wrong() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_failed_test_leads_to_the_line_of_the_log_that_speaks_of_it() {
+    world(async |w: &mut World| {
+        let case = "<testcase classname='tests.test_sum' name='test_sum'><failure message='no'>\
+                    tests/test_sum.py:1: E</failure></testcase>";
+        *w.report.lock().unwrap() = Some(format!("<testsuite name='s'>{case}</testsuite>"));
+        w.write("tests/test_sum.py", "assert 1 == 2\n");
+        let log = "test_sum FAILED\\n\\n___ test_sum ___\\nassert";
+        w.write(
+            ".herald.yml",
+            &format!(
+                "execute:\n  - name: tests\n    run: 'print {log}'\nreports: {{tests: ['reports/*.xml']}}\n"
+            ),
+        );
+        let main = w.commit("main");
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let line = format!("{JOB}#tests:L4");
+        let link = format!("[log](https://herald.test{line})");
+        let check = w.check(&main, "herald");
+        assert!(check.summary.contains(&link), "{}", check.summary);
+        let message = &check.annotations[0]["message"];
+        assert_eq!(*message, format!("no\n\nLog: https://herald.test{line}"));
+        let build = "/repos/octo/project/builds/1";
+        for page in [build.to_owned(), format!("{build}/tests")] {
+            let page = w.get(&page).await.1;
+            assert!(page.contains(&format!("<a href=\"{line}\">")), "{page}");
+        }
+        let job = w.get(JOB).await.1;
+        assert!(job.contains("id=\"tests:L4\""), "{job}");
+    })
+    .await;
+}
