@@ -490,8 +490,28 @@ pub trait Store: Send + Sync {
         before: i64,
         limit: i64,
     ) -> Result<Vec<Build>>;
-    /// Repositories that are public, by name.
-    async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>>;
+    /// Branches that builds spoke of, with the number of the last build of each, the latest first.
+    async fn branches(
+        &self,
+        repository: &RepositoryId,
+        limit: i64,
+    ) -> Result<Vec<(String, Measure)>>;
+    /// Builds that spoke of a branch, the newest first, with numbers below `before`.
+    async fn builds_of_branch(
+        &self,
+        repository: &RepositoryId,
+        branch: &str,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Build>>;
+    /// Public repositories in the order of their names: those that have `words` in their full name, in any case,
+    /// after this owner and name.
+    async fn public_repositories(
+        &self,
+        words: &str,
+        after: (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Repository>>;
     /// Public repositories whose ids come after this one, in the order of their ids.
     async fn public_repositories_after(&self, after: &str, limit: i64) -> Result<Vec<Repository>>;
     /// Those of these repositories that the App has access to, in the order of their names.

@@ -32,12 +32,24 @@ pub(super) async fn repository(
 
 pub(super) async fn public_repositories(
     on: &mut AnyConnection,
+    words: &str,
+    (owner, name): (&str, &str),
     limit: i64,
 ) -> Result<Vec<Repository>> {
+    let mut pattern = "%".to_owned();
+    for char in words.to_lowercase().chars() {
+        if "%_!".contains(char) {
+            pattern.push('!');
+        }
+        pattern.push(char);
+    }
     sqlx::query(select_repository!(
-        "FROM repositories r WHERE r.private = 0 AND r.state = 'active' \
-         ORDER BY r.owner, r.name LIMIT $1"
+        "FROM repositories r WHERE r.private = 0 AND r.state = 'active' AND (r.owner, r.name) > ($1, $2) \
+         AND LOWER(r.owner || '/' || r.name) LIKE $3 ESCAPE '!' ORDER BY r.owner, r.name LIMIT $4"
     ))
+    .bind(owner)
+    .bind(name)
+    .bind(pattern + "%")
     .bind(limit)
     .fetch_all(on)
     .await?

@@ -1,9 +1,10 @@
 //! What finished builds say of their branches: badges, and numbers over time.
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::rows::{self, Result};
-use crate::domain::{BadgeValue, BuildView, Measure, Occasion, RepositoryId};
+use crate::domain::{BadgeValue, Build, BuildView, Measure, Occasion, RepositoryId};
 use crate::ports::store::Spoken;
 
 /// Keeps it for every branch whose push led to this build; badges unless a later push has spoken.
@@ -108,22 +109,67 @@ pub(super) async fn measures(
     .fetch_all(on)
     .await?
     .iter()
-    .map(|row| {
-        let count = |column: &str| -> Result<u64> {
-            let value: i64 = row.try_get(column)?;
-            Ok(u64::try_from(value).unwrap_or(0))
-        };
-        let duration_ms: Option<i64> = row.try_get("duration_ms")?;
-        Ok(Measure {
-            number: row.try_get("number")?,
-            red: row.try_get::<i64, _>("red")? != 0,
-            duration_ms: duration_ms.and_then(|ms| u64::try_from(ms).ok()),
-            passed: count("passed")?,
-            failed: count("failed")?,
-            skipped: count("skipped")?,
-            covered: count("covered")?,
-            coverable: count("coverable")?,
-        })
+    .map(measure)
+    .collect()
+}
+
+fn measure(row: &AnyRow) -> Result<Measure> {
+    let count = |column: &str| -> Result<u64> {
+        let value: i64 = row.try_get(column)?;
+        Ok(u64::try_from(value).unwrap_or(0))
+    };
+    let duration_ms: Option<i64> = row.try_get("duration_ms")?;
+    Ok(Measure {
+        number: row.try_get("number")?,
+        red: row.try_get::<i64, _>("red")? != 0,
+        duration_ms: duration_ms.and_then(|ms| u64::try_from(ms).ok()),
+        passed: count("passed")?,
+        failed: count("failed")?,
+        skipped: count("skipped")?,
+        covered: count("covered")?,
+        coverable: count("coverable")?,
     })
+}
+
+/// Branches that builds spoke of, with the numbers of the last build of each, the latest first.
+pub(super) async fn branches(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    limit: i64,
+) -> Result<Vec<(String, Measure)>> {
+    sqlx::query(
+        "SELECT m.* FROM measures m JOIN (SELECT branch, MAX(number) AS last FROM measures \
+         WHERE repository = $1 GROUP BY branch) l ON l.branch = m.branch AND l.last = m.number \
+         WHERE m.repository = $1 ORDER BY m.number DESC, m.branch LIMIT $2",
+    )
+    .bind(repository.as_str())
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(|row| Ok((row.try_get("branch")?, measure(row)?)))
+    .collect()
+}
+
+/// Builds that spoke of a branch, the newest first, with numbers below `before`.
+pub(super) async fn builds(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    branch: &str,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Build>> {
+    sqlx::query(
+        "SELECT b.* FROM measures m JOIN builds b ON b.repository = m.repository AND b.number = m.number \
+         WHERE m.repository = $1 AND m.branch = $2 AND m.number < $3 ORDER BY m.number DESC LIMIT $4",
+    )
+    .bind(repository.as_str())
+    .bind(branch)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(rows::build)
     .collect()
 }

@@ -396,9 +396,34 @@ impl Store for SqlStore {
         Ok(pages::builds(&mut on, repository, before, limit).await?)
     }
 
-    async fn public_repositories(&self, limit: i64) -> Result<Vec<Repository>> {
+    async fn branches(
+        &self,
+        repository: &RepositoryId,
+        limit: i64,
+    ) -> Result<Vec<(String, Measure)>> {
         let mut on = self.database.read().await?;
-        Ok(pages::public_repositories(&mut on, limit).await?)
+        Ok(spoken::branches(&mut on, repository, limit).await?)
+    }
+
+    async fn builds_of_branch(
+        &self,
+        repository: &RepositoryId,
+        branch: &str,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Build>> {
+        let mut on = self.database.read().await?;
+        Ok(spoken::builds(&mut on, repository, branch, before, limit).await?)
+    }
+
+    async fn public_repositories(
+        &self,
+        words: &str,
+        after: (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::public_repositories(&mut on, words, after, limit).await?)
     }
 
     async fn public_repositories_after(&self, after: &str, limit: i64) -> Result<Vec<Repository>> {

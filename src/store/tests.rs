@@ -1030,6 +1030,34 @@ async fn a_badge_keeps_what_the_later_push_said() {
         assert_eq!(Some(measures[0]), said("new").measure);
         let last = store.last_of_branch(&repository().id, "other").await;
         assert_eq!(last.unwrap(), None);
+        let branches = store.branches(&repository().id, 10).await.unwrap();
+        assert_eq!(branches, [("main".to_owned(), measures[0])]);
+        let builds = store
+            .builds_of_branch(&repository().id, "main", 2, 10)
+            .await;
+        let numbers: Vec<i64> = builds.unwrap().iter().map(|build| build.number).collect();
+        assert_eq!(numbers, [1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn public_repositories_are_found_by_part_of_their_names() {
+    on_both(async |store| {
+        let keep = Change::KeepRepository(repository());
+        settle(store, "repository", vec![keep], 1_000).await;
+        let names = async |words, after| -> Vec<String> {
+            let found = store.public_repositories(words, after, 10).await.unwrap();
+            found.iter().map(Repository::full_name).collect()
+        };
+        for words in ["", "O/Pro", "octo/project"] {
+            assert_eq!(names(words, ("", "")).await, ["Octo/Project"], "{words}");
+        }
+        for words in ["%", "o_to", "!"] {
+            assert!(names(words, ("", "")).await.is_empty(), "{words}");
+        }
+        assert!(names("", ("Octo", "Project")).await.is_empty());
+        assert_eq!(names("", ("Octo", "P")).await, ["Octo/Project"]);
     })
     .await;
 }

@@ -35,9 +35,8 @@ pub(super) struct Trend {
     /// `points` of a polyline.
     pub(super) line: String,
     pub(super) dots: Vec<Dot>,
-    /// The values at the upper and the lower edge.
-    pub(super) top: String,
-    pub(super) bottom: String,
+    /// The values between which it goes.
+    pub(super) range: String,
 }
 
 /// What a chart shows of a build.
@@ -135,11 +134,12 @@ fn trend(title: &'static str, values: &[Value], from_zero: bool) -> Option<Trend
         last: last.text.clone(),
         words,
         line: line.join(" "),
-        top: highest.text.clone(),
-        bottom: if from_zero {
-            "0".to_owned()
+        range: if flat {
+            String::new()
+        } else if from_zero {
+            format!("at most {}", highest.text)
         } else {
-            lowest.text.clone()
+            format!("{} to {}", lowest.text, highest.text)
         },
         dots,
     })
@@ -274,6 +274,8 @@ mod tests {
         assert_eq!(titles, ["Duration", "Tests", "Coverage"]);
         assert_eq!(trends[0].line, "5.0,36.0 315.0,5.0");
         assert_eq!(trends[0].last, "1m");
+        assert_eq!(trends[0].range, "at most 1m");
+        assert_eq!(trends[2].range, "50% to 75%");
         assert_eq!(trends[1].dots[1].class, "bad");
         assert_eq!(trends[2].line, "5.0,5.0 315.0,67.0");
         assert_eq!(

@@ -13,13 +13,23 @@ use super::insight;
 use super::progress::{self, Progress};
 use super::router::Web;
 use super::session::{Viewer, Who};
-use super::view::{self, BuildRow, JobRow, TestRow, Wanted};
+use super::view::{self, BuildRow, JobRow, Mark, TestRow, Wanted, red_or_green};
 use crate::app::Visitor;
-use crate::domain::{BuildView, Conclusion, Holder, Job, Permission, Repository};
+use crate::badge;
+use crate::domain::{
+    BuildView, Conclusion, Holder, Job, Measure, Permission, Repository, RepositoryId,
+};
+use crate::text::address;
 
 const CSS: &str = include_str!("../../templates/pages/herald.css");
 const BUILD_SCRIPT: &str = include_str!("../../templates/pages/build.js");
 const LOG_SCRIPT: &str = include_str!("../../templates/pages/log.js");
+/// Public repositories on one page of the overview.
+const REPOSITORIES: usize = 50;
+/// Repositories that GitHub is asked for, one by one, for one page.
+const ASKED: usize = 100;
+/// Branches on the page of a repository.
+const BRANCHES: i64 = 30;
 /// Builds on the page of a repository.
 const BUILDS: i64 = 50;
 /// Builds in its trends.
@@ -31,7 +41,43 @@ const FAILURES: usize = 20;
 #[template(path = "pages/overview.html")]
 struct Overview {
     viewer: Viewer,
-    repositories: Vec<Repository>,
+    q: String,
+    own: Vec<RepositoryRow>,
+    repositories: Vec<RepositoryRow>,
+    /// The query of the page after this one.
+    next: Option<String>,
+}
+
+/// A repository, and how its default branch is.
+struct RepositoryRow {
+    repository: Repository,
+    last: Option<Last>,
+}
+
+/// The last build of a default branch.
+struct Last {
+    number: i64,
+    mark: Mark,
+    /// Its tests and its coverage.
+    said: String,
+}
+
+impl Last {
+    fn new(measure: &Measure) -> Self {
+        let (passed, failed) = (measure.passed, measure.failed);
+        let mut said = Vec::new();
+        if passed + failed > 0 {
+            said.push(badge::tests(passed, failed, measure.skipped).0);
+        }
+        if measure.coverable > 0 {
+            said.push(badge::coverage(measure.covered, measure.coverable).0);
+        }
+        Self {
+            number: measure.number,
+            mark: red_or_green(measure.red),
+            said: said.join(" · "),
+        }
+    }
 }
 
 #[derive(Template)]
@@ -39,10 +85,21 @@ struct Overview {
 struct RepositoryPage {
     viewer: Viewer,
     repository: Repository,
+    /// The one that is looked at, where it is one alone.
+    branch: Option<String>,
+    branches: Vec<BranchRow>,
     builds: Vec<BuildRow>,
     trends: Vec<Trend>,
-    /// Where the list goes on.
-    older: Option<i64>,
+    /// The query of the page where the list goes on.
+    older: Option<String>,
+}
+
+/// A branch, and its last build.
+struct BranchRow {
+    name: String,
+    address: String,
+    mark: Mark,
+    number: i64,
 }
 
 #[derive(Template)]
@@ -96,38 +153,110 @@ pub(super) async fn not_found() -> Error {
     Error::NotFound
 }
 
-pub(super) async fn overview(State(web): State<Web>, who: Who) -> Result<Response, Error> {
-    let mut repositories = own_repositories(&web, &who).await?;
-    repositories.extend(web.app.parts.store.public_repositories(200).await?);
+/// Which repositories are to be shown.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Choice {
+    #[serde(default)]
+    q: String,
+    /// The last one of the page before, as `owner/name`.
+    #[serde(default)]
+    after: String,
+}
+
+pub(super) async fn overview(
+    State(web): State<Web>,
+    who: Who,
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Result<Response, Error> {
+    let Query(choice) = choice.unwrap_or_default();
+    let words = choice.q.trim();
+    let mut own = Vec::new();
+    if choice.after.is_empty() {
+        let lower = words.to_lowercase();
+        own = own_repositories(&web, &who, "").await?.repositories;
+        own.retain(|found| found.full_name().to_lowercase().contains(&lower));
+        own.sort_by_key(Repository::full_name);
+    }
+    let after = choice.after.split_once('/').unwrap_or_default();
+    let store = &web.app.parts.store;
+    let limit = i64::try_from(REPOSITORIES + 1).unwrap_or(i64::MAX);
+    let mut public = store.public_repositories(words, after, limit).await?;
+    let more = public.len() > REPOSITORIES;
+    public.truncate(REPOSITORIES);
+    let last = public.last().filter(|_| more);
+    let next = last.map(|last| {
+        let after = address::path(&last.full_name());
+        format!("?q={}&after={after}", address::path(words))
+    });
     page(&Overview {
         viewer: who.viewer(&web),
-        repositories,
+        q: words.to_owned(),
+        own: rows(&web, own).await?,
+        repositories: rows(&web, public).await?,
+        next,
     })
 }
 
-/// The repositories that are not public and that they may see. What GitHub lists for whoever has signed
-/// in; for a token of a person each one is asked for.
-pub(super) async fn own_repositories(web: &Web, who: &Who) -> Result<Vec<Repository>, Error> {
-    let store = &web.app.parts.store;
-    if let (Some(session), Some(sign_in)) = (&who.session, &web.sign_in) {
-        let ids = sign_in.readable(session, web.app.now_ms()).await;
-        let found = store.repositories(&ids).await?;
-        return Ok(found.into_iter().filter(|found| found.private).collect());
+async fn rows(web: &Web, repositories: Vec<Repository>) -> Result<Vec<RepositoryRow>, Error> {
+    let mut rows = Vec::with_capacity(repositories.len());
+    for repository in repositories {
+        let store = &web.app.parts.store;
+        let branch = &repository.default_branch;
+        let last = store.measures(&repository.id, branch, 1).await?.pop();
+        rows.push(RepositoryRow {
+            last: last.as_ref().map(Last::new),
+            repository,
+        });
     }
-    let Visitor::Token(token) = &who.visitor else {
-        return Ok(Vec::new());
+    Ok(rows)
+}
+
+/// Repositories that are not public and that somebody may see.
+pub(super) struct Own {
+    /// In the order of their ids.
+    pub(super) repositories: Vec<Repository>,
+    /// Those after this one were not looked at.
+    pub(super) up_to: Option<RepositoryId>,
+}
+
+/// The repositories that are not public and that they may see, with ids after this one. What GitHub lists for
+/// whoever has signed in; for a token of a person each one is asked for, which is why it is only so many at once.
+pub(super) async fn own_repositories(web: &Web, who: &Who, after: &str) -> Result<Own, Error> {
+    let store = &web.app.parts.store;
+    let mut up_to = None;
+    let mut candidates = match (&who.session, &web.sign_in, &who.visitor) {
+        (Some(session), Some(sign_in), _) => {
+            let ids = sign_in.readable(session, web.app.now_ms()).await;
+            store.repositories(&ids).await?
+        }
+        (.., Visitor::Token(token)) => match &token.holder {
+            Holder::Repository(id) => store.repositories(std::slice::from_ref(id)).await?,
+            Holder::Person(_) => store.active_repositories().await?,
+        },
+        _ => Vec::new(),
     };
-    let candidates = match &token.holder {
-        Holder::Repository(id) => store.repositories(std::slice::from_ref(id)).await?,
-        Holder::Person(_) => store.active_repositories().await?,
-    };
-    let mut own = Vec::new();
-    for repository in candidates.into_iter().filter(|found| found.private) {
+    candidates.retain(|found| found.private && found.id.as_str() > after);
+    candidates.sort_by(|one, other| one.id.cmp(&other.id));
+    if who.session.is_some() {
+        return Ok(Own {
+            repositories: candidates,
+            up_to,
+        });
+    }
+    if candidates.len() > ASKED {
+        candidates.truncate(ASKED);
+        up_to = candidates.last().map(|last| last.id.clone());
+    }
+    let mut repositories = Vec::new();
+    for repository in candidates {
         if web.app.permission(&who.visitor, &repository).await >= Permission::Read {
-            own.push(repository);
+            repositories.push(repository);
         }
     }
-    Ok(own)
+    Ok(Own {
+        repositories,
+        up_to,
+    })
 }
 
 /// The repository, if they may see it.
@@ -217,9 +346,10 @@ async fn errands(web: &Web, who: &Who, view: &BuildView) -> Vec<ErrandButton> {
     }
 }
 
-/// Where the list of builds begins.
+/// Which builds are to be shown.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Before {
+pub(super) struct Builds {
+    branch: Option<String>,
     before: Option<i64>,
 }
 
@@ -227,31 +357,55 @@ pub(super) async fn repository(
     State(web): State<Web>,
     who: Who,
     Path((owner, name)): Path<(String, String)>,
-    before: Result<Query<Before>, QueryRejection>,
+    wanted: Result<Query<Builds>, QueryRejection>,
 ) -> Result<Response, Error> {
     let repository = visible(&web, &who, &owner, &name).await?;
-    let store = &web.app.parts.store;
-    let before = before.ok().and_then(|Query(asked)| asked.before);
-    let from = before.unwrap_or(i64::MAX);
-    let mut builds = store.builds(&repository.id, from, BUILDS + 1).await?;
+    let (id, store) = (&repository.id, &web.app.parts.store);
+    let Query(wanted) = wanted.unwrap_or_default();
+    let branch = wanted.branch.filter(|branch| !branch.is_empty());
+    let before = wanted.before.unwrap_or(i64::MAX);
+    let mut builds = match &branch {
+        Some(branch) => {
+            store
+                .builds_of_branch(id, branch, before, BUILDS + 1)
+                .await?
+        }
+        None => store.builds(id, before, BUILDS + 1).await?,
+    };
     let more = builds.len() > usize::try_from(BUILDS).unwrap_or(usize::MAX);
     if more {
         builds.pop();
     }
-    let branch = &repository.default_branch;
-    let measures = match before {
-        None => store.measures(&repository.id, branch, TREND).await?,
-        Some(_) => Vec::new(),
-    };
+    let (mut measures, mut branches) = (Vec::new(), Vec::new());
+    if wanted.before.is_none() {
+        let shown = branch.as_ref().unwrap_or(&repository.default_branch);
+        measures = store.measures(id, shown, TREND).await?;
+        branches = store.branches(id, BRANCHES).await?;
+    }
     let now_ms = web.app.now_ms();
+    let query = |branch: &str| format!("?branch={}", address::path(branch));
+    let older = builds.last().filter(|_| more).map(|last| match &branch {
+        Some(branch) => format!("{}&before={}", query(branch), last.number),
+        None => format!("?before={}", last.number),
+    });
     page(&RepositoryPage {
         viewer: who.viewer(&web),
-        older: builds.last().map(|build| build.number).filter(|_| more),
+        older,
         builds: builds
             .iter()
             .map(|build| BuildRow::new(build, None, now_ms))
             .collect(),
         trends: chart::trends(&measures),
+        branches: branches
+            .into_iter()
+            .map(|(name, last)| BranchRow {
+                address: query(&name),
+                name,
+                mark: red_or_green(last.red),
+                number: last.number,
+            })
+            .collect(),
+        branch,
         repository,
     })
 }

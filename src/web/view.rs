@@ -58,6 +58,16 @@ pub(super) fn mark(state: State, conclusion: Option<Conclusion>) -> Mark {
     Mark { word, class }
 }
 
+/// The mark of a build that ran to its end.
+pub(super) fn red_or_green(red: bool) -> Mark {
+    let conclusion = if red {
+        Conclusion::Failure
+    } else {
+        Conclusion::Success
+    };
+    mark(State::Finished, Some(conclusion))
+}
+
 pub(super) fn took(start_ms: Option<i64>, end_ms: Option<i64>) -> String {
     match (start_ms, end_ms) {
         (Some(start), Some(end)) => {

@@ -58,6 +58,65 @@ async fn the_page_of_a_repository_shows_trends_and_leads_on_to_older_builds() {
 }
 
 #[tokio::test]
+async fn branches_have_their_own_builds_and_trends() {
+    world(async |w: &mut World| {
+        push(w, 0).await;
+        let page = w.get("/repos/octo/project").await.1;
+        assert!(!page.contains("<summary>Branches"), "there is one: {page}");
+        *w.report.lock().unwrap() = Some(report(1));
+        let branch = "fix/<b>&+x";
+        let every = format!("when: {{events: [push], branches: ['**']}}\n{SPECIFICATION}");
+        w.write(".herald.yml", &every);
+        let head = w.commit("fix");
+        w.push(branch, &head, &head).await;
+        w.drain().await;
+        let page = w.get("/repos/octo/project").await.1;
+        let address = "?branch=fix/%3Cb%3E%26%2Bx";
+        assert!(page.contains(&format!("href=\"{address}\"")), "{page}");
+        assert!(page.contains("fix/&#60;b&#62;&#38;+x</a>"), "{page}");
+        let page = w.get(&format!("/repos/octo/project{address}")).await.1;
+        assert!(page.contains("<b>#2</b>"), "{page}");
+        assert!(!page.contains("<b>#1</b>"), "{page}");
+        let page = w.get("/repos/octo/project?branch=main").await.1;
+        assert!(!page.contains("<b>#2</b>"), "{page}");
+        let older = w
+            .get(&format!("/repos/octo/project{address}&before=2"))
+            .await
+            .1;
+        assert!(older.contains("No push to this branch"), "{older}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_overview_says_how_the_default_branches_are_and_finds_by_name() {
+    world(async |w: &mut World| {
+        push(w, 1).await;
+        let overview = w.get("/").await.1;
+        assert!(
+            overview.contains("/repos/octo/project/builds/1\"><span class=\"mark bad\">"),
+            "{overview}"
+        );
+        for (words, there) in [
+            ("OCTO/PRO", true),
+            ("o_to", false),
+            ("%25", false),
+            ("nothing", false),
+        ] {
+            let page = w.get(&format!("/?q={words}")).await.1;
+            assert_eq!(
+                page.contains("href=\"/repos/octo/project\""),
+                there,
+                "{words}: {page}"
+            );
+        }
+        let after = w.get("/?after=octo%2Fproject").await.1;
+        assert!(!after.contains("href=\"/repos/octo/project\""), "{after}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn failures_come_first_with_the_lines_around_them_and_can_be_searched() {
     world(async |w: &mut World| {
         push(w, 2).await;

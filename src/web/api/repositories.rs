@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::super::error::Error;
-use super::super::pages::{own_repositories, visible};
+use super::super::pages::{Own, own_repositories, visible};
 use super::super::router::Web;
 use super::super::session::Who;
 use super::error::{ApiError, Problem};
@@ -75,23 +75,29 @@ pub(super) async fn list(
     }
     let limit = limit(asked.limit);
     let after = asked.after.unwrap_or_default();
-    let mut found = own_repositories(&web, &who).await?;
-    found.retain(|repository| repository.id.as_str() > after.as_str());
+    let Own {
+        repositories: mut found,
+        up_to,
+    } = own_repositories(&web, &who, &after).await?;
     let store = &web.app.parts.store;
     let count = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     found.extend(store.public_repositories_after(&after, count).await?);
     found.sort_by(|one, other| one.id.cmp(&other.id));
     found.dedup_by(|one, other| one.id == other.id);
+    // What comes after those that were looked at belongs to another page.
+    found.retain(|repository| up_to.as_ref().is_none_or(|last| repository.id <= *last));
     let more = found.len() > limit;
     found.truncate(limit);
-    let last = found.last().map(|repository| repository.id.to_string());
+    let last = found.last().map(|repository| &repository.id);
+    let last = last.filter(|_| more).or(up_to.as_ref());
+    let next = last.map(ToString::to_string);
     let root = &web.app.settings.links.public_url;
     Ok(Json(RepositoriesAnswer {
         repositories: found
             .iter()
             .map(|repository| RepositoryAnswer::new(repository, root))
             .collect(),
-        next: last.filter(|_| more),
+        next,
     }))
 }
 
