@@ -312,7 +312,11 @@ async fn the_pages_of_what_is_under_way_or_private_are_well_in_a_browser() {
         assert_eq!(made.status, 303, "{}", made.text);
         let mut refused = writer.page("logout without a mark", "/login/callback");
         refused["status"] = json!(400);
+        let mut forbidden = writer.page("button without a mark", &format!("{PROJECT}/builds/3/rerun"));
+        forbidden["form"] = json!("csrf=none");
+        forbidden["status"] = json!(403);
         look_at(&[
+            forbidden,
             writer.page("build cancelled", &format!("{PROJECT}/builds/{number}")),
             writer.page("badges private with token", &format!("{PROJECT}/badges")),
             refused,
@@ -416,7 +420,7 @@ async fn nothing_that_a_build_or_a_stranger_writes_takes_effect_in_a_browser() {
             "execute": steps,
             "artifacts": ["out/**"],
             "reports": {"tests": ["reports/*.xml"], "coverage": ["lcov.info"]},
-        }}});
+        }}, "badges": {"labels": {"build": ATTACKS[0], "tests": ATTACKS[1], "coverage": ATTACKS[2]}}});
         w.write(".herald.yml", "execute: [exit 0]\n");
         let main = w.commit("main");
         w.write(".herald.yml", &specification.to_string());
@@ -468,8 +472,11 @@ async fn nothing_that_a_build_or_a_stranger_writes_takes_effect_in_a_browser() {
             checks.chain(state.comments.iter().map(|comment| comment.body.clone())).collect()
         };
         assert!(texts.iter().any(|text| text.contains("hacked")), "{texts:#?}");
+        let label = w.get("/badges/octo/project/build.json").await.1;
+        assert!(label.contains("<script>hacked=1"), "{label}");
         let plan = json!({
             "pictures": [
+                format!("{badges}/build.svg"), format!("{badges}/tests.svg"), format!("{badges}/coverage.svg?style=social"),
                 format!("{badges}/build.svg?label={asked}&color={asked}&labelColor={asked}&style={asked}&logo={asked}"),
                 format!("{badges}/build.svg?label={asked}&logo=data:image/svg%2bxml,{asked}&link=javascript:hacked=1"),
                 format!("{badges}/tests.svg?branch={asked}&job={asked}&label=%E2%80%AEtxt%00%1B%5D%5D%3E"),
@@ -477,7 +484,7 @@ async fn nothing_that_a_build_or_a_stranger_writes_takes_effect_in_a_browser() {
             ],
             "data": [
                 api.clone(), format!("{api}/builds"), format!("{api}/builds/1"), format!("{api}/builds/1/tests"),
-                format!("{api}/builds/1/coverage"), format!("{api}/builds/2"), format!("{badges}/build.json?label={asked}"),
+                format!("{api}/builds/1/coverage"), format!("{api}/builds/2"), format!("{badges}/build.json?label={asked}"), format!("{badges}/build.json"),
                 format!("{base}{}", all(&format!("/jobs/evil.1/log/search?q={asked}"))),
                 format!("{base}{}", all("/jobs/evil.1/log/lines?step=0")),
             ],
