@@ -519,9 +519,24 @@ async function over() {
   follow(false);
 }
 
-function watch() {
+const LOST = "The connection is lost; trying again…";
+const AGAIN_MS = 2000;
+const LONGEST_MS = 60_000;
+
+/** Follows the job; what is asked again after a break begins with how all of it stands. */
+function watch(wait = AGAIN_MS) {
   const events = new EventSource(`${base}/steps`);
-  events.addEventListener("steps", ({ data }) => standing(JSON.parse(data)));
+  events.addEventListener("steps", ({ data }) => {
+    wait = AGAIN_MS;
+    if (at("#found").textContent === LOST) say("");
+    standing(JSON.parse(data));
+  });
+  events.addEventListener("error", () => {
+    say(LOST);
+    // Where a server, or one before it, has answered with an error, the browser does not ask again by itself.
+    if (events.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => watch(Math.min(2 * wait, LONGEST_MS)), wait);
+  });
   events.addEventListener("end", () => {
     events.close();
     over();

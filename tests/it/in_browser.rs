@@ -93,9 +93,20 @@ async fn signed_in(w: &World, person: i64) -> String {
 
 #[tokio::test]
 async fn a_job_is_followed_in_a_browser_while_it_runs() {
-    if !switched_on() {
-        return;
+    if switched_on() {
+        follow("follow.mjs").await;
     }
+}
+
+#[tokio::test]
+async fn who_was_cut_off_for_20_seconds_sees_every_line() {
+    if switched_on() && std::env::var_os("HERALD_TEST_LONG").is_some() {
+        follow("cut.mjs").await;
+    }
+}
+
+/// Lets a script follow a job that writes, holds until the script says so, and writes again.
+async fn follow(script: &str) {
     world(async |w: &mut World| {
         let (main, _) = w.change("execute: [count 3000, hold, count 3000]\n");
         w.push("main", &main, &main).await;
@@ -103,7 +114,7 @@ async fn a_job_is_followed_in_a_browser_while_it_runs() {
         let served = Served::new(w, "").await;
         let job = format!("{}{PROJECT}/builds/1/jobs/build", served.origin);
         let look = async {
-            run("follow.mjs", &job, |line| {
+            run(script, &job, |line| {
                 if line == "release" {
                     w.executor.release();
                 }
