@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use herald::config::{Config, Reader};
 use herald::web::{self, Web};
 use herald::wire;
@@ -113,6 +114,7 @@ fn plain(headers: HeaderMap, body: Bytes) -> Router {
 async fn serve(router: Router) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
+    let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
     axum::serve(listener, router).await.unwrap();
 }
 

@@ -1,10 +1,12 @@
 //! Colours: badge-maker 6's names and their values, and CSS colours.
 
+use std::borrow::Cow;
+
 /// A colour as it is written, and how bright it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Paint {
     /// A colour of CSS, without a character that means something in XML.
-    pub(super) value: String,
+    pub(super) value: Cow<'static, str>,
     /// From 0 to 100.
     brightness: u32,
 }
@@ -34,6 +36,10 @@ pub(super) fn paint(color: &str) -> Paint {
     if color.len() > MOST {
         return known(GREY);
     }
+    // Most are written as they are here.
+    if let Some(value) = named(color) {
+        return known(value);
+    }
     let color = color.to_ascii_lowercase();
     if let Some(value) = named(&color) {
         return known(value);
@@ -47,7 +53,7 @@ pub(super) fn paint(color: &str) -> Paint {
         Ok(parsed) if marked && !mixes(&value) && value.chars().all(plain) => {
             let [red, green, blue, _] = parsed.to_rgba8();
             Paint {
-                value,
+                value: Cow::Owned(value),
                 brightness: brightness([red, green, blue]),
             }
         }
@@ -64,7 +70,7 @@ fn mixes(value: &str) -> bool {
 }
 
 /// A colour in hex digits that we wrote ourselves.
-fn known(value: &str) -> Paint {
+fn known(value: &'static str) -> Paint {
     let mut digits = value.chars().filter_map(|char| char.to_digit(16));
     let mut parts = [0_u8; 3];
     let long = value.len() == 7;
@@ -78,7 +84,7 @@ fn known(value: &str) -> Paint {
         *part = u8::try_from(16 * high + low).unwrap_or_default();
     }
     Paint {
-        value: value.to_owned(),
+        value: Cow::Borrowed(value),
         brightness: brightness(parts),
     }
 }

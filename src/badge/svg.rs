@@ -40,36 +40,18 @@ impl Svg {
 
     /// A length in hundredths, in its shortest form.
     pub(super) fn number(&mut self, hundredths: i64) -> &mut Self {
-        let negative = hundredths < 0;
-        let mut rest = hundredths.unsigned_abs();
-        let mut digits = [0_u8; 24];
-        let mut begin = digits.len();
-        let mut places = 2;
-        // From the end, without the zeros there.
-        while rest > 0 || places >= 0 {
-            let digit = u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
-            let behind = places > 0;
-            if !(behind && digit == 0 && begin == digits.len()) {
-                begin -= 1;
-                if let Some(place) = digits.get_mut(begin) {
-                    *place = b'0' + digit;
-                }
-                if places == 1 {
-                    begin -= 1;
-                    if let Some(place) = digits.get_mut(begin) {
-                        *place = b'.';
-                    }
-                }
-            }
-            places -= 1;
-        }
-        if negative {
+        if hundredths < 0 {
             self.0.push('-');
         }
-        let written = digits.get(begin..).unwrap_or_default();
-        self.0.extend(written.iter().map(|byte| char::from(*byte)));
-        self
+        let size = hundredths.unsigned_abs();
+        let mut digits = itoa::Buffer::new();
+        self.0.push_str(digits.format(size / 100));
+        match size % 100 {
+            0 => self,
+            rest if rest % 10 == 0 => self.put(".").put(digits.format(rest / 10)),
+            rest if rest < 10 => self.put(".0").put(digits.format(rest)),
+            rest => self.put(".").put(digits.format(rest)),
+        }
     }
 
     /// Begins a link.

@@ -4,6 +4,8 @@
 //! returned, it survives a crash. Work is handed out under a lease: who does not come back in
 //! time loses it to the next who asks, and can say nothing about it any more.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::error::Result;
@@ -526,7 +528,7 @@ pub trait Store: Send + Sync {
         kind: &str,
         branch: Option<&str>,
         job: &str,
-    ) -> Result<Option<StoredBadge>>;
+    ) -> Result<Option<Arc<StoredBadge>>>;
     /// The App that `/setup` has registered.
     ///
     /// # Errors

@@ -2,24 +2,22 @@
 //! between two commits of SQLite, whose only writer this process is, nothing can have changed.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ports::store::StoredBadge;
 
 /// How many badges are remembered at most; each takes some 300 bytes.
 const MOST: usize = 200_000;
-/// Longer names are not remembered.
+/// Bytes; longer names are not remembered.
 const LONG: usize = 300;
-
-/// Which badge: owner, name, kind, branch and job as they were asked for.
-pub(super) type Asked = (String, String, String, Option<String>, String);
 
 /// What was read since a commit.
 #[derive(Debug, Default)]
 struct Read {
     /// The number of that commit.
     commit: u64,
-    badges: HashMap<Asked, StoredBadge>,
+    /// By what was asked for.
+    badges: HashMap<String, Arc<StoredBadge>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,19 +25,14 @@ pub(super) struct Memory(Mutex<Read>);
 
 impl Memory {
     /// The badge as it was read since this commit; `None` where it was not, or there is none.
-    pub(super) fn get(&self, commit: u64, asked: &Asked) -> Option<StoredBadge> {
+    pub(super) fn get(&self, commit: u64, asked: &str) -> Option<Arc<StoredBadge>> {
         let read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let badge = (read.commit == commit).then(|| read.badges.get(asked))?;
         badge.cloned()
     }
 
     /// Remembers what was read after this commit had been seen.
-    pub(super) fn keep(&self, commit: u64, asked: Asked, badge: StoredBadge) {
-        let length = asked.0.len() + asked.1.len() + asked.4.len();
-        let branch = asked.3.as_ref().map_or(0, String::len);
-        if length + branch > LONG {
-            return;
-        }
+    pub(super) fn keep(&self, commit: u64, asked: String, badge: Arc<StoredBadge>) {
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if read.commit > commit {
             return;
@@ -52,19 +45,37 @@ impl Memory {
     }
 }
 
+/// Which badge, in one word; `None` for what is not remembered: endless names, and such as nothing has.
+pub(super) fn asked(
+    owner: &str,
+    name: &str,
+    kind: &str,
+    branch: Option<&str>,
+    job: &str,
+) -> Option<String> {
+    let parts = [owner, name, kind, branch.unwrap_or_default(), job];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length > LONG || parts.iter().any(|part| part.contains('\0')) {
+        return None;
+    }
+    let separator = if branch.is_some() { "\0" } else { "\0\0" };
+    Some(parts.join(separator))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Memory};
+    use std::sync::Arc;
+
+    use super::Memory;
     use crate::domain::{BadgeValue, RepositoryId};
     use crate::ports::store::StoredBadge;
 
-    fn asked(name: &str) -> Asked {
-        let text = str::to_owned;
-        (text("octo"), text(name), text("build"), None, text(""))
+    fn asked(name: &str) -> String {
+        super::asked("octo", name, "build", None, "").unwrap()
     }
 
-    fn badge(message: &str) -> StoredBadge {
-        StoredBadge {
+    fn badge(message: &str) -> Arc<StoredBadge> {
+        Arc::new(StoredBadge {
             repository: RepositoryId::new("github.com", 1),
             value: BadgeValue {
                 kind: "build".to_owned(),
@@ -74,7 +85,7 @@ mod tests {
                 color: "red".to_owned(),
             },
             private: false,
-        }
+        })
     }
 
     #[test]
@@ -92,10 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn endless_names_are_not_remembered() {
-        let memory = Memory::default();
-        let long = asked(&"x".repeat(1_000));
-        memory.keep(1, long.clone(), badge("one"));
-        assert_eq!(memory.get(1, &long), None);
+    fn endless_names_and_such_as_nothing_has_are_not_remembered() {
+        let asked = |name: &str, branch| super::asked("octo", name, "build", branch, "");
+        assert_eq!(asked(&"x".repeat(1_000), None), None);
+        assert_eq!(asked("a\0b", None), None);
+        assert_eq!(asked("a", Some("\0")), None);
+        assert_ne!(asked("a", None), asked("a", Some("")));
     }
 }

@@ -8,7 +8,7 @@ use sqlx::Row;
 use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use super::seal::SealKey;
 use super::{
     approvals, deliveries, jobs, pages, publications, registration, secrets, spoken, tokens,
@@ -448,23 +448,18 @@ impl Store for SqlStore {
         kind: &str,
         branch: Option<&str>,
         job: &str,
-    ) -> Result<Option<StoredBadge>> {
-        let commit = self.database.commit();
-        let text = str::to_owned;
-        let asked = (
-            text(owner),
-            text(name),
-            text(kind),
-            branch.map(text),
-            text(job),
-        );
-        if let Some(known) = commit.and_then(|commit| self.memory.get(commit, &asked)) {
+    ) -> Result<Option<Arc<StoredBadge>>> {
+        let asked = memory::asked(owner, name, kind, branch, job);
+        let key = self.database.commit().zip(asked);
+        let known = key.as_ref();
+        if let Some(known) = known.and_then(|(commit, asked)| self.memory.get(*commit, asked)) {
             return Ok(Some(known));
         }
         let mut on = self.database.read().await?;
         let badge = pages::badge(&mut on, owner, name, kind, branch, job).await?;
-        if let (Some(commit), Some(badge)) = (commit, &badge) {
-            self.memory.keep(commit, asked, badge.clone());
+        let badge = badge.map(Arc::new);
+        if let (Some((commit, asked)), Some(badge)) = (key, &badge) {
+            self.memory.keep(commit, asked, Arc::clone(badge));
         }
         Ok(badge)
     }

@@ -1,11 +1,15 @@
 //! Badges: an image, whatever is asked.
 
+use std::convert::Infallible;
+
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -57,7 +61,7 @@ pub(super) async fn of_repository(
     State(web): State<Web>,
     Path((owner, repo, file)): Path<(String, String, String)>,
     wishes: Result<Query<Wishes>, QueryRejection>,
-    headers: HeaderMap,
+    known: Known,
 ) -> Response {
     let wishes = wishes.map(|Query(wishes)| wishes).unwrap_or_default();
     let (kind, json) = match file.rsplit_once('.') {
@@ -65,8 +69,8 @@ pub(super) async fn of_repository(
         Some((kind, "svg")) => (kind, false),
         _ => (file.as_str(), false),
     };
-    let known = KINDS.contains(&kind);
-    let stored = if known {
+    let is_kind = KINDS.contains(&kind);
+    let stored = if is_kind {
         let job = wishes.job.as_deref().unwrap_or_default();
         web.app
             .parts
@@ -90,16 +94,16 @@ pub(super) async fn of_repository(
     let mut badge = match stored {
         Some(stored) => {
             let mut badge = badge::unknown(kind);
-            if let Some(label) = stored.value.label {
-                badge.label = label;
+            if let Some(label) = &stored.value.label {
+                badge.label.clone_from(label);
             }
-            badge.message = stored.value.message;
-            badge.color = stored.value.color;
+            badge.message.clone_from(&stored.value.message);
+            badge.color.clone_from(&stored.value.color);
             wishes.apply(&mut badge);
             badge
         }
         None => {
-            let mut badge = badge::unknown(if known { kind } else { "badge" });
+            let mut badge = badge::unknown(if is_kind { kind } else { "badge" });
             let label = Wishes {
                 label: wishes.label,
                 style: wishes.style,
@@ -112,7 +116,7 @@ pub(super) async fn of_repository(
         }
     };
     limit(&mut badge);
-    answer(&badge, json, &headers)
+    answer(&badge, json, &known)
 }
 
 /// Whether a token opens the badges of a repository that is not public.
@@ -131,7 +135,7 @@ async fn opens(web: &Web, stored: &StoredBadge, token: Option<&String>) -> bool 
 pub(super) async fn fixed(
     Path((label, message, color)): Path<(String, String, String)>,
     wishes: Result<Query<Wishes>, QueryRejection>,
-    headers: HeaderMap,
+    known: Known,
 ) -> Response {
     let mut badge = badge::unknown(&label);
     badge.message = message;
@@ -141,7 +145,7 @@ pub(super) async fn fixed(
         wishes.apply(&mut badge);
     }
     limit(&mut badge);
-    answer(&badge, false, &headers)
+    answer(&badge, false, &known)
 }
 
 /// Texts in an address are a stranger's: nobody reads more than this.
@@ -154,19 +158,20 @@ fn limit(badge: &mut Badge) {
     }
 }
 
-fn answer(badge: &Badge, json: bool, headers: &HeaderMap) -> Response {
+fn answer(badge: &Badge, json: bool, known: &Known) -> Response {
     let (body, content_type) = if json {
         (badge::shields_json(badge).to_string(), "application/json")
     } else {
         (badge::render(badge), "image/svg+xml; charset=utf-8")
     };
     let tag = etag(&body);
-    let mut response = if is_known(headers, &tag) {
+    let mut response = if known.has(&tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(CONTENT_TYPE, content_type)], body).into_response()
     };
     let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // GitHub's image proxy keeps a year what does not say otherwise.
     headers.insert(
         CACHE_CONTROL,
@@ -185,36 +190,41 @@ fn answer(badge: &Badge, json: bool, headers: &HeaderMap) -> Response {
 /// A strong tag: the hash of the bytes.
 fn etag(body: &str) -> String {
     let hash = Sha256::digest(body.as_bytes());
-    let hex: String = hash
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("\"{hex}\"")
+    let half = hash.first_chunk().copied().unwrap_or_default();
+    format!("\"{:032x}\"", u128::from_be_bytes(half))
 }
 
-/// Whether the client has it: a list of tags, weak or strong, or `*` (RFC 9110, 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
-        value.to_str().is_ok_and(|list| {
-            list.split(',')
-                .map(str::trim)
-                .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+/// The tags of what the client has.
+pub(super) struct Known(Vec<HeaderValue>);
+
+impl Known {
+    /// Whether this is one of them: they are lists of tags, weak or strong, or `*` (RFC 9110, 13.1.2).
+    fn has(&self, tag: &str) -> bool {
+        self.0.iter().any(|value| {
+            value.to_str().is_ok_and(|list| {
+                list.split(',')
+                    .map(str::trim)
+                    .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+            })
         })
-    })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Known {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let tags = parts.headers.get_all(IF_NONE_MATCH);
+        Ok(Self(tags.iter().cloned().collect()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-    use axum::http::header::IF_NONE_MATCH;
-
-    use super::is_known;
+    use super::Known;
 
     fn known(header: &'static str) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.insert(IF_NONE_MATCH, header.parse().unwrap());
-        is_known(&headers, "\"a1\"")
+        Known(vec![header.parse().unwrap()]).has("\"a1\"")
     }
 
     #[test]

@@ -46,6 +46,13 @@ impl std::fmt::Debug for Web {
 
 /// The public listener.
 pub fn router(web: Web) -> Router {
+    // Nothing is done for each of these requests beside what they need: every view of a README asks for badges.
+    let badges = Router::new()
+        .route(
+            "/badges/static/{label}/{message}/{color}",
+            get(badges::fixed),
+        )
+        .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository));
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
@@ -62,11 +69,6 @@ pub fn router(web: Web) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/webhooks/github", post(webhook::receive))
-        .route(
-            "/badges/static/{label}/{message}/{color}",
-            get(badges::fixed),
-        )
-        .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository))
         .route("/repos/{owner}/{repo}", get(pages::repository))
         .route("/repos/{owner}/{repo}/badges", get(badge_page::show))
         .route(
@@ -135,6 +137,7 @@ pub fn router(web: Web) -> Router {
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
         .layer(middleware::from_fn(guard))
+        .merge(badges)
         .with_state(web)
 }
 
@@ -149,14 +152,7 @@ pub fn metrics_router(web: Web) -> Router {
 
 /// Without credentials every page leads to `/setup`.
 async fn lead_to_setup(State(web): State<Web>, request: Request, next: Next) -> Response {
-    const OPEN: [&str; 6] = [
-        "/setup",
-        "/healthz",
-        "/readyz",
-        "/webhooks/",
-        "/badges/",
-        "/assets/",
-    ];
+    const OPEN: [&str; 5] = ["/setup", "/healthz", "/readyz", "/webhooks/", "/assets/"];
     let path = request.uri().path();
     if web.verify.is_some() || OPEN.iter().any(|open| path.starts_with(open)) {
         return next.run(request).await;
