@@ -1,6 +1,7 @@
 //! Badges: an image, whatever is asked.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -14,8 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::router::Web;
-use crate::app::Visitor;
+use crate::app::{App, Visitor};
 use crate::badge::{self, Badge};
 use crate::domain::{Holder, Secret};
 use crate::ports::store::StoredBadge;
@@ -58,7 +58,7 @@ impl Wishes {
 
 /// `/badges/{owner}/{repo}/{kind}.svg` and `.json`.
 pub(super) async fn of_repository(
-    State(web): State<Web>,
+    State(app): State<Arc<App>>,
     Path((owner, repo, file)): Path<(String, String, String)>,
     wishes: Result<Query<Wishes>, QueryRejection>,
     known: Known,
@@ -72,8 +72,7 @@ pub(super) async fn of_repository(
     let is_kind = KINDS.contains(&kind);
     let stored = if is_kind {
         let job = wishes.job.as_deref().unwrap_or_default();
-        web.app
-            .parts
+        app.parts
             .store
             .badge(&owner, &repo, kind, wishes.branch.as_deref(), job)
             .await
@@ -85,7 +84,7 @@ pub(super) async fn of_repository(
         None
     };
     let stored = match stored {
-        Some(stored) if stored.private && !opens(&web, &stored, wishes.token.as_ref()).await => {
+        Some(stored) if stored.private && !opens(&app, &stored, wishes.token.as_ref()).await => {
             None
         }
         stored => stored,
@@ -120,9 +119,9 @@ pub(super) async fn of_repository(
 }
 
 /// Whether a token opens the badges of a repository that is not public.
-async fn opens(web: &Web, stored: &StoredBadge, token: Option<&String>) -> bool {
+async fn opens(app: &App, stored: &StoredBadge, token: Option<&String>) -> bool {
     let Some(token) = token else { return false };
-    let found = web.app.visitor_by_token(&Secret::new(token)).await;
+    let found = app.visitor_by_token(&Secret::new(token)).await;
     found.is_ok_and(|found| match found {
         Some(Visitor::Token(token)) => {
             token.holder == Holder::Repository(stored.repository.clone())

@@ -52,7 +52,8 @@ pub fn router(web: Web) -> Router {
             "/badges/static/{label}/{message}/{color}",
             get(badges::fixed),
         )
-        .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository));
+        .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository))
+        .with_state(Arc::clone(&web.app));
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
@@ -137,8 +138,8 @@ pub fn router(web: Web) -> Router {
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
         .layer(middleware::from_fn(guard))
-        .merge(badges)
         .with_state(web)
+        .merge(badges)
 }
 
 /// The listener for operators.
