@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::checkout::Place;
+use super::checkout::{Change, CheckedOut, Place};
 use super::collect::{Declared, Reports};
 use super::order::{Surroundings, environment, job_order};
 use super::run::gone;
@@ -49,15 +49,19 @@ pub(super) enum Begin {
 }
 
 impl App {
-    /// Starts a job, or meets it again; with the diff to its base. `None` when it cannot be met any
+    /// Starts a job, or meets it again; with what its commit brings. `None` when it cannot be met any
     /// more.
     pub(super) async fn begin<'a>(
         &'a self,
         claim: &'a Claim,
         begin: Begin,
         place: &Place,
-    ) -> Result<(Option<Attempt<'a>>, Option<String>)> {
-        let (tree, diff, commit_count) = self.check_out(claim, place, begin).await.map_err(ours)?;
+    ) -> Result<(Option<Attempt<'a>>, Change)> {
+        let CheckedOut {
+            tree,
+            commit_count,
+            change,
+        } = self.check_out(claim, place, begin).await.map_err(ours)?;
         // What the specification asks for and is not stored is the fault of who wrote it.
         let supplies = match self.supplies(claim).await.map_err(ours)? {
             Ok(supplies) => supplies,
@@ -124,7 +128,7 @@ impl App {
                 let progress = progress(position, &steps);
                 match executor.attach(order, &progress).await? {
                     Some(running) => (running, log, steps),
-                    None => return Ok((None, diff)),
+                    None => return Ok((None, change)),
                 }
             }
         };
@@ -146,7 +150,7 @@ impl App {
                 Begin::Again => claim.job.started_ms.unwrap_or_else(|| self.now_ms()),
             },
         };
-        Ok((Some(attempt), diff))
+        Ok((Some(attempt), change))
     }
 }
 
@@ -194,7 +198,7 @@ impl Attempt<'_> {
     pub(super) async fn drive(
         &mut self,
         mut cancelled: watch::Receiver<Option<String>>,
-        diff: Option<String>,
+        change: Change,
         stop: &CancellationToken,
     ) -> Result<Outcome> {
         let end = loop {
@@ -225,7 +229,7 @@ impl Attempt<'_> {
             (JobEnd::TimedOut, None) => Ending::TimedOut,
             (JobEnd::Done, None) => Ending::Done,
         };
-        self.conclude(ending, diff).await
+        self.conclude(ending, change).await
     }
 
     /// Takes note of something that happened.
@@ -382,7 +386,7 @@ impl Attempt<'_> {
         find_tests(logs, &self.key, &self.steps, report).await;
     }
 
-    async fn conclude(&mut self, ending: Ending, diff: Option<String>) -> Result<Outcome> {
+    async fn conclude(&mut self, ending: Ending, change: Change) -> Result<Outcome> {
         for record in &mut self.steps {
             if matches!(record.state, StepState::Waiting | StepState::Running) {
                 record.state = StepState::Skipped;
@@ -393,6 +397,8 @@ impl Attempt<'_> {
             .take()
             .unwrap_or_else(|| Reports::new(&[], Declared::default()));
         let partial_lines_miss = self.claim.build.plan.partial_lines_miss;
+        let Change { diff, ancestors } = change;
+        let was_cancelled = matches!(ending, Ending::Cancelled(_));
         let gathered = apart(move || reports.finish(diff.as_deref(), partial_lines_miss)).await?;
         let duration =
             Duration::from_millis(u64::try_from(self.app.now_ms() - self.started_ms).unwrap_or(0));
@@ -417,10 +423,20 @@ impl Attempt<'_> {
             report: gathered.report,
             patch: gathered.patch,
             in_diff: gathered.in_diff,
+            insight: None,
             artifacts: std::mem::take(&mut self.artifacts),
         };
         self.veil.result(&mut result);
         self.find_trouble(&mut result.report).await;
+        // What was cancelled ran a part, and nobody asks for it.
+        if !was_cancelled {
+            let (report, in_diff) = (&result.report, &result.in_diff);
+            let looked = self.app.look_back(self.claim, report, in_diff, &ancestors);
+            result.insight = looked.await.unwrap_or_else(|error| {
+                tracing::warn!("tests are not compared with those before: failed to {error}");
+                None
+            });
+        }
         let steps = std::mem::take(&mut self.steps);
         Ok(Outcome::Ended(Box::new(result), steps))
     }

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::attempt::Begin;
 use super::state::App;
-use crate::domain::Build;
+use crate::domain::{Build, Occasion};
 use crate::ports::error::Result;
 use crate::ports::source::{Remote, TreeEntry};
 use crate::ports::store::Claim;
 use crate::ports::{Kind, PortError};
+
+/// Commits before a change among which one that was built is looked for.
+const ANCESTORS: usize = 200;
 
 /// The folders of one attempt; deleted with it.
 pub(super) struct Place {
@@ -43,15 +46,31 @@ impl Drop for Place {
     }
 }
 
+/// What a commit brings.
+pub(super) struct Change {
+    /// What it adds, as a unified diff; `None` when it cannot be told.
+    pub(super) diff: Option<String>,
+    /// Commits that it stands on, the nearest first.
+    pub(super) ancestors: Vec<String>,
+}
+
+/// A commit as it was checked out.
+pub(super) struct CheckedOut {
+    /// Its files.
+    pub(super) tree: Vec<TreeEntry>,
+    /// How many commits lead to it.
+    pub(super) commit_count: Option<u64>,
+    pub(super) change: Change,
+}
+
 impl App {
-    /// Fetches the commit and writes it into the attempt's folder; says its files, the diff to
-    /// the base where there is one, and how many commits lead to it.
+    /// Fetches the commit and writes it into the attempt's folder.
     pub(super) async fn check_out(
         &self,
         claim: &Claim,
         place: &Place,
         begin: Begin,
-    ) -> Result<(Vec<TreeEntry>, Option<String>, Option<u64>)> {
+    ) -> Result<CheckedOut> {
         let source = &self.parts.source;
         let remote = self.parts.forge.remote(&claim.repository).await?;
         let commit = claim.build.tested.as_str();
@@ -62,14 +81,11 @@ impl App {
                 .checkout(&remote.id, commit, &place.workspace)
                 .await?;
         }
-        let tree = source.tree(&remote.id, commit).await?;
-        let count = source.commit_count(&remote.id, commit).await.ok();
-        let base = claim.build.plan.base.as_ref();
-        let diff = match base.or(claim.build.occasion.base()) {
-            Some(base) => self.diff(&remote.id, base.as_str(), commit).await?,
-            None => None,
-        };
-        Ok((tree, diff, count))
+        Ok(CheckedOut {
+            tree: source.tree(&remote.id, commit).await?,
+            commit_count: source.commit_count(&remote.id, commit).await.ok(),
+            change: self.change(&remote.id, &claim.build).await?,
+        })
     }
 
     /// Makes the commit present whose tree is tested. One that Herald merged itself is on no server,
@@ -94,15 +110,37 @@ impl App {
         }
     }
 
-    /// What the change adds, counted from where it left the base; `None` when it cannot be told.
-    async fn diff(&self, repository: &str, base: &str, head: &str) -> Result<Option<String>> {
-        let source = &self.parts.source;
-        let from = match source.merge_base(repository, base, head).await {
-            Ok(Some(from)) => from,
-            Ok(None) => base.to_owned(),
-            Err(error) if error.kind == Kind::Gone => return Ok(None),
-            Err(error) => return Err(error),
+    /// What a build's commit brings, counted from where it left the base.
+    async fn change(&self, repository: &str, build: &Build) -> Result<Change> {
+        let (source, commit) = (&self.parts.source, build.tested.as_str());
+        let base = build.plan.base.as_ref().or(build.occasion.base());
+        let from = match base {
+            Some(base) => self.left(repository, base.as_str(), commit).await?,
+            None => None,
         };
-        Ok(source.diff(repository, &from, head).await.ok())
+        let diff = match &from {
+            Some(from) => source.diff(repository, from, commit).await.ok(),
+            None => None,
+        };
+        let is_change = matches!(
+            build.occasion,
+            Occasion::PullRequest { .. } | Occasion::MergeGroup { .. }
+        );
+        let from = from.filter(|from| is_change && from != commit);
+        let begin = from.as_deref().unwrap_or(commit);
+        // It only helps to tell what is new, so nothing fails for it.
+        let ancestors = source.ancestors(repository, begin, ANCESTORS).await;
+        let mut ancestors = ancestors.unwrap_or_default();
+        ancestors.retain(|ancestor| ancestor != commit);
+        Ok(Change { diff, ancestors })
+    }
+
+    /// Where a commit left its base; `None` when it cannot be told.
+    async fn left(&self, repository: &str, base: &str, commit: &str) -> Result<Option<String>> {
+        match self.parts.source.merge_base(repository, base, commit).await {
+            Ok(from) => Ok(Some(from.unwrap_or_else(|| base.to_owned()))),
+            Err(error) if error.kind == Kind::Gone => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

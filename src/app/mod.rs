@@ -12,6 +12,7 @@ mod ask;
 mod attempt;
 mod checkout;
 mod collect;
+mod insight;
 mod intake;
 mod order;
 mod prepare;

@@ -209,7 +209,7 @@ impl App {
             return Ok(unbegun(claim, Conclusion::ActionRequired, why));
         }
         let place = Place::new(&self.settings.work_dir, claim.job.id.as_str())?;
-        let (attempt, diff) = tokio::select! {
+        let (attempt, change) = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(match begin {
                 Begin::Anew => shut_down(),
@@ -228,7 +228,7 @@ impl App {
             },
         };
         match attempt {
-            Some(mut attempt) => attempt.drive(cancelled, diff, stop).await,
+            Some(mut attempt) => attempt.drive(cancelled, change, stop).await,
             None => Ok(Outcome::Trouble(gone("Herald was restarted"))),
         }
     }

@@ -193,6 +193,10 @@ mod tests {
         async fn merge(&self, _: &str, _: &str, _: &str) -> Result<Merged> {
             Err(PortError::gone("not asked for"))
         }
+        async fn ancestors(&self, _: &str, _: &str, _: usize) -> Result<Vec<String>> {
+            Err(PortError::gone("not asked for"))
+        }
+
         async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {
             Err(PortError::gone("not asked for"))
         }

@@ -422,6 +422,7 @@ impl Local<'_> {
             report: gathered.report,
             patch: gathered.patch,
             in_diff: gathered.in_diff,
+            insight: None,
             artifacts: Vec::new(),
             ..empty_result(said.conclusion)
         }
@@ -491,6 +492,7 @@ fn empty_result(conclusion: Conclusion) -> JobResult {
         report: crate::report::Report::default(),
         patch: None,
         in_diff: Vec::new(),
+        insight: None,
         artifacts: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::history::{Insight, Verdicts};
 use super::id::{BuildId, JobId, PersonId, Sha};
 use super::repository::Repository;
 use super::trigger::{Occasion, Trust};
@@ -344,6 +345,9 @@ pub struct JobResult {
     pub patch: Option<PatchCoverage>,
     /// Ids of failed tests whose place is among the lines that the change adds.
     pub in_diff: Vec<String>,
+    /// What its tests did before, and what that says of those that failed; `None` where nobody could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insight: Option<Insight>,
     /// Files that it left for people, in the order in which they came.
     #[serde(default)]
     pub artifacts: Vec<Artifact>,
@@ -361,6 +365,7 @@ impl JobResult {
             report: Report::default(),
             patch: None,
             in_diff: Vec::new(),
+            insight: None,
             artifacts: Vec::new(),
         }
     }
@@ -427,6 +432,17 @@ impl BuildView {
                 .filter_map(|job| job.result.as_ref())
                 .map(|result| &result.report),
         )
+    }
+
+    /// What is known of the tests of all jobs.
+    pub fn insights(&self) -> impl Iterator<Item = &Insight> {
+        let results = self.jobs.iter().filter_map(|job| job.result.as_ref());
+        results.filter_map(|result| result.insight.as_ref())
+    }
+
+    /// What is known of the failed tests of all jobs.
+    pub fn verdicts(&self) -> Verdicts<'_> {
+        Verdicts::new(self.insights())
     }
 
     /// Patch coverage over all jobs, if any has it. Lines that several jobs cover are not told

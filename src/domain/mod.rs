@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod build;
 pub mod event;
+pub mod history;
 pub mod id;
 pub mod measure;
 pub mod permission;

@@ -7,8 +7,9 @@ use super::check::build_title;
 use super::few::Few;
 use super::links::Links;
 use super::summary::{
-    Summary, coverage_text, failed, fit, icon, job_name, percent, places, short, tidy,
+    Summary, coverage_text, failed, fit, icon, job_name, percent, short, tidy, ways,
 };
+use crate::domain::history::Verdict;
 use crate::domain::{BuildView, Comment, Conclusion, JobFailure, State};
 use crate::report::Report;
 use crate::spec::CommentPolicy;
@@ -26,6 +27,7 @@ struct Failure {
     name: String,
     place: String,
     message: String,
+    verdict: String,
 }
 
 #[derive(Template)]
@@ -36,6 +38,10 @@ struct Body {
     title: String,
     commit: String,
     url: String,
+    /// What is known of the failed tests, in one sentence.
+    headline: String,
+    /// Whether there is a verdict on one of them.
+    judged: bool,
     reasons: Vec<String>,
     failures: Vec<Failure>,
     more: String,
@@ -67,9 +73,10 @@ pub(super) fn comments(links: &Links, view: &BuildView) -> Vec<Comment> {
     let red = matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut);
     let report = view.report();
     let flaky = report.totals().flaky > 0;
+    let fixed = view.insights().any(|insight| !insight.fixed.is_empty());
     let worth_a_first = match policy {
         CommentPolicy::Always => true,
-        CommentPolicy::Changes => red || flaky,
+        CommentPolicy::Changes => red || flaky || fixed,
         CommentPolicy::Failures => red,
         CommentPolicy::Off => false,
     };
@@ -99,14 +106,20 @@ impl Summary for Content<'_> {
             2 => 5,
             _ => 0,
         };
-        let failed = failed(self.report);
+        let mut failed = failed(self.report);
+        let verdicts = self.view.verdicts();
+        verdicts.sort(&mut failed);
         let url = self.links.build(&self.view.repository, &self.view.build);
         let failures: Vec<Failure> = failed
             .iter()
             .take(most)
             .map(|test| Failure {
                 name: short(&display_name(test), 120),
-                place: places(test, &url).join(" · "),
+                place: ways(test, &url).join(" · "),
+                verdict: verdicts
+                    .of(&test.id)
+                    .map(Verdict::words)
+                    .unwrap_or_default(),
                 message: test
                     .message
                     .as_deref()
@@ -129,6 +142,8 @@ impl Summary for Content<'_> {
                 String::new()
             },
             url,
+            headline: verdicts.headline(),
+            judged: failures.iter().any(|failure| !failure.verdict.is_empty()),
             reasons: self.reasons(most.max(REASONS)),
             failures,
             coverage: self.coverage(),

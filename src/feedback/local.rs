@@ -109,6 +109,7 @@ pub fn report_markdown(report: &Report) -> String {
             report: report.clone(),
             patch: None,
             in_diff: Vec::new(),
+            insight: None,
             artifacts: Vec::new(),
         }),
     };

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::annotations::{display_name, log_address, without_locals};
 use super::few::{Few, and_more};
+use crate::domain::history::{Insight, Verdicts};
 use crate::domain::verdict::counts;
 use crate::domain::{
     BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, StepRecord, StepState,
@@ -136,7 +137,9 @@ pub(super) struct CheckSummary<'a> {
 impl Summary for CheckSummary<'_> {
     fn render(&self, level: usize) -> String {
         let say = STEPS.get(level).copied().unwrap_or(Say::Counts);
-        let failed = failed(self.report);
+        let verdicts = self.verdicts();
+        let mut failed = failed(self.report);
+        verdicts.sort(&mut failed);
         let (detailed, named) = match say {
             Say::All | Say::Failures => (DETAILED, NAMED),
             Say::Names => (0, NAMED),
@@ -146,13 +149,13 @@ impl Summary for CheckSummary<'_> {
         let failures: Vec<Failure> = failed
             .iter()
             .take(detailed)
-            .map(|test| failure(test, say, show_locals, &self.page))
+            .map(|test| failure(test, say, show_locals, &places(test, &self.page, &verdicts)))
             .collect();
         let others: Vec<String> = failed
             .iter()
             .skip(detailed)
             .take(named)
-            .map(|test| by_name(test, &self.page))
+            .map(|test| by_name(test, &places(test, &self.page, &verdicts)))
             .collect();
         let left = failed.len() - failures.len() - others.len();
         let room = say.room();
@@ -196,6 +199,10 @@ impl CheckSummary<'_> {
     /// Why it is red, or why it did not run: the first thing that is read.
     fn intro(&self, room: &Room) -> Vec<String> {
         let mut intro = Few::new(room.words);
+        let headline = self.verdicts().headline();
+        if !headline.is_empty() {
+            intro.add(|| format!("**{headline}**"));
+        }
         if let Some((_, summary)) = &self.view.build.plan.verdict {
             intro.add(|| summary.clone());
         }
@@ -247,6 +254,18 @@ impl CheckSummary<'_> {
         })
     }
 
+    fn insights(&self) -> impl Iterator<Item = &Insight> {
+        let results = self
+            .spoken_of()
+            .into_iter()
+            .filter_map(|job| job.result.as_ref());
+        results.filter_map(|result| result.insight.as_ref())
+    }
+
+    fn verdicts(&self) -> Verdicts<'_> {
+        Verdicts::new(self.insights())
+    }
+
     fn job_url(&self, job: &Job) -> String {
         match self.page.as_str() {
             "" => format!("#{}", job.key),
@@ -279,6 +298,12 @@ impl CheckSummary<'_> {
                 text.push_str(&format!(" ({} runs)", totals.runs));
             }
             add("Tests", text);
+        }
+        let mut insights = self.insights();
+        if let (Some(insight), None) = (insights.next(), insights.next())
+            && let Some(text) = insight.summary()
+        {
+            add("Against", text);
         }
         if let Some(text) = coverage_text(self.report) {
             add("Coverage", text);
@@ -433,7 +458,7 @@ fn lost_files(report: &Report) -> Vec<&str> {
         .collect()
 }
 
-fn failure(test: &Test, say: Say, show_locals: bool, page: &str) -> Failure {
+fn failure(test: &Test, say: Say, show_locals: bool, places: &[String]) -> Failure {
     let message = ansi::strip(test.message.as_deref().unwrap_or_default());
     let first_line = message.trim().lines().next().unwrap_or_default();
     let details = match (&test.details, say) {
@@ -445,23 +470,31 @@ fn failure(test: &Test, say: Say, show_locals: bool, page: &str) -> Failure {
     };
     Failure {
         name: short(&display_name(test), 200),
-        place: places(test, page).join(" · "),
+        place: places.join(" · "),
         message: short(first_line, 300),
         details,
     }
 }
 
 /// A failed test on one line.
-fn by_name(test: &Test, page: &str) -> String {
+fn by_name(test: &Test, places: &[String]) -> String {
     let name = short(&display_name(test), 200);
-    match places(test, page).as_slice() {
+    match places {
         [] => name,
-        places => format!("{name} at {}", places.join(" · ")),
+        places => format!("{name} – {}", places.join(" · ")),
     }
 }
 
+/// What is known of a failed test, where it is in the repository, and a link to where the log speaks of it.
+fn places(test: &Test, page: &str, verdicts: &Verdicts<'_>) -> Vec<String> {
+    let verdict = verdicts
+        .of(&test.id)
+        .map(|verdict| format!("**{}**", verdict.words()));
+    verdict.into_iter().chain(ways(test, page)).collect()
+}
+
 /// Where a failed test is in the repository, and a link to where the log speaks of it.
-pub(super) fn places(test: &Test, page: &str) -> Vec<String> {
+pub(super) fn ways(test: &Test, page: &str) -> Vec<String> {
     let place = test.location.as_ref();
     let place = place.map(|place| markdown::code(&format!("{}:{}", place.path, place.line)));
     let log = log_address(test, page).map(|address| format!("[log]({address})"));

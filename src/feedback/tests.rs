@@ -75,6 +75,7 @@ fn job(key: &str, conclusion: Conclusion, title: &str, report: Report) -> Job {
             report,
             patch: None,
             in_diff: Vec::new(),
+            insight: None,
             artifacts: Vec::new(),
         }),
     }

@@ -86,6 +86,8 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// `Gone` when one was not fetched.
     async fn changed_paths(&self, repository: &str, base: &str, head: &str) -> Result<Vec<String>>;
+    /// The commits that lead to this one and itself, the newest first, at most so many.
+    async fn ancestors(&self, repository: &str, commit: &str, most: usize) -> Result<Vec<String>>;
     /// How many commits lead to `commit`, as far as fetched.
     ///
     /// # Errors

@@ -410,6 +410,14 @@ impl Source for GitSource {
             .collect())
     }
 
+    async fn ancestors(&self, repository: &str, commit: &str, most: usize) -> Result<Vec<String>> {
+        let mirror = self.with(repository, &[commit]).await?;
+        let most = format!("--max-count={most}");
+        let arguments = ["rev-list", most.as_str(), commit, "--"];
+        let answer = self.git.must(Call::read(&mirror), &arguments).await?;
+        Ok(text(&answer).lines().map(str::to_owned).collect())
+    }
+
     async fn commit_count(&self, repository: &str, commit: &str) -> Result<u64> {
         let mirror = self.with(repository, &[commit]).await?;
         let arguments = ["rev-list", "--count", commit, "--"];

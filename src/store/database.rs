@@ -317,7 +317,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 10] = [
+    const FILES: [(i64, &str, &str); 11] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -359,6 +359,11 @@ fn migrator(engine: &str) -> Migrator {
             11,
             "labels",
             include_str!("../../migrations/0011_labels.sql"),
+        ),
+        (
+            12,
+            "history",
+            include_str!("../../migrations/0012_history.sql"),
         ),
     ];
     let migrations = FILES

@@ -10,6 +10,7 @@ mod approvals;
 mod builds;
 mod database;
 mod deliveries;
+mod history;
 mod jobs;
 mod memory;
 mod pages;

@@ -75,7 +75,7 @@ pub(super) async fn tests(
         outcome,
         skip: choice.skip,
     };
-    let (mut tests, left) = view::tests(&report, &wanted, view::TESTS);
+    let (mut tests, left) = view::tests(&report, &view.verdicts(), &wanted, view::TESTS);
     with_code(&web, &view, &mut tests).await;
     let address = |skip: usize| {
         let q = address::path(choice.q.trim());

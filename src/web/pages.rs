@@ -115,6 +115,8 @@ struct BuildPage {
     jobs: Vec<JobRow>,
     tests: Vec<TestRow>,
     tests_title: String,
+    /// What is known of the failed tests, in one sentence.
+    headline: String,
     tests_left: usize,
     coverage: Option<view::CoverageRow>,
     progress: Option<Progress>,
@@ -419,7 +421,12 @@ pub(super) async fn build(
     let report = view.report();
     let failures = report.tests.iter().filter(|test| test.outcome.is_red());
     let failures = failures.count();
-    let (mut tests, _) = view::tests(&report, &Wanted::default(), FAILURES.min(failures));
+    let (mut tests, _) = view::tests(
+        &report,
+        &view.verdicts(),
+        &Wanted::default(),
+        FAILURES.min(failures),
+    );
     insight::with_code(&web, &view, &mut tests).await;
     let look = |job: &Job| {
         let mark = view::mark(job.state, job.conclusion);
@@ -434,6 +441,7 @@ pub(super) async fn build(
         graph: chart::graph(&view.jobs, look),
         jobs: view.jobs.iter().map(JobRow::new).collect(),
         tests_left: failures.saturating_sub(tests.len()),
+        headline: view.verdicts().headline(),
         tests,
         tests_title: if report.tests.is_empty() {
             String::new()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::code::CodeLine;
+use crate::domain::history::{Verdict, Verdicts};
 use crate::domain::{
     Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
@@ -250,6 +251,8 @@ pub(super) struct TestRow {
     pub(super) name: String,
     pub(super) class: String,
     pub(super) location: Option<Location>,
+    /// What is known of its failure.
+    pub(super) verdict: String,
     /// Where the log speaks of it: what comes after the address of the build's page.
     pub(super) log: Option<String>,
     /// The lines around that place, where they can be shown.
@@ -271,7 +274,12 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Tests of a build, what failed first, and how many are left after them.
-pub(super) fn tests(report: &Report, wanted: &Wanted<'_>, most: usize) -> (Vec<TestRow>, usize) {
+pub(super) fn tests(
+    report: &Report,
+    verdicts: &Verdicts<'_>,
+    wanted: &Wanted<'_>,
+    most: usize,
+) -> (Vec<TestRow>, usize) {
     let rank = |outcome: Outcome| match outcome {
         Outcome::Failed => 0,
         Outcome::Error => 1,
@@ -290,18 +298,19 @@ pub(super) fn tests(report: &Report, wanted: &Wanted<'_>, most: usize) -> (Vec<T
                 || class.to_lowercase().contains(&words)
         })
         .collect();
+    verdicts.sort(&mut order);
     order.sort_by_key(|test| rank(test.outcome));
     let rest = order.get(wanted.skip..).unwrap_or_default();
     let rows: Vec<TestRow> = rest
         .iter()
         .take(most)
-        .map(|test| TestRow::new(test))
+        .map(|test| TestRow::new(test, verdicts.of(&test.id)))
         .collect();
     (rows, rest.len().saturating_sub(most))
 }
 
 impl TestRow {
-    fn new(test: &Test) -> Self {
+    fn new(test: &Test, verdict: Option<&Verdict>) -> Self {
         let (word, class) = match test.outcome {
             Outcome::Passed if test.flaky => ("flaky", "wait"),
             Outcome::Passed => ("passed", "good"),
@@ -318,6 +327,7 @@ impl TestRow {
             name: test.name.clone(),
             class: test.class.clone().unwrap_or_default(),
             location: test.location.clone(),
+            verdict: verdict.map(Verdict::words).unwrap_or_default(),
             log: test.log.as_ref().map(LogLine::address),
             code: Vec::new(),
             message: text::ansi::strip(test.message.as_deref().unwrap_or_default()).into_owned(),

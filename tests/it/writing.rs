@@ -147,6 +147,10 @@ impl Source for Fixed {
         Ok(Merged::Clean(head.to_owned()))
     }
 
+    async fn ancestors(&self, _: &str, _: &str, _: usize) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {
         Ok(1)
     }
