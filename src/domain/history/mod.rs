@@ -123,24 +123,31 @@ impl Verdict {
 
 /// What is known of the failed tests of several jobs.
 #[derive(Debug, Default)]
-pub struct Verdicts<'a>(HashMap<&'a str, &'a Verdict>);
+pub struct Verdicts<'a> {
+    by_test: HashMap<&'a str, &'a Verdict>,
+    /// Whether there was a base to compare with.
+    has_base: bool,
+}
 
 impl<'a> Verdicts<'a> {
     /// Of a test that several of them have, what is to be seen first counts.
     pub fn new(insights: impl IntoIterator<Item = &'a Insight>) -> Self {
-        let mut all: HashMap<&str, &Verdict> = HashMap::new();
-        for (test, verdict) in insights.into_iter().flat_map(|insight| &insight.verdicts) {
-            let known = all.entry(test).or_insert(verdict);
-            if verdict.rank() < known.rank() {
-                *known = verdict;
+        let mut all = Self::default();
+        for insight in insights {
+            all.has_base |= insight.base.is_some();
+            for (test, verdict) in &insight.verdicts {
+                let known = all.by_test.entry(test).or_insert(verdict);
+                if verdict.rank() < known.rank() {
+                    *known = verdict;
+                }
             }
         }
-        Self(all)
+        all
     }
 
     /// The verdict on a failed test.
     pub fn of(&self, test: &str) -> Option<&'a Verdict> {
-        self.0.get(test).copied()
+        self.by_test.get(test).copied()
     }
 
     /// Puts what is to be seen first in front.
@@ -151,18 +158,18 @@ impl<'a> Verdicts<'a> {
     /// The sentence that is read first, as in "4 tests failed, 1 is probably yours: …"; empty where nothing is known that
     /// helps.
     pub fn headline(&self) -> String {
+        let all = self.by_test.len();
         let count = |rank: u8| {
-            self.0
-                .values()
-                .filter(|verdict| verdict.rank().0 == rank)
-                .count()
+            let verdicts = self.by_test.values();
+            verdicts.filter(|verdict| verdict.rank().0 == rank).count()
         };
         let (new, unsure, old, flaky) = (count(0), count(1), count(2), count(3));
-        if new + old + flaky == 0 {
+        if all == 0 || (unsure == all && !self.has_base) {
             return String::new();
         }
         let mine = match new + unsure {
             0 => "none is likely yours".to_owned(),
+            mine if mine == all => "probably yours".to_owned(),
             1 => "1 is probably yours".to_owned(),
             mine => format!("{mine} are probably yours"),
         };
@@ -176,7 +183,7 @@ impl<'a> Verdicts<'a> {
         let parts: Vec<String> = parts
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        let tests = text::plural(self.0.len() as u64, "test");
+        let tests = text::plural(all as u64, "test");
         format!("{tests} failed, {mine}: {}.", parts.join(", "))
     }
 }
