@@ -16,9 +16,9 @@ pub use super::stored::{
     Spoken, StoredBadge, StoredSecret, Waiting,
 };
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
-    Measure, Publication, PullRequest, RegisteredApp, Repository, RepositoryId, Secret, Sha,
-    StepRecord, Token, Trigger,
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, Job, JobId,
+    JobResult, Measure, Publication, PullRequest, RegisteredApp, Repository, RepositoryId, Secret,
+    Sha, StepRecord, Token, Trigger,
 };
 
 /// The durable state.
@@ -191,6 +191,8 @@ pub trait Store: TestHistory + Send + Sync {
     async fn repository(&self, owner: &str, name: &str) -> Result<Option<Repository>>;
     /// The build with this number.
     async fn build(&self, repository: &RepositoryId, number: i64) -> Result<Option<BuildView>>;
+    /// Attempts of its jobs that are past, in the order of the plan, the newest first, at most 200.
+    async fn former_attempts(&self, build: &BuildId) -> Result<Vec<Job>>;
     /// Builds of a repository, the newest first, with numbers below `before`.
     async fn builds(
         &self,

@@ -19,6 +19,8 @@ const FIRST_FREE: &str =
     "SELECT COALESCE(MAX(number), 0) + 1 AS free FROM tests WHERE repository = $1";
 const PAST: &str = "SELECT * FROM attempts WHERE repository = $1 AND job = $2 \
      ORDER BY build DESC, attempt DESC LIMIT $3";
+/// About how many runs are looked back at: 24 MB of memory.
+const RUNS: usize = 1_000_000;
 /// Ids that are looked up by one statement.
 const AT_ONCE: usize = 500;
 
@@ -137,15 +139,22 @@ async fn past(
     job: &str,
     limit: i64,
 ) -> Result<Vec<Attempted>> {
-    sqlx::query(PAST)
+    let rows = sqlx::query(PAST)
         .bind(repository.as_str())
         .bind(job)
         .bind(limit)
         .fetch_all(on)
-        .await?
-        .iter()
-        .map(attempted)
-        .collect()
+        .await?;
+    let (mut past, mut runs) = (Vec::new(), 0);
+    for row in &rows {
+        let one = attempted(row)?;
+        runs += one.runs.len();
+        past.push(one);
+        if runs >= RUNS {
+            break;
+        }
+    }
+    Ok(past)
 }
 
 fn attempted(row: &AnyRow) -> Result<Attempted> {

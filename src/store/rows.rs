@@ -136,6 +136,20 @@ pub(super) async fn load_jobs(on: &mut AnyConnection, build: &str) -> Result<Vec
     .collect()
 }
 
+/// Loads the attempts of a build's jobs that are past, in the order of the plan, the newest first.
+pub(super) async fn load_former(on: &mut AnyConnection, build: &BuildId) -> Result<Vec<Job>> {
+    sqlx::query(
+        "SELECT j.*, x.result FROM jobs j LEFT JOIN job_results x ON x.job = j.id \
+         WHERE j.build = $1 AND j.newest = 0 ORDER BY j.position, j.attempt DESC LIMIT 200",
+    )
+    .bind(build.as_str())
+    .fetch_all(on)
+    .await?
+    .iter()
+    .map(job)
+    .collect()
+}
+
 /// Loads a build by id.
 pub(super) async fn load_build(on: &mut AnyConnection, id: &str) -> Result<Option<Build>> {
     sqlx::query("SELECT * FROM builds WHERE id = $1")

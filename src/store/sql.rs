@@ -11,13 +11,13 @@ use super::database::{Database, StoreError, transact};
 use super::memory::{self, Memory};
 use super::seal::SealKey;
 use super::{
-    approvals, deliveries, jobs, pages, publications, registration, secrets, spoken, tokens,
+    approvals, deliveries, jobs, pages, publications, registration, rows, secrets, spoken, tokens,
     triggers,
 };
 use crate::domain::{
-    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, JobId, JobResult,
-    Measure, Publication, PullRequest, RegisteredApp, Repository, RepositoryId, Secret, Sha,
-    StepRecord, Token, Trigger, token_hash,
+    BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, Job, JobId,
+    JobResult, Measure, Publication, PullRequest, RegisteredApp, Repository, RepositoryId, Secret,
+    Sha, StepRecord, Token, Trigger, token_hash,
 };
 use crate::ports::error::Result;
 use crate::ports::store::{
@@ -384,6 +384,11 @@ impl Store for SqlStore {
     async fn build(&self, repository: &RepositoryId, number: i64) -> Result<Option<BuildView>> {
         let mut on = self.database.read().await?;
         Ok(pages::by_number(&mut on, repository, number).await?)
+    }
+
+    async fn former_attempts(&self, build: &BuildId) -> Result<Vec<Job>> {
+        let mut on = self.database.read().await?;
+        Ok(rows::load_former(&mut on, build).await?)
     }
 
     async fn builds(

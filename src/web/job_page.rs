@@ -11,7 +11,7 @@ use super::logs::{key_of, missing};
 use super::pages::{job_of, page, visible_build};
 use super::router::Web;
 use super::session::{Viewer, Who};
-use super::view::{self, ArtifactRow, BuildRow, JobRow, StepRow};
+use super::view::{BuildRow, JobRow, StepRow};
 use crate::domain::{Repository, StepState};
 use crate::ports::{LogKey, StepLines};
 
@@ -30,7 +30,6 @@ struct JobTemplate {
     build: BuildRow,
     job: JobRow,
     steps: Vec<StepLog>,
-    artifacts: Vec<ArtifactRow>,
     written: bool,
     running: bool,
 }
@@ -89,7 +88,6 @@ pub(super) async fn show(
         job: JobRow::new(job),
         written: !counts.is_empty(),
         steps,
-        artifacts: view::artifacts(job),
         running: job.conclusion.is_none(),
         repository: view.repository.clone(),
     })

@@ -21,6 +21,7 @@ const SLICE: usize = 16 * 1024 * 1024;
 #[derive(Deserialize)]
 pub(super) struct Wishes {
     step: Option<u32>,
+    attempt: Option<u32>,
 }
 
 /// The log of a job's newest attempt.
@@ -32,7 +33,7 @@ pub(super) fn key_of(view: &BuildView, job: &Job) -> LogKey {
     }
 }
 
-/// `…/log.txt`: whole, by `Range`, or one step.
+/// `…/log.txt`: whole, by `Range`, or one step; of the newest attempt, or of a former one.
 pub(super) async fn raw(
     State(web): State<Web>,
     who: Who,
@@ -41,7 +42,13 @@ pub(super) async fn raw(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &who, &owner, &repo, &number).await?;
-    let key = key_of(&view, job_of(&view, &job)?);
+    let mut key = key_of(&view, job_of(&view, &job)?);
+    if let Some(attempt) = wishes.attempt {
+        if !(1..=key.attempt).contains(&attempt) {
+            return Err(Error::NotFound);
+        }
+        key.attempt = attempt;
+    }
     let logs = &web.app.parts.logs;
     if let Some(step) = wishes.step {
         let bytes = logs.read_step(&key, step, SLICE).await.map_err(missing)?;

@@ -428,6 +428,7 @@ pub(super) async fn build(
         FAILURES.min(failures),
     );
     insight::with_code(&web, &view, &mut tests).await;
+    let former = web.app.parts.store.former_attempts(&view.build.id).await?;
     let look = |job: &Job| {
         let mark = view::mark(job.state, job.conclusion);
         (mark, view::took(job.started_ms, job.finished_ms))
@@ -439,7 +440,11 @@ pub(super) async fn build(
         reasons: view::reasons(&view),
         problems: view::problems(&view),
         graph: chart::graph(&view.jobs, look),
-        jobs: view.jobs.iter().map(JobRow::new).collect(),
+        jobs: view
+            .jobs
+            .iter()
+            .map(|job| JobRow::with_former(job, &former))
+            .collect(),
         tests_left: failures.saturating_sub(tests.len()),
         headline: view.verdicts().headline(),
         tests,

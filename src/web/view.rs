@@ -139,22 +139,53 @@ pub(super) struct JobRow {
     pub(super) attempt: u32,
     pub(super) started_ms: Option<i64>,
     pub(super) steps: Vec<StepRow>,
+    pub(super) artifacts: Vec<ArtifactRow>,
+    /// Its attempts that are past, the newest first.
+    pub(super) former: Vec<FormerRow>,
+}
+
+/// An attempt of a job that is past.
+#[derive(Debug)]
+pub(super) struct FormerRow {
+    pub(super) attempt: u32,
+    pub(super) mark: Mark,
+    pub(super) title: String,
+    pub(super) took: String,
+}
+
+fn title(job: &Job) -> String {
+    let result = job.result.as_ref();
+    result.map_or_else(String::new, |result| result.title.clone())
 }
 
 impl JobRow {
+    /// With those of these attempts that are its own.
+    pub(super) fn with_former(job: &Job, former: &[Job]) -> Self {
+        let own = former.iter().filter(|former| former.key == job.key);
+        let former = own.map(|former| FormerRow {
+            attempt: former.attempt,
+            mark: mark(former.state, former.conclusion),
+            title: title(former),
+            took: took(former.started_ms, former.finished_ms),
+        });
+        Self {
+            former: former.collect(),
+            ..Self::new(job)
+        }
+    }
+
     pub(super) fn new(job: &Job) -> Self {
         Self {
             key: job.key.clone(),
             name: job.name.clone(),
             mark: mark(job.state, job.conclusion),
-            title: job
-                .result
-                .as_ref()
-                .map_or_else(String::new, |result| result.title.clone()),
+            title: title(job),
             took: took(job.started_ms, job.finished_ms),
             attempt: job.attempt,
             started_ms: job.started_ms,
             steps: job.steps.iter().map(StepRow::new).collect(),
+            artifacts: artifacts(job),
+            former: Vec::new(),
         }
     }
 }
@@ -167,7 +198,7 @@ pub(super) struct ArtifactRow {
     pub(super) size: String,
 }
 
-pub(super) fn artifacts(job: &Job) -> Vec<ArtifactRow> {
+fn artifacts(job: &Job) -> Vec<ArtifactRow> {
     let kept = job.result.iter().flat_map(|result| &result.artifacts);
     kept.map(|artifact| ArtifactRow {
         path: artifact.path.clone(),

@@ -208,3 +208,39 @@ async fn a_build_says_how_far_it_is() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_page_of_a_build_leads_to_artifacts_and_to_attempts_that_are_past() {
+    world(async |w: &mut World| {
+        w.leave(Act::File {
+            kind: herald::protocol::CollectKind::Artifact,
+            path: "out/a & b.txt".to_owned(),
+            bytes: b"kept".to_vec(),
+        });
+        let (main, _) = w.change("execute: [print first]\nartifacts: ['out/**']\n");
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let build = "/repos/octo/project/builds/1";
+        let page = w.get(build).await.1;
+        let artifact = format!("{build}/jobs/build/artifacts/out/a%20%26%20b.txt");
+        assert!(page.contains(&format!("href=\"{artifact}\"")), "{page}");
+        assert!(!page.contains("Earlier attempts"), "{page}");
+        let again = w.github.rerequested(&w.project, &main, None);
+        w.deliver("check_suite", &again).await;
+        w.drain().await;
+        let page = w.get(build).await.1;
+        assert!(page.contains("<b>Attempt 1</b>"), "{page}");
+        let log = format!("{build}/jobs/build/log.txt");
+        assert!(
+            page.contains(&format!("href=\"{log}?attempt=1\"")),
+            "{page}"
+        );
+        let first = w.get(&format!("{log}?attempt=1")).await;
+        assert_eq!((first.0.as_u16(), first.1.contains("first")), (200, true));
+        for none in [0, 3] {
+            let answer = w.get(&format!("{log}?attempt={none}")).await;
+            assert_eq!(answer.0, 404, "{none}");
+        }
+    })
+    .await;
+}
