@@ -232,6 +232,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// What is known of its tests.
+    pub fn insight(&self) -> Option<&Insight> {
+        self.result.as_ref()?.insight.as_ref()
+    }
+
     /// By which it is told apart on GitHub: its key, of a member of a matrix its name.
     pub fn check_name(&self) -> &str {
         if self.order.matrix.is_empty() {
@@ -436,8 +441,7 @@ impl BuildView {
 
     /// What is known of the tests of all jobs.
     pub fn insights(&self) -> impl Iterator<Item = &Insight> {
-        let results = self.jobs.iter().filter_map(|job| job.result.as_ref());
-        results.filter_map(|result| result.insight.as_ref())
+        self.jobs.iter().filter_map(Job::insight)
     }
 
     /// What is known of the failed tests of all jobs.

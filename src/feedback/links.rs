@@ -2,6 +2,11 @@
 
 use crate::domain::{Build, Repository};
 
+/// The page of a job, by that of its build.
+pub(super) fn job_page(build: &str, key: &str) -> String {
+    format!("{build}/jobs/{key}")
+}
+
 /// Where people are led, and who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
@@ -25,7 +30,7 @@ impl Links {
 
     /// The page of a job.
     pub fn job(&self, repository: &Repository, build: &Build, key: &str) -> String {
-        format!("{}/jobs/{key}", self.build(repository, build))
+        job_page(&self.build(repository, build), key)
     }
 
     /// The hidden text in an answer to somebody's comment.

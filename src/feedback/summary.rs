@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::annotations::{display_name, log_address, without_locals};
 use super::few::{Few, and_more};
+use super::links::job_page;
 use crate::domain::history::{Insight, Verdicts};
 use crate::domain::verdict::counts;
 use crate::domain::{
@@ -137,7 +138,7 @@ pub(super) struct CheckSummary<'a> {
 impl Summary for CheckSummary<'_> {
     fn render(&self, level: usize) -> String {
         let say = STEPS.get(level).copied().unwrap_or(Say::Counts);
-        let verdicts = self.verdicts();
+        let verdicts = Verdicts::new(self.insights());
         let mut failed = failed(self.report);
         verdicts.sort(&mut failed);
         let (detailed, named) = match say {
@@ -161,7 +162,7 @@ impl Summary for CheckSummary<'_> {
         let room = say.room();
         let (jobs, more_jobs) = self.jobs(&room);
         let check = Check {
-            intro: self.intro(&room),
+            intro: self.intro(&room, &verdicts.headline()),
             lines: self.lines(),
             jobs,
             more_jobs,
@@ -197,9 +198,8 @@ impl Summary for CheckSummary<'_> {
 
 impl CheckSummary<'_> {
     /// Why it is red, or why it did not run: the first thing that is read.
-    fn intro(&self, room: &Room) -> Vec<String> {
+    fn intro(&self, room: &Room, headline: &str) -> Vec<String> {
         let mut intro = Few::new(room.words);
-        let headline = self.verdicts().headline();
         if !headline.is_empty() {
             intro.add(|| format!("**{headline}**"));
         }
@@ -255,21 +255,13 @@ impl CheckSummary<'_> {
     }
 
     fn insights(&self) -> impl Iterator<Item = &Insight> {
-        let results = self
-            .spoken_of()
-            .into_iter()
-            .filter_map(|job| job.result.as_ref());
-        results.filter_map(|result| result.insight.as_ref())
-    }
-
-    fn verdicts(&self) -> Verdicts<'_> {
-        Verdicts::new(self.insights())
+        self.spoken_of().into_iter().filter_map(Job::insight)
     }
 
     fn job_url(&self, job: &Job) -> String {
         match self.page.as_str() {
             "" => format!("#{}", job.key),
-            page => format!("{page}/jobs/{}", job.key),
+            page => job_page(page, &job.key),
         }
     }
 

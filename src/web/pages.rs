@@ -225,30 +225,30 @@ pub(super) struct Own {
 /// whoever has signed in; for a token of a person each one is asked for, which is why it is only so many at once.
 pub(super) async fn own_repositories(web: &Web, who: &Who, after: &str) -> Result<Own, Error> {
     let store = &web.app.parts.store;
-    let mut up_to = None;
-    let mut candidates = match (&who.session, &web.sign_in, &who.visitor) {
-        (Some(session), Some(sign_in), _) => {
-            let ids = sign_in.readable(session, web.app.now_ms()).await;
-            store.repositories(&ids).await?
-        }
-        (.., Visitor::Token(token)) => match &token.holder {
+    let mine = |found: &Repository| found.private && found.id.as_str() > after;
+    if let (Some(session), Some(sign_in)) = (&who.session, &web.sign_in) {
+        let ids = sign_in.readable(session, web.app.now_ms()).await;
+        let mut repositories = store.repositories(&ids).await?;
+        repositories.retain(mine);
+        repositories.sort_by(|one, other| one.id.cmp(&other.id));
+        return Ok(Own {
+            repositories,
+            up_to: None,
+        });
+    }
+    let mut candidates = match &who.visitor {
+        Visitor::Token(token) => match &token.holder {
             Holder::Repository(id) => store.repositories(std::slice::from_ref(id)).await?,
             Holder::Person(_) => store.active_repositories().await?,
         },
         _ => Vec::new(),
     };
-    candidates.retain(|found| found.private && found.id.as_str() > after);
+    candidates.retain(mine);
     candidates.sort_by(|one, other| one.id.cmp(&other.id));
-    if who.session.is_some() {
-        return Ok(Own {
-            repositories: candidates,
-            up_to,
-        });
-    }
-    if candidates.len() > ASKED {
-        candidates.truncate(ASKED);
-        up_to = candidates.last().map(|last| last.id.clone());
-    }
+    let more = candidates.len() > ASKED;
+    candidates.truncate(ASKED);
+    let last = candidates.last().filter(|_| more);
+    let up_to = last.map(|last| last.id.clone());
     let mut repositories = Vec::new();
     for repository in candidates {
         if web.app.permission(&who.visitor, &repository).await >= Permission::Read {

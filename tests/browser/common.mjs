@@ -36,6 +36,14 @@ export async function open(browser, origin, options = {}) {
   return page;
 }
 
+/** Waits until the element of this id is to be seen. */
+export function seen(page, id) {
+  return page.waitForFunction((id) => {
+    const box = document.getElementById(id)?.getBoundingClientRect();
+    return box && box.top >= 0 && box.top < innerHeight;
+  }, id);
+}
+
 /** Starts a program and waits until it has written `ready`. */
 export async function start(program, args, ready, options = {}) {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
-import { browse, open } from "./common.mjs";
+import { browse, open, seen } from "./common.mjs";
 
 const CUT_MS = 20_000;
 const job = new URL(process.argv[2]);
@@ -47,20 +47,15 @@ address.port = port;
 const browser = await browse();
 try {
   const page = await open(browser, address.origin);
-  const seen = (id) =>
-    page.waitForFunction((id) => {
-      const box = document.getElementById(id)?.getBoundingClientRect();
-      return box && box.top >= 0 && box.top < innerHeight;
-    }, id);
   await page.goto(address.href);
-  await seen("hold:L1");
+  await seen(page, "hold:L1");
   await line.cut();
   console.log("release");
   await page.waitForFunction(() => document.querySelector("#found").textContent.includes("connection is lost"));
   await page.waitForTimeout(CUT_MS);
   assert.equal(await page.locator("h1 .mark").textContent(), "running");
   await line.begin(port);
-  await seen("step-3:L3001");
+  await seen(page, "step-3:L3001");
   await page.waitForFunction(() => document.querySelector("h1 .mark").textContent === "passed");
   assert.equal(await page.locator("#found").textContent(), "");
   // Every line once and in order, from the first that came after the break to the last.

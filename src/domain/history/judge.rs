@@ -29,10 +29,7 @@ impl Past<'_> {
             .of(test)
             .filter(|(one, run)| one.commit != commit && run.outcome != Outcome::Skipped);
         runs.fold((0, 0), |(failed, all), (_, run)| {
-            (
-                failed + u32::from(run.outcome.is_red() || run.flaky),
-                all + 1,
-            )
+            (failed + u32::from(run.failed()), all + 1)
         })
     }
 
@@ -62,7 +59,7 @@ impl Past<'_> {
             if run.outcome == Outcome::Skipped {
                 continue;
             }
-            let red = run.outcome.is_red() || run.flaky;
+            let red = run.failed();
             let (was_red, was_green) = on_commit.entry(&attempted.tested).or_default();
             *was_red |= red;
             *was_green |= !run.outcome.is_red();
@@ -112,21 +109,20 @@ pub fn judge(
         ..Insight::default()
     };
     for (test, number) in report.tests.iter().zip(numbers) {
-        // Where the base ran a part only, or skipped it, what stands before it counts.
-        let mut before = line.iter().filter_map(|attempted| attempted.run(*number));
-        let before = before.find(|run| run.outcome != Outcome::Skipped);
         match test.outcome {
             Outcome::Failed | Outcome::Error => {
                 let is_mine = in_diff.contains(&test.id);
                 let verdict = failure(&past, &line, now, *number, is_mine);
                 insight.verdicts.push((test.id.clone(), verdict));
             }
-            Outcome::Passed if before.is_some_and(|run| run.outcome.is_red()) => {
-                if past.flaky(*number).is_none() && past.was_broken(&line, *number) {
+            Outcome::Passed => {
+                let failed_before = streak(&line, *number).next().is_some();
+                if failed_before && past.flaky(*number).is_none() && past.was_broken(&line, *number)
+                {
                     insight.fixed.push(test.id.clone());
                 }
             }
-            Outcome::Passed | Outcome::Skipped => {}
+            Outcome::Skipped => {}
         }
     }
     insight.verdicts.sort_by_key(|(_, verdict)| verdict.rank());
@@ -136,7 +132,8 @@ pub fn judge(
     insight
 }
 
-/// The attempts on a line of commits, the nearest first, in which a test failed without having passed in between.
+/// The attempts on a line of commits, the nearest first, in which a test failed without having passed in between. Those
+/// that ran a part only, or skipped it, say nothing.
 fn streak<'a>(line: &'a [&Attempted], test: u32) -> impl Iterator<Item = &'a Attempted> {
     let ran = line.iter().filter_map(move |attempted| {
         let run = attempted.run(test)?;

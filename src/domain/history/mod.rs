@@ -28,6 +28,13 @@ pub struct Run {
     pub seconds: Option<f64>,
 }
 
+impl Run {
+    /// Whether it failed, if only at first.
+    pub(crate) fn failed(&self) -> bool {
+        self.outcome.is_red() || self.flaky
+    }
+}
+
 /// The tests of one attempt of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempted {

@@ -152,6 +152,11 @@ fn who_fails_and_passes_on_one_commit_is_flaky_until_it_passes_thirty_times() {
             runs: 31
         }
     );
+    // What it does after that counts anew, also the pass with which it was forgotten.
+    lines.pop();
+    lines.push(("mine", "+a"));
+    let again = History::new(&lines).verdict("mine", "-a", &["c3"]);
+    assert!(matches!(again, Verdict::Flaky { .. }), "{again:?}");
 }
 
 #[test]
