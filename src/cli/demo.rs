@@ -100,7 +100,10 @@ async fn demo(listen: SocketAddr, once: bool, screen: &Screen) -> anyhow::Result
              On the simulated GitHub\n  {github_url}/{OWNER}/{NAME}/pull/1\n  \
              {github_url}/{OWNER}/{NAME}/pull/2\n\nPress Ctrl-C to end.\n"
         ));
+        // Buttons on the pages do what they say.
+        let working = tokio::spawn(app::serve(Arc::clone(&demo.app), stop.clone()));
         serve::stop_on_signal(stop).await;
+        working.await?;
         serving.await??;
     }
     Ok(())

@@ -1,9 +1,12 @@
 //! The commands, as a person runs them.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::surfer::Browser;
 
 fn herald(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_herald"))
@@ -47,6 +50,55 @@ const SAMPLE: [(&str, &str); 4] = [
     ),
     ("tests/run.sh", include_str!("../../templates/demo/run.sh")),
 ];
+
+/// Ends the program when the test ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn buttons_of_the_demonstration_do_what_they_say() {
+    let dir = folder(&[]);
+    let mut running = Command::new(env!("CARGO_BIN_EXE_herald"));
+    running
+        .current_dir(dir.path())
+        .args(["demo", "--listen", "127.0.0.1:0"])
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .env("HOME", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut running = Running(running.spawn().unwrap());
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let at = |line: &str| {
+        line.trim()
+            .strip_suffix("/repos/octo/greet")
+            .map(str::to_owned)
+    };
+    let origin = lines.find_map(|line| at(&line.unwrap())).unwrap();
+    let mut browser = Browser::default();
+    let build = "/repos/octo/greet/builds/5";
+    let page = browser.get(&format!("{origin}/login?next={build}")).await;
+    let page = browser.get(&page.link("mona")).await;
+    assert!(page.text.contains("Build #5"), "{}", page.text);
+    let page = browser.submit(&page, &page.form("/rerun")).await;
+    assert!(page.text.contains("attempt 2"), "{}", page.text);
+    let ended = async {
+        while !browser
+            .get(&page.address)
+            .await
+            .text
+            .contains("probably yours")
+        {}
+    };
+    let patience = std::time::Duration::from_mins(1);
+    tokio::time::timeout(patience, ended).await.unwrap();
+}
 
 #[test]
 fn the_demonstration_shows_all_that_github_would() {

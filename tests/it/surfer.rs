@@ -174,6 +174,8 @@ fn absolute(base: &str, address: &str) -> String {
         base.to_owned()
     } else if address.starts_with('/') {
         format!("{}{address}", origin(base))
+    } else if address.starts_with('?') {
+        format!("{}{address}", base.split('?').next().unwrap())
     } else {
         address.to_owned()
     }
