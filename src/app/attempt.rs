@@ -397,7 +397,9 @@ impl Attempt<'_> {
             .take()
             .unwrap_or_else(|| Reports::new(&[], Declared::default()));
         let partial_lines_miss = self.claim.build.plan.partial_lines_miss;
-        let Change { diff, ancestors } = change;
+        let Change {
+            diff, ancestors, ..
+        } = change;
         let was_cancelled = matches!(ending, Ending::Cancelled(_));
         let gathered = apart(move || reports.finish(diff.as_deref(), partial_lines_miss)).await?;
         let duration =
@@ -443,7 +445,9 @@ impl Attempt<'_> {
 }
 
 /// Does work that may take its time on a thread of its own.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| PortError::transient(format!("work on a thread: {error}")))

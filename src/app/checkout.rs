@@ -47,11 +47,14 @@ impl Drop for Place {
 }
 
 /// What a commit brings.
+#[derive(Default)]
 pub(super) struct Change {
     /// What it adds, as a unified diff; `None` when it cannot be told.
     pub(super) diff: Option<String>,
     /// Commits that it stands on, the nearest first.
     pub(super) ancestors: Vec<String>,
+    /// How many commits the branch that a pull request goes to has beyond those that it stands on.
+    pub(super) behind: Option<u64>,
 }
 
 /// A commit as it was checked out.
@@ -90,7 +93,7 @@ impl App {
 
     /// Makes the commit present whose tree is tested. One that Herald merged itself is on no server,
     /// and is merged again where its mirror is gone.
-    async fn fetch_tested(&self, remote: &Remote, build: &Build) -> Result<()> {
+    pub(super) async fn fetch_tested(&self, remote: &Remote, build: &Build) -> Result<()> {
         let source = &self.parts.source;
         let mut refs = build.occasion.refs();
         refs.extend(
@@ -111,7 +114,7 @@ impl App {
     }
 
     /// What a build's commit brings, counted from where it left the base.
-    async fn change(&self, repository: &str, build: &Build) -> Result<Change> {
+    pub(super) async fn change(&self, repository: &str, build: &Build) -> Result<Change> {
         let (source, commit) = (&self.parts.source, build.tested.as_str());
         let base = build.plan.base.as_ref().or(build.occasion.base());
         let from = match base {
@@ -132,7 +135,18 @@ impl App {
         let ancestors = source.ancestors(repository, begin, ANCESTORS).await;
         let mut ancestors = ancestors.unwrap_or_default();
         ancestors.retain(|ancestor| ancestor != commit);
-        Ok(Change { diff, ancestors })
+        let behind = match base.filter(|_| is_change) {
+            Some(base) => {
+                let head = build.commit.as_str();
+                source.ahead(repository, head, base.as_str()).await.ok()
+            }
+            None => None,
+        };
+        Ok(Change {
+            diff,
+            ancestors,
+            behind,
+        })
     }
 
     /// Where a commit left its base; `None` when it cannot be told.

@@ -14,6 +14,7 @@ mod checkout;
 mod collect;
 mod insight;
 mod intake;
+mod judge;
 mod order;
 mod prepare;
 mod publish;

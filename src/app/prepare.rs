@@ -516,6 +516,9 @@ fn draft(
     preparation.badges = specification.badges.clone();
     preparation.min_tests = specification.gates.min_tests;
     preparation.partial_lines_miss = specification.gates.coverage.partial_lines_miss;
+    preparation.coverage_gates = specification.gates.coverage.clone();
+    preparation.allow_known_flaky = specification.gates.allow_known_flaky;
+    preparation.is_judged = true;
     let mut selection = String::new();
     let mut jobs = Vec::new();
     for planned in plan.jobs {

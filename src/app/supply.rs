@@ -197,6 +197,10 @@ mod tests {
             Err(PortError::gone("not asked for"))
         }
 
+        async fn ahead(&self, _: &str, _: &str, _: &str) -> Result<u64> {
+            Err(PortError::gone("not asked for"))
+        }
+
         async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {
             Err(PortError::gone("not asked for"))
         }

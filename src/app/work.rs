@@ -41,6 +41,7 @@ const PREPARERS: usize = 2;
 enum Work {
     Deliveries(Lane),
     Triggers,
+    Judge,
     Render,
     Send,
 }
@@ -49,6 +50,7 @@ async fn once(app: &App, work: Work) -> Result<bool> {
     match work {
         Work::Deliveries(lane) => app.handle_delivery(lane).await,
         Work::Triggers => app.handle_trigger().await,
+        Work::Judge => app.judge_builds().await,
         Work::Render => app.render_builds().await,
         Work::Send => app.send_publication().await,
     }
@@ -81,7 +83,9 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     let jobs = tokio::spawn(run_jobs(Arc::clone(&app), held, stop.clone()));
     let (looking, stopped) = (Arc::clone(&app), stop.clone());
     tasks.spawn(async move { keep_looking(&looking, &stopped).await });
-    tasks.spawn(repeat(Arc::clone(&app), Work::Render, last.clone()));
+    for work in [Work::Judge, Work::Render] {
+        tasks.spawn(repeat(Arc::clone(&app), work, last.clone()));
+    }
     for _ in 0..SENDERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Send, last.clone()));
     }
@@ -89,6 +93,7 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     let grace = async {
         let _ = jobs.await;
         // What the jobs left is rendered and sent.
+        while let Ok(true) = app.judge_builds().await {}
         while let Ok(true) = app.render_builds().await {}
         while let Ok(true) = app.send_publication().await {}
     };
@@ -189,6 +194,7 @@ pub async fn step(app: &App) -> Result<bool> {
         Work::Deliveries(Lane::Quick),
         Work::Deliveries(Lane::Asking),
         Work::Triggers,
+        Work::Judge,
         Work::Render,
         Work::Send,
     ] {

@@ -23,7 +23,6 @@ use crate::ports::executor::{JobEnd, Purpose};
 use crate::ports::source::TreeEntry;
 use crate::ports::{Clock, Executor, JobEvent, JobOrder};
 use crate::protocol::CollectKind;
-use crate::report::Share;
 use crate::report::json::{Document, Extras};
 use crate::spec::{self, Decision, JobSpecification, PlannedJob};
 use crate::text;
@@ -548,10 +547,11 @@ fn print(view: &BuildView, flags: &RunFlags, screen: &Screen) {
         }
         ReportFormat::Json => {
             let extras = Extras {
-                patch: view.patch().map(|patch| Share {
-                    covered: patch.covered,
-                    total: patch.total,
-                }),
+                patch: view.patch(),
+                gates: view
+                    .judgement
+                    .as_ref()
+                    .map_or_else(Vec::new, |judgement| judgement.gates.clone()),
                 build: Some(build_value(view)),
                 ..Extras::default()
             };

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{Insight, Verdicts};
 use super::id::{BuildId, JobId, PersonId, Sha};
+use super::judgement::Judgement;
 use super::repository::Repository;
 use super::trigger::{Occasion, Trust};
-use crate::report::Report;
-use crate::spec;
+use crate::report::{ChangedFile, Coverage, CoverageChange, Report, Share};
+use crate::{spec, text};
 
 /// Where a build or a job is. States only move down this list, and `Finished` is never left: what
 /// runs again is a new attempt.
@@ -178,6 +179,15 @@ pub struct Preparation {
     /// Whether partly covered lines count as missed.
     #[serde(default)]
     pub partial_lines_miss: bool,
+    /// What coverage must reach.
+    #[serde(default)]
+    pub coverage_gates: spec::CoverageGates,
+    /// Whether failures of tests that are known to be flaky are tolerated.
+    #[serde(default)]
+    pub allow_known_flaky: bool,
+    /// Whether it is judged as a whole when its jobs have ended, before it has a conclusion.
+    #[serde(default)]
+    pub is_judged: bool,
     /// The images that the base's specification names: an untrusted build may fetch those with the
     /// operator's login.
     #[serde(default)]
@@ -400,6 +410,14 @@ pub struct PatchCoverage {
 impl PatchCoverage {
     /// How many stretches of missed lines are kept.
     pub const MISSED: usize = 500;
+
+    /// Without the places.
+    pub fn share(&self) -> Share {
+        Share {
+            covered: self.covered,
+            total: self.total,
+        }
+    }
 }
 
 /// Lines one after another that were not hit.
@@ -422,6 +440,8 @@ pub struct BuildView {
     pub build: Build,
     /// The newest attempt of every job, in the order of the plan.
     pub jobs: Vec<Job>,
+    /// What is said of it as a whole; `None` until its jobs have ended.
+    pub judgement: Option<Judgement>,
     /// Pull requests whose head this is, by number.
     pub pulls: Vec<i64>,
     /// How many jobs of other builds come before its next one, while it waits for room.
@@ -449,13 +469,64 @@ impl BuildView {
         Verdicts::new(self.insights())
     }
 
-    /// Patch coverage over all jobs, if any has it. Lines that several jobs cover are not told
-    /// apart, so the job that knows most lines speaks.
-    pub fn patch(&self) -> Option<&PatchCoverage> {
-        self.jobs
-            .iter()
-            .filter_map(|job| job.result.as_ref()?.patch.as_ref())
-            .max_by_key(|patch| (patch.total, patch.covered))
+    /// How far a pull request is behind the branch that it goes to, as in `3 commits behind main`; `None` where it is not.
+    pub fn behind(&self) -> Option<String> {
+        let behind = self
+            .judgement
+            .as_ref()?
+            .behind
+            .filter(|behind| *behind > 0)?;
+        let base = &self.build.occasion.pull()?.base_ref;
+        Some(format!("{} behind {base}", text::plural(behind, "commit")))
+    }
+
+    /// What the change did to coverage, when the build was judged.
+    pub fn coverage_change(&self) -> Option<&CoverageChange> {
+        self.judgement.as_ref()?.coverage.as_ref()
+    }
+
+    /// Lines over all jobs, with those that count for jobs that did not run; `None` where there is no coverage.
+    /// `report`: what all jobs report together.
+    pub fn lines(&self, report: &Report) -> Option<Share> {
+        let judged = self.coverage_change().map(|change| change.now);
+        let reported = || report.coverage.as_ref().map(Coverage::lines);
+        judged.or_else(reported).filter(|lines| lines.total > 0)
+    }
+
+    /// Lines that the change adds and that no test reaches, as far as they are kept.
+    pub fn missed(&self) -> Vec<MissedLines> {
+        let Some(change) = self.coverage_change() else {
+            let patches = self
+                .jobs
+                .iter()
+                .filter_map(|job| job.result.as_ref()?.patch.as_ref());
+            let most = patches.max_by_key(|patch| (patch.total, patch.covered));
+            return most.map_or_else(Vec::new, |patch| patch.missed.clone());
+        };
+        let of_file = |file: &ChangedFile| {
+            let path = file.path.clone();
+            let missed = file.missed.clone().into_iter();
+            missed.map(move |(first, last)| MissedLines {
+                path: path.clone(),
+                first,
+                last,
+            })
+        };
+        change.files.iter().flat_map(of_file).collect()
+    }
+
+    /// Of the lines that the change adds, those that can be executed; `None` where that is not known.
+    pub fn patch(&self) -> Option<Share> {
+        match self.coverage_change() {
+            Some(change) => change.patch,
+            // Lines that several jobs cover are not told apart, so the job that knows most lines speaks.
+            None => self
+                .jobs
+                .iter()
+                .filter_map(|job| job.result.as_ref()?.patch.as_ref())
+                .map(PatchCoverage::share)
+                .max_by_key(|patch| (patch.total, patch.covered)),
+        }
     }
 }
 

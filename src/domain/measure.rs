@@ -1,7 +1,7 @@
 //! What is shown of builds over time.
 
 use super::build::{BuildView, Conclusion, State};
-use crate::report::{Coverage, Report};
+use crate::report::Report;
 
 /// Numbers of a finished build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,7 @@ impl Measure {
             .zip(build.started_ms)
             .and_then(|(end, start)| u64::try_from(end - start).ok());
         let totals = report.totals();
-        let lines = report.coverage.as_ref().map(Coverage::lines);
-        let lines = lines.unwrap_or_default();
+        let lines = view.lines(report).unwrap_or_default();
         Some(Self {
             number: build.number,
             red,

@@ -8,6 +8,7 @@ pub mod build;
 pub mod event;
 pub mod history;
 pub mod id;
+pub mod judgement;
 pub mod measure;
 pub mod permission;
 pub mod publication;
@@ -27,6 +28,7 @@ pub use build::{
 };
 pub use event::{Again, Answers, Approved, Change, Event};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
+pub use judgement::{Carried, Judgement};
 pub use measure::Measure;
 pub use permission::Permission;
 pub use publication::{

@@ -2,7 +2,7 @@
 
 use crate::badge;
 use crate::domain::{BadgeValue, BuildView, Conclusion, State, version};
-use crate::report::Report;
+use crate::report::{Coverage, Report, Share};
 use crate::spec::BadgeSettings;
 
 /// The values that a finished build gives to the badges of its branch, for the whole build and for
@@ -21,10 +21,12 @@ pub fn badge_values(view: &BuildView, report: &Report) -> Vec<BadgeValue> {
         return Vec::new();
     };
     let settings = &build.plan.badges;
-    let mut values = of(settings, "", word, report);
+    let mut values = of(settings, "", word, report, view.lines(report));
     for job in &view.jobs {
         if let (Some(word), Some(result)) = (job.conclusion.and_then(self::word), &job.result) {
-            values.extend(of(settings, &job.key, word, &result.report));
+            let report = &result.report;
+            let lines = report.coverage.as_ref().map(Coverage::lines);
+            values.extend(of(settings, &job.key, word, report, lines));
         }
     }
     values
@@ -76,7 +78,13 @@ fn word(conclusion: Conclusion) -> Option<&'static str> {
 }
 
 /// The badges of a build, or of the job of this key.
-fn of(settings: &BadgeSettings, job: &str, word: &str, report: &Report) -> Vec<BadgeValue> {
+fn of(
+    settings: &BadgeSettings,
+    job: &str,
+    word: &str,
+    report: &Report,
+    lines: Option<Share>,
+) -> Vec<BadgeValue> {
     let value = |kind: &str, said| value(settings, kind, job, said);
     let mut values = vec![value("build", badge::build(word))];
     let totals = report.totals();
@@ -87,17 +95,14 @@ fn of(settings: &BadgeSettings, job: &str, word: &str, report: &Report) -> Vec<B
             badge::tests(totals.passed, failed, totals.skipped),
         ));
     }
-    if let Some(coverage) = &report.coverage {
-        let lines = coverage.lines();
-        if lines.total > 0 {
-            let below = [
-                settings.red_below.0,
-                settings.orange_below.0,
-                settings.yellow_below.0,
-            ];
-            let said = badge::coverage_by(lines.covered, lines.total, below);
-            values.push(value("coverage", said));
-        }
+    if let Some(lines) = lines.filter(|lines| lines.total > 0) {
+        let below = [
+            settings.red_below.0,
+            settings.orange_below.0,
+            settings.yellow_below.0,
+        ];
+        let said = badge::coverage_by(lines.covered, lines.total, below);
+        values.push(value("coverage", said));
     }
     values
 }

@@ -1,13 +1,14 @@
 //! Check runs.
 
 use super::annotations::{self, annotations};
+use super::coverage;
 use super::links::Links;
 use super::summary::{CheckSummary, failed, fit};
 use crate::domain::ask::{APPROVE, RERUN_FAILED};
 use crate::domain::verdict::counts;
 use crate::domain::{
     Action, Annotation, BuildView, CheckRun, CheckState, Conclusion, Job, JobFailure, JobResult,
-    Sha, State,
+    PatchCoverage, Sha, State,
 };
 use crate::report::Report;
 use crate::spec::AnnotationPolicy;
@@ -48,9 +49,10 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
     if let [job] = view.jobs.as_slice() {
         let (more, left) = job_annotations(view, job, &url);
         remarks.extend(more);
-        remarks.truncate(annotations::MOST);
         unannotated = left;
     }
+    remarks.extend(coverage::annotations(view));
+    remarks.truncate(annotations::MOST);
     let state = match (build.state, build.conclusion) {
         (State::Finished, Some(conclusion)) => CheckState::Completed(conclusion),
         (State::Running, _) => CheckState::InProgress,
@@ -130,7 +132,11 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         view,
         job: Some(job),
         report,
-        patch: job.result.as_ref().and_then(|result| result.patch.as_ref()),
+        patch: job
+            .result
+            .as_ref()
+            .and_then(|result| result.patch.as_ref())
+            .map(PatchCoverage::share),
         unannotated,
         page,
         url: url.clone(),
@@ -223,12 +229,35 @@ pub(super) fn build_title(view: &BuildView) -> String {
         }
         state => return waiting_title(state).to_owned(),
     }
+    if let Some(title) = gate_title(view) {
+        return title;
+    }
     if let [job] = view.jobs.as_slice()
         && let Some(result) = &job.result
     {
         return result.title.clone();
     }
     several_jobs_title(view)
+}
+
+/// What a build is called that is red for nothing but a condition.
+fn gate_title(view: &BuildView) -> Option<String> {
+    let gate = view.judgement.as_ref()?.failed().next()?;
+    let mut results = view.jobs.iter().filter_map(|job| job.result.as_ref());
+    let is_red = results.any(|result| !result.failures.is_empty());
+    (!is_red).then(|| in_time(&gate.text, view))
+}
+
+/// With how long the build took.
+fn in_time(what: &str, view: &BuildView) -> String {
+    match (view.build.started_ms, view.build.finished_ms) {
+        (Some(start), Some(end)) => {
+            let took = u64::try_from(end - start).unwrap_or(0);
+            let took = std::time::Duration::from_millis(took);
+            format!("{what} in {}", text::duration(took))
+        }
+        _ => what.to_owned(),
+    }
 }
 
 fn several_jobs_title(view: &BuildView) -> String {
@@ -264,12 +293,5 @@ fn several_jobs_title(view: &BuildView) -> String {
             format!("{} passed", text::plural(passed as u64, "job"))
         }
     };
-    match (build.started_ms, build.finished_ms) {
-        (Some(start), Some(end)) => {
-            let took = u64::try_from(end - start).unwrap_or(0);
-            let took = std::time::Duration::from_millis(took);
-            format!("{what} in {}", text::duration(took))
-        }
-        _ => what,
-    }
+    in_time(&what, view)
 }

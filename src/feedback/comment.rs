@@ -1,17 +1,17 @@
 //! The one comment on a pull request.
 
+use std::collections::HashSet;
+
 use askama::Template;
 
 use super::annotations::display_name;
 use super::check::build_title;
+use super::coverage::{self, Files};
 use super::few::Few;
-use super::links::Links;
-use super::summary::{
-    Summary, coverage_text, failed, fit, icon, job_name, percent, short, tidy, ways,
-};
-use crate::domain::history::Verdict;
-use crate::domain::{BuildView, Comment, Conclusion, JobFailure, State};
-use crate::report::Report;
+use super::links::{Links, lead_to_builds};
+use super::summary::{Summary, failed, fit, icon, job_name, short, tidy, ways};
+use crate::domain::{BuildView, Comment, Conclusion, JobFailure, Judgement, State};
+use crate::report::{CoverageChange, Report};
 use crate::spec::CommentPolicy;
 use crate::text;
 
@@ -19,6 +19,10 @@ use crate::text;
 const BODY: usize = 30_000;
 /// Characters of a name, a title or a reason.
 const WORDS: usize = 200;
+/// Fixed tests that are named, and files with lines that no test reaches.
+const FEW: usize = 5;
+/// By how many percentage points coverage has to move before people are told of it.
+const MOVED: f64 = 0.1;
 /// Reasons that are told where there is room for hardly anything.
 const REASONS: usize = 3;
 
@@ -45,7 +49,11 @@ struct Body {
     reasons: Vec<String>,
     failures: Vec<Failure>,
     more: String,
-    coverage: String,
+    fixed: Vec<String>,
+    lines: String,
+    coverage: Files,
+    /// How far the pull request is behind its base.
+    behind: String,
     left_out: bool,
 }
 
@@ -74,9 +82,11 @@ pub(super) fn comments(links: &Links, view: &BuildView) -> Vec<Comment> {
     let report = view.report();
     let flaky = report.totals().flaky > 0;
     let fixed = view.insights().any(|insight| !insight.fixed.is_empty());
+    let difference = view.coverage_change().and_then(CoverageChange::difference);
+    let moved = difference.is_some_and(|points| points.abs() >= MOVED);
     let worth_a_first = match policy {
         CommentPolicy::Always => true,
-        CommentPolicy::Changes => red || flaky || fixed,
+        CommentPolicy::Changes => red || flaky || fixed || moved,
         CommentPolicy::Failures => red,
         CommentPolicy::Off => false,
     };
@@ -116,10 +126,9 @@ impl Summary for Content<'_> {
             .map(|test| Failure {
                 name: short(&display_name(test), 120),
                 place: ways(test, &url).join(" · "),
-                verdict: verdicts
-                    .of(&test.id)
-                    .map(Verdict::words)
-                    .unwrap_or_default(),
+                verdict: verdicts.of(&test.id).map_or_else(String::new, |verdict| {
+                    lead_to_builds(&verdict.words(), &url)
+                }),
                 message: test
                     .message
                     .as_deref()
@@ -128,6 +137,11 @@ impl Summary for Content<'_> {
             })
             .collect();
         let left = failed.len() - failures.len();
+        let reasons = self.reasons(&url, most.max(REASONS));
+        let (lines, coverage) = (
+            lead_to_builds(&self.lines(), &url),
+            coverage::files(self.view, &url, most.min(FEW), false),
+        );
         let body = Body {
             marker: self.links.marker(),
             icon: icon(self.view.build.conclusion),
@@ -144,9 +158,15 @@ impl Summary for Content<'_> {
             url,
             headline: verdicts.headline(),
             judged: failures.iter().any(|failure| !failure.verdict.is_empty()),
-            reasons: self.reasons(most.max(REASONS)),
+            reasons,
             failures,
-            coverage: self.coverage(),
+            fixed: self.fixed(),
+            lines,
+            coverage,
+            behind: self
+                .view
+                .behind()
+                .map_or_else(String::new, |text| short(&text, WORDS)),
             left_out: level > 0,
         };
         tidy(&body.render().unwrap_or_default())
@@ -154,9 +174,14 @@ impl Summary for Content<'_> {
 }
 
 impl Content<'_> {
-    fn reasons(&self, most: usize) -> Vec<String> {
+    fn reasons(&self, url: &str, most: usize) -> Vec<String> {
         let several = self.view.jobs.len() > 1;
         let mut reasons = Few::new(most);
+        let title = build_title(self.view);
+        let gates = self.view.judgement.iter().flat_map(Judgement::failed);
+        for gate in gates.filter(|gate| !title.starts_with(&gate.text)) {
+            reasons.add(|| coverage::gate(gate, url));
+        }
         for job in &self.view.jobs {
             let Some(result) = &job.result else { continue };
             for failure in &result.failures {
@@ -175,17 +200,33 @@ impl Content<'_> {
         reasons.end("reason")
     }
 
-    fn coverage(&self) -> String {
-        let Some(all) = coverage_text(self.report) else {
+    /// Tests that pass now and did not on the base.
+    fn fixed(&self) -> Vec<String> {
+        let fixed: HashSet<&str> = self
+            .view
+            .insights()
+            .flat_map(|insight| &insight.fixed)
+            .map(String::as_str)
+            .collect();
+        let mut names = Few::new(FEW);
+        for test in &self.report.tests {
+            if fixed.contains(test.id.as_str()) {
+                names.add(|| short(&display_name(test), WORDS));
+            }
+        }
+        names.end("test")
+    }
+
+    /// Coverage of the whole and of the change, on one line.
+    fn lines(&self) -> String {
+        let Some(all) = coverage::of_lines(self.view, self.report) else {
             return String::new();
         };
-        match self.view.patch() {
-            Some(patch) if patch.total > 0 => format!(
-                "{all}, {} of the {} added",
-                percent(patch.covered, patch.total),
-                text::plural(patch.total, "line")
-            ),
-            _ => all,
-        }
+        let patch = self.view.patch().filter(|patch| patch.total > 0);
+        let patch = patch.map_or_else(String::new, |patch| {
+            let of_patch = coverage::of_patch(patch);
+            format!(" · **of the change** {} {of_patch}", coverage::bar(patch))
+        });
+        format!("**Coverage** {all}{patch}")
     }
 }

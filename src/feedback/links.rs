@@ -7,6 +7,25 @@ pub(super) fn job_page(build: &str, key: &str) -> String {
     format!("{build}/jobs/{key}")
 }
 
+/// Our own text in which builds are named as `#12`, with links to them: GitHub would lead to the issue of that number.
+/// `page` is the page of a build of the same repository; empty where there are none.
+pub(super) fn lead_to_builds(text: &str, page: &str) -> String {
+    let root = page.rsplit_once('/').map(|(root, _)| root);
+    let mut parts = text.split('#');
+    let mut led = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        match root {
+            Some(root) if !number.is_empty() => {
+                led.push_str(&format!("[#{number}]({root}/{number}){rest}"));
+            }
+            _ => led.push_str(&format!("#{part}")),
+        }
+    }
+    led
+}
+
 /// Where people are led, and who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {

@@ -55,6 +55,7 @@ pub fn local_view(jobs: Vec<Job>, preparation: Preparation) -> BuildView {
         jobs,
         pulls: Vec::new(),
         ahead: 0,
+        judgement: None,
     }
 }
 

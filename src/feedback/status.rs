@@ -1,12 +1,12 @@
 //! Commit statuses, to gate merges on.
 
 use super::check::build_title;
+use super::coverage;
 use super::links::Links;
-use super::summary::coverage_text;
 use crate::domain::verdict::counts;
-use crate::domain::{BuildView, Conclusion, State, Status, StatusState};
+use crate::domain::{BuildView, Conclusion, Judgement, State, Status, StatusState};
 use crate::report::Report;
-use crate::text::shorten;
+use crate::text::{self, shorten};
 
 /// GitHub cuts longer descriptions.
 const DESCRIPTION: usize = 140;
@@ -82,8 +82,16 @@ fn coverage(view: &BuildView, report: &Report) -> (StatusState, String) {
     if let Some(early) = ended_early(view) {
         return early;
     }
-    match coverage_text(report) {
-        Some(text) => (StatusState::Success, text),
-        None => (StatusState::Failure, "no coverage report".to_owned()),
+    let mut gates = view.judgement.iter().flat_map(Judgement::failed);
+    if let Some(gate) = gates.find(|gate| gate.name.starts_with("coverage.")) {
+        return (StatusState::Failure, gate.text.clone());
     }
+    let Some(mut text) = coverage::of_lines(view, report) else {
+        return (StatusState::Failure, "no coverage report".to_owned());
+    };
+    if let Some(patch) = view.patch().filter(|patch| patch.total > 0) {
+        let lines = text::plural(patch.total, "added line");
+        text.push_str(&format!("; {} of {lines}", patch.rounded()));
+    }
+    (StatusState::Success, text)
 }

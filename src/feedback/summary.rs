@@ -3,14 +3,13 @@
 use askama::Template;
 
 use super::annotations::{display_name, log_address, without_locals};
+use super::coverage::{self, Files};
 use super::few::{Few, and_more};
-use super::links::job_page;
+use super::links::{job_page, lead_to_builds};
 use crate::domain::history::{Insight, Verdicts};
 use crate::domain::verdict::counts;
-use crate::domain::{
-    BuildView, Conclusion, Job, JobFailure, JobResult, PatchCoverage, StepRecord, StepState,
-};
-use crate::report::{Outcome, Report, Test};
+use crate::domain::{BuildView, Conclusion, Job, JobFailure, JobResult, StepRecord, StepState};
+use crate::report::{Outcome, Report, Share, Test};
 use crate::text::{self, ansi, markdown, shorten};
 
 /// How much is said, the most first.
@@ -36,18 +35,25 @@ struct Room {
     words: usize,
     /// Characters of a name, a title or a reason.
     chars: usize,
+    /// Files with their coverage.
+    files: usize,
 }
 
 impl Say {
     /// The last one fits into GitHub's limit whatever the names are made of.
     fn room(self) -> Room {
-        let (jobs, words, chars) = match self {
-            Self::All => (500, 100, 1_000),
-            Self::Failures => (200, 50, 500),
-            Self::Names => (100, 20, 200),
-            Self::Counts => (20, 5, 100),
+        let (jobs, words, chars, files) = match self {
+            Self::All => (500, 100, 1_000, 50),
+            Self::Failures => (200, 50, 500, 20),
+            Self::Names => (100, 20, 200, 10),
+            Self::Counts => (20, 5, 100, 0),
         };
-        Room { jobs, words, chars }
+        Room {
+            jobs,
+            words,
+            chars,
+            files,
+        }
     }
 }
 
@@ -115,6 +121,7 @@ struct Check {
     more: String,
     flaky: Vec<String>,
     skipped: Vec<String>,
+    coverage: Files,
     notes: Vec<String>,
     left_out: bool,
     url: String,
@@ -126,7 +133,7 @@ pub(super) struct CheckSummary<'a> {
     /// The one job it speaks of; `None` for all.
     pub(super) job: Option<&'a Job>,
     pub(super) report: &'a Report,
-    pub(super) patch: Option<&'a PatchCoverage>,
+    pub(super) patch: Option<Share>,
     /// How many annotations do not fit on the check run.
     pub(super) unannotated: usize,
     /// The address where all of it is; empty where there are no pages.
@@ -188,6 +195,10 @@ impl Summary for CheckSummary<'_> {
             } else {
                 Vec::new()
             },
+            coverage: match self.job {
+                Some(_) => Files::default(),
+                None => coverage::files(self.view, &self.page, room.files, true),
+            },
             notes: self.notes(&room),
             left_out: say > Say::All,
             url: self.url.clone(),
@@ -209,6 +220,11 @@ impl CheckSummary<'_> {
         if self.view.build.plan.differs_from_base {
             let path = self.view.build.plan.path.as_deref().unwrap_or_default();
             intro.add(|| format!("`{path}` differs from the one of the base."));
+        }
+        if let (Some(judgement), None) = (&self.view.judgement, self.job) {
+            for gate in judgement.failed() {
+                intro.add(|| coverage::gate(gate, &self.page));
+            }
         }
         for job in self.spoken_of() {
             let Some(result) = &job.result else { continue };
@@ -295,23 +311,27 @@ impl CheckSummary<'_> {
         if let (Some(insight), None) = (insights.next(), insights.next())
             && let Some(text) = insight.summary()
         {
-            add("Against", text);
+            add("Against", lead_to_builds(&text, &self.page));
         }
-        if let Some(text) = coverage_text(self.report) {
-            add("Coverage", text);
+        let lines_of = match self.job {
+            Some(_) => coverage::of_report(self.report),
+            None => coverage::of_lines(self.view, self.report),
+        };
+        if let Some(text) = lines_of {
+            add("Coverage", lead_to_builds(&text, &self.page));
         }
-        if let Some(patch) = self.patch
-            && patch.total > 0
-        {
-            add(
-                "Coverage of the change",
-                format!(
-                    "{} ({} of {} added lines)",
-                    percent(patch.covered, patch.total),
-                    patch.covered,
-                    patch.total
-                ),
-            );
+        if let Some(patch) = self.patch.filter(|patch| patch.total > 0) {
+            let text = format!("{} {}", coverage::bar(patch), coverage::of_patch(patch));
+            add("Coverage of the change", text);
+        }
+        if let (Some(judgement), None) = (&self.view.judgement, self.job) {
+            for gate in &judgement.gates {
+                let name = markdown::code(&gate.name);
+                add(&format!("Gate {name}"), coverage::gate(gate, &self.page));
+            }
+            if let Some(text) = self.view.behind() {
+                add("Branch", short(&text, 200));
+            }
         }
         if let [job] = self.spoken_of().as_slice() {
             if let Some(text) = steps_text(job) {
@@ -372,17 +392,18 @@ impl CheckSummary<'_> {
                 )
             });
         }
-        let lost = lost_files(self.report);
-        if let Some(first) = lost.first() {
-            notes.add(|| {
-                format!(
-                    "{} of the coverage report {} not in the repository: {}{}.",
-                    text::plural(lost.len() as u64, "file"),
-                    if lost.len() == 1 { "is" } else { "are" },
-                    markdown::code(&shorten::chars(first, room.chars)),
-                    if lost.len() == 1 { "" } else { " …" }
-                )
-            });
+        if let Some(lost) = coverage::lost_files(self.report, room.chars) {
+            notes.add(|| lost);
+        }
+        if self.job.is_none() {
+            for note in self
+                .view
+                .judgement
+                .iter()
+                .flat_map(|judgement| &judgement.notes)
+            {
+                notes.add(|| short(note, room.chars));
+            }
         }
         for job in self.spoken_of() {
             for note in job.result.iter().flat_map(|result| &result.notes) {
@@ -441,15 +462,6 @@ pub(super) fn failed(report: &Report) -> Vec<&Test> {
         .collect()
 }
 
-/// Files with coverage that the repository does not have.
-fn lost_files(report: &Report) -> Vec<&str> {
-    let files = report.coverage.iter().flat_map(|coverage| &coverage.files);
-    files
-        .filter(|file| file.resolved.is_none())
-        .map(|file| file.path.as_str())
-        .collect()
-}
-
 fn failure(test: &Test, say: Say, show_locals: bool, places: &[String]) -> Failure {
     let message = ansi::strip(test.message.as_deref().unwrap_or_default());
     let first_line = message.trim().lines().next().unwrap_or_default();
@@ -481,7 +493,7 @@ fn by_name(test: &Test, places: &[String]) -> String {
 fn places(test: &Test, page: &str, verdicts: &Verdicts<'_>) -> Vec<String> {
     let verdict = verdicts
         .of(&test.id)
-        .map(|verdict| format!("**{}**", verdict.words()));
+        .map(|verdict| format!("**{}**", lead_to_builds(&verdict.words(), page)));
     verdict.into_iter().chain(ways(test, page)).collect()
 }
 
@@ -519,31 +531,6 @@ fn skipped(report: &Report) -> Vec<String> {
             }
         })
         .collect()
-}
-
-/// `87.5 % of lines (1234 of 1410)`; `None` without coverage.
-pub(super) fn coverage_text(report: &Report) -> Option<String> {
-    let coverage = report.coverage.as_ref()?;
-    let lines = coverage.lines();
-    if lines.total == 0 {
-        return None;
-    }
-    Some(format!(
-        "{} of lines ({} of {})",
-        percent(lines.covered, lines.total),
-        lines.covered,
-        lines.total
-    ))
-}
-
-/// A share rounded down to one decimal, so that 100 % is said only when it is exact.
-pub(super) fn percent(part: u64, whole: u64) -> String {
-    let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
-    if tenths % 10 == 0 {
-        format!("{}%", tenths / 10)
-    } else {
-        format!("{}.{}%", tenths / 10, tenths % 10)
-    }
 }
 
 fn steps_text(job: &Job) -> Option<String> {

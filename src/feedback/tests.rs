@@ -506,7 +506,7 @@ fn coverage_of_the_change_is_told_beside_that_of_all() {
         "{summary}"
     );
     assert!(
-        summary.contains("| **Coverage of the change** | 50% (1 of 2 added lines) |"),
+        summary.contains("| **Coverage of the change** | `█████░░░░░` 50% (1 of 2 added lines) |"),
         "{summary}"
     );
 }

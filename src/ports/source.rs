@@ -88,6 +88,11 @@ pub trait Source: Send + Sync {
     async fn changed_paths(&self, repository: &str, base: &str, head: &str) -> Result<Vec<String>>;
     /// The commits that lead to this one and itself, the newest first, at most so many.
     async fn ancestors(&self, repository: &str, commit: &str, most: usize) -> Result<Vec<String>>;
+    /// How many commits lead to `other` and not to `commit`, as far as fetched.
+    ///
+    /// # Errors
+    /// `Gone` when one was not fetched.
+    async fn ahead(&self, repository: &str, commit: &str, other: &str) -> Result<u64>;
     /// How many commits lead to `commit`, as far as fetched.
     ///
     /// # Errors

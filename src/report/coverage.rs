@@ -18,9 +18,39 @@ pub struct Share {
 
 impl Share {
     /// Adds another share.
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.covered = self.covered.saturating_add(other.covered);
         self.total = self.total.saturating_add(other.total);
+    }
+
+    /// The part in percent; 0 of nothing.
+    #[expect(clippy::cast_precision_loss, reason = "counts of lines")]
+    pub fn percent(self) -> f64 {
+        self.covered as f64 * 100.0 / self.total.max(1) as f64
+    }
+
+    /// In words, rounded down to one decimal, so that 100 % is said only when it is exact: `87.5%`.
+    pub fn rounded(self) -> String {
+        self.digits(1)
+    }
+
+    /// The same with two decimals, for comparisons: `87.53%`.
+    pub fn precise(self) -> String {
+        self.digits(2)
+    }
+
+    fn digits(self, digits: u32) -> String {
+        let unit = 10_u128.pow(digits);
+        let parts = u128::from(self.covered) * 100 * unit / u128::from(self.total.max(1));
+        let (whole, rest) = (parts / unit, parts % unit);
+        match rest {
+            0 => format!("{whole}%"),
+            _ => {
+                let width = digits as usize;
+                let decimals = format!("{rest:0width$}");
+                format!("{whole}.{}%", decimals.trim_end_matches('0'))
+            }
+        }
     }
 
     /// The greater of two statements about the same thing.
@@ -170,6 +200,38 @@ pub struct FileCoverage {
 }
 
 impl FileCoverage {
+    /// The file of the repository; as the report has it, where it was not found there.
+    pub fn place(&self) -> &str {
+        self.resolved.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Whether a line is covered; `None` where there is nothing to execute.
+    pub fn is_line_covered(&self, line: u32) -> Option<bool> {
+        let hits = self.lines.hits(line)?;
+        Some(self.is_covered(line, hits))
+    }
+
+    /// First and last of each stretch of lines that the change adds and that were not executed. Added lines in between
+    /// that cannot be executed belong to it; a line that the change does not add ends it.
+    pub(super) fn missed_of(&self, diff: &Diff) -> Vec<(u32, u32)> {
+        let mut stretches: Vec<(u32, u32)> = Vec::new();
+        let mut open_until = None;
+        for line in diff.added(self.place()) {
+            let is_next = open_until == line.checked_sub(1);
+            match (self.is_line_covered(line), stretches.last_mut()) {
+                (Some(false), Some((_, last))) if is_next => *last = line,
+                (Some(false), _) => stretches.push((line, line)),
+                (None, _) if is_next => {}
+                _ => {
+                    open_until = None;
+                    continue;
+                }
+            }
+            open_until = Some(line);
+        }
+        stretches
+    }
+
     /// Whether a line that was executed so often counts as covered.
     fn is_covered(&self, line: u32, hits: u32) -> bool {
         hits > 0
@@ -274,11 +336,10 @@ impl Coverage {
     pub fn patch(&self, diff: &Diff) -> Share {
         let mut share = Share::default();
         for file in &self.files {
-            let path = file.resolved.as_deref().unwrap_or(&file.path);
-            for line in diff.added(path) {
-                if let Some(hits) = file.lines.hits(line) {
+            for line in diff.added(file.place()) {
+                if let Some(covered) = file.is_line_covered(line) {
                     share.add(Share {
-                        covered: u64::from(file.is_covered(line, hits)),
+                        covered: u64::from(covered),
                         total: 1,
                     });
                 }
@@ -287,25 +348,47 @@ impl Coverage {
         share
     }
 
-    /// Lines that the change adds and that were not executed: file, first and last line of each
-    /// stretch, in the order of the files. Lines in between that cannot be executed, or that the
-    /// change does not add, end a stretch.
-    pub fn missed_of(&self, diff: &Diff) -> Vec<(String, u32, u32)> {
-        let mut stretches: Vec<(String, u32, u32)> = Vec::new();
+    /// Lines over all files, but for those that the change deletes; as it was before the change.
+    pub fn without_deleted(&self, diff: &Diff) -> Share {
+        let mut all = self.declared.unwrap_or_default().lines;
         for file in &self.files {
-            let path = file.resolved.as_deref().unwrap_or(&file.path);
-            for line in diff.added(path) {
-                let hits = file.lines.hits(line);
-                if hits.is_none_or(|hits| file.is_covered(line, hits)) {
-                    continue;
+            let path = file.place();
+            if file.lines.is_empty() {
+                if !diff.is_gone(path) {
+                    all.add(file.line_share());
                 }
-                match stretches.last_mut() {
-                    Some((before, _, last)) if before == path && *last + 1 == line => *last = line,
-                    _ => stretches.push((path.to_owned(), line, line)),
+                continue;
+            }
+            for (line, hits) in file.lines.iter() {
+                if !diff.deletes(path, line) {
+                    all.add(Share {
+                        covered: u64::from(file.is_covered(line, hits)),
+                        total: 1,
+                    });
                 }
             }
         }
-        stretches
+        all
+    }
+
+    /// Without the files that the change touches, under the names that they have after it.
+    #[must_use]
+    pub fn untouched(mut self, diff: &Diff) -> Self {
+        self.files
+            .retain(|file| !diff.touches(file.place()) && !diff.is_gone(file.place()));
+        self.declared = None;
+        self
+    }
+
+    /// Lines that the change adds and that were not executed: file, first and last line of each
+    /// stretch, in the order of the files.
+    pub fn missed_of(&self, diff: &Diff) -> Vec<(String, u32, u32)> {
+        let of_file = |file: &FileCoverage| {
+            let path = file.place().to_owned();
+            let missed = file.missed_of(diff).into_iter();
+            missed.map(move |(first, last)| (path.clone(), first, last))
+        };
+        self.files.iter().flat_map(of_file).collect()
     }
 
     /// From here on a line counts as missed when one of its branches was not taken, though others

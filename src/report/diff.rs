@@ -1,12 +1,17 @@
-//! The lines that a change adds.
+//! The lines that a change adds and deletes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A unified diff, as far as coverage and annotations need it: the added lines of each file, under
-/// the name that it has after the change.
+/// the name that it has after the change, and the deleted ones under the name that it had before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diff {
     added: HashMap<String, BTreeSet<u32>>,
+    deleted: HashMap<String, BTreeSet<u32>>,
+    /// What files were called before that have another name now.
+    old_names: HashMap<String, String>,
+    /// Files that are gone, under this name at least.
+    gone: HashSet<String>,
 }
 
 impl Diff {
@@ -14,10 +19,11 @@ impl Diff {
     /// files, files that are gone, and those that were only renamed.
     pub fn parse(text: &str) -> Self {
         let mut diff = Self::default();
-        let mut path: Option<String> = None;
-        let mut before = "";
+        let (mut old_path, mut path): (Option<String>, Option<String>) = (None, None);
+        let (mut before, mut renamed_from) = ("", "");
         // Lines of the hunk that are still to come, of the file before and after.
-        let (mut line, mut old_left, mut new_left) = (0_u32, 0_u32, 0_u32);
+        let (mut old_line, mut old_left) = (0_u32, 0_u32);
+        let (mut line, mut new_left) = (0_u32, 0_u32);
         for row in text.split('\n') {
             if old_left > 0 || new_left > 0 {
                 match row.as_bytes().first() {
@@ -30,6 +36,11 @@ impl Diff {
                         continue;
                     }
                     Some(b'-') => {
+                        if let Some(path) = &old_path {
+                            let deleted = diff.deleted.entry(path.clone()).or_default();
+                            deleted.insert(old_line);
+                        }
+                        old_line = old_line.saturating_add(1);
                         old_left = old_left.saturating_sub(1);
                         continue;
                     }
@@ -38,6 +49,7 @@ impl Diff {
                     // Editors take the space away that an empty line has.
                     Some(b' ' | b'\r') | None => {
                         line = line.saturating_add(1);
+                        old_line = old_line.saturating_add(1);
                         new_left = new_left.saturating_sub(1);
                         old_left = old_left.saturating_sub(1);
                         continue;
@@ -47,16 +59,33 @@ impl Diff {
                 }
             }
             if row.starts_with("diff ") {
-                path = None;
+                (old_path, path) = (None, None);
+            } else if let Some(name) = row.strip_prefix("rename from ") {
+                renamed_from = name;
+            } else if let Some(to) = row.strip_prefix("rename to ") {
+                diff.rename(&name(renamed_from), &name(to));
             } else if let Some(name) = row.strip_prefix("--- ") {
                 before = name;
             } else if let Some(name) = row.strip_prefix("+++ ") {
-                path = target(before, name);
+                (old_path, path) = names(std::mem::take(&mut before), name);
+                match (&old_path, &path) {
+                    (Some(old), Some(new)) if old != new => diff.rename(old, new),
+                    (Some(old), None) => {
+                        diff.gone.insert(old.clone());
+                    }
+                    _ => {}
+                }
             } else if let Some((old, new)) = hunk(row) {
-                (line, old_left, new_left) = (new.0, old.1, new.1);
+                (old_line, old_left) = old;
+                (line, new_left) = new;
             }
         }
         diff
+    }
+
+    fn rename(&mut self, old: &str, new: &str) {
+        self.old_names.insert(new.to_owned(), old.to_owned());
+        self.gone.insert(old.to_owned());
     }
 
     /// Whether the change adds that line of that file.
@@ -70,15 +99,74 @@ impl Diff {
     pub fn added(&self, path: &str) -> impl Iterator<Item = u32> + '_ {
         self.added.get(path).into_iter().flatten().copied()
     }
+
+    /// Files to which the change adds something.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.added.keys().map(String::as_str)
+    }
+
+    /// Whether the change touches the file, under its name after the change.
+    pub fn touches(&self, path: &str) -> bool {
+        self.added.contains_key(path)
+            || self.deleted.contains_key(path)
+            || self.old_names.contains_key(path)
+    }
+
+    /// Whether the file was there before, under this name, and is not any more.
+    pub fn is_gone(&self, path: &str) -> bool {
+        self.gone.contains(path) && !self.added.contains_key(path)
+    }
+
+    /// What a file was called before.
+    pub fn old_name<'a>(&'a self, path: &'a str) -> &'a str {
+        self.old_names.get(path).map_or(path, String::as_str)
+    }
+
+    /// Whether the change deletes that line of that file, both as they were before.
+    pub fn deletes(&self, old_path: &str, line: u32) -> bool {
+        self.deleted
+            .get(old_path)
+            .is_some_and(|lines| lines.contains(&line))
+    }
+
+    /// Where lines of a file are after the change: of those given, in order, each that is kept, as
+    /// it was and as it is.
+    pub fn kept(
+        &self,
+        path: &str,
+        old_lines: impl IntoIterator<Item = u32>,
+    ) -> impl Iterator<Item = (u32, u32)> {
+        let mut deleted = lines(self.deleted.get(self.old_name(path))).peekable();
+        let mut added = lines(self.added.get(path)).peekable();
+        let (mut deleted_before, mut added_before) = (0_u32, 0_u32);
+        old_lines.into_iter().filter_map(move |old| {
+            while deleted.next_if(|line| *line < old).is_some() {
+                deleted_before += 1;
+            }
+            if deleted.peek() == Some(&old) {
+                return None;
+            }
+            // Among the lines that are kept, which are in the same order before and after.
+            let rank = old.saturating_sub(deleted_before);
+            while added
+                .next_if(|line| *line <= rank.saturating_add(added_before))
+                .is_some()
+            {
+                added_before += 1;
+            }
+            Some((old, rank.saturating_add(added_before)))
+        })
+    }
 }
 
-/// The file after the change; `None` when it is gone.
-fn target(before: &str, after: &str) -> Option<String> {
+fn lines(of: Option<&BTreeSet<u32>>) -> impl Iterator<Item = u32> {
+    of.into_iter().flatten().copied()
+}
+
+/// The file before and after the change; `None` where it is not there.
+fn names(before: &str, after: &str) -> (Option<String>, Option<String>) {
     const NOWHERE: &str = "/dev/null";
     let (before, after) = (name(before), name(after));
-    if after == NOWHERE {
-        return None;
-    }
     // `a/` and `b/`, or with `diff.mnemonicPrefix` others of one letter; with `diff.noPrefix` none.
     let prefix = |name: &str| match name.as_bytes() {
         [letter, b'/', ..] => Some(*letter),
@@ -86,13 +174,16 @@ fn target(before: &str, after: &str) -> Option<String> {
     };
     let prefixed = match (prefix(&before), prefix(&after)) {
         (None, Some(after)) => before == NOWHERE && b"bciow".contains(&after),
+        (Some(before), None) => after == NOWHERE && b"aciow".contains(&before),
         (Some(before), Some(after)) => before != after && b"aciow".contains(&before),
-        (_, None) => false,
+        (None, None) => false,
     };
-    match after.get(2..) {
+    let path = |name: String| match name.get(2..) {
+        _ if name == NOWHERE || name.is_empty() => None,
         Some(rest) if prefixed => Some(rest.to_owned()),
-        _ => Some(after),
-    }
+        _ => Some(name),
+    };
+    (path(before), path(after))
 }
 
 /// A name in a header.
@@ -167,6 +258,26 @@ mod tests {
     }
 
     #[test]
+    fn deleted_lines_and_files_are_known_by_their_old_names() {
+        let diff = Diff::parse(DIFF);
+        assert!(diff.deletes("src/a.rs", 2) && !diff.deletes("src/a.rs", 3));
+        assert!(diff.deletes("gone", 1) && diff.is_gone("gone"));
+        assert!(!diff.is_gone("src/a.rs"));
+        let renamed = Diff::parse(
+            "diff --git a/o.rs b/n.rs\nsimilarity index 90%\nrename from o.rs\nrename to n.rs\n--- a/o.rs\n+++ b/n.rs\n@@ -2 +1,0 @@\n-x\ndiff --git a/p b/q\nsimilarity index 100%\nrename from p\nrename to q\n",
+        );
+        assert_eq!(
+            (renamed.old_name("n.rs"), renamed.old_name("q")),
+            ("o.rs", "p")
+        );
+        assert!(renamed.is_gone("p") && renamed.touches("q") && renamed.deletes("o.rs", 2));
+        assert_eq!(
+            renamed.kept("n.rs", [1, 2, 3]).collect::<Vec<_>>(),
+            [(1, 1), (3, 2)]
+        );
+    }
+
+    #[test]
     fn quoted_names_are_read() {
         assert_eq!(Diff::parse(DIFF).added("ä.py").collect::<Vec<_>>(), [1, 2]);
     }
@@ -226,7 +337,21 @@ mod tests {
                 body.push_str(&format!("{sign}{text}\n"));
             }
             let text = format!("--- a/f\n+++ b/f\n@@ -5,{old} +5,{new} @@\n{body}");
-            prop_assert_eq!(Diff::parse(&text).added("f").collect::<Vec<_>>(), added);
+            let diff = Diff::parse(&text);
+            prop_assert_eq!(diff.added("f").collect::<Vec<_>>(), added);
+            // What is kept stays in order, before the hunk as it was and after it moved by the difference.
+            let (mut before, mut after, mut kept) = (5, 5, vec![(1, 1), (4, 4)]);
+            for (kind, _) in &rows {
+                if *kind == 2 {
+                    kept.push((before, after));
+                }
+                before += u32::from(*kind != 0);
+                after += u32::from(*kind != 1);
+            }
+            kept.push((old + 5, new + 5));
+            kept.push((old + 9, new + 9));
+            let asked = [1, 4].into_iter().chain(5..old + 6).chain([old + 9]);
+            prop_assert_eq!(diff.kept("f", asked).collect::<Vec<_>>(), kept);
         }
 
         #[test]

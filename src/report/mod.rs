@@ -11,6 +11,7 @@
 mod attributes;
 mod by_line;
 mod case;
+mod change;
 mod clover;
 mod cobertura;
 mod codecov_json;
@@ -63,6 +64,7 @@ mod trx;
 mod xml;
 mod xunit_net;
 
+pub use change::{ChangedFile, CoverageChange};
 pub use collect::{Collector, Limits, is_other_document};
 pub use compare::{Comparison, compare};
 pub use coverage::{Branches, Coverage, Declared, FileCoverage, Lines, Share, stretch, stretches};

@@ -90,6 +90,15 @@ impl GitSource {
         Ok(mirror)
     }
 
+    /// How many commits a commit or a range stands for.
+    async fn count(&self, mirror: &Path, range: &str) -> Result<u64> {
+        let arguments = ["rev-list", "--count", range, "--"];
+        let answer = self.git.must(Call::read(mirror), &arguments).await?;
+        text(&answer)
+            .parse()
+            .map_err(|_| PortError::transient("count commits: git gave no number"))
+    }
+
     async fn has(&self, mirror: &Path, commit: &str) -> Result<bool> {
         check_commit(commit)?;
         if !mirror.join("HEAD").is_file() {
@@ -418,13 +427,15 @@ impl Source for GitSource {
         Ok(text(&answer).lines().map(str::to_owned).collect())
     }
 
+    async fn ahead(&self, repository: &str, commit: &str, other: &str) -> Result<u64> {
+        let mirror = self.with(repository, &[commit, other]).await?;
+        let range = format!("{commit}..{other}");
+        self.count(&mirror, &range).await
+    }
+
     async fn commit_count(&self, repository: &str, commit: &str) -> Result<u64> {
         let mirror = self.with(repository, &[commit]).await?;
-        let arguments = ["rev-list", "--count", commit, "--"];
-        let answer = self.git.must(Call::read(&mirror), &arguments).await?;
-        text(&answer)
-            .parse()
-            .map_err(|_| PortError::transient("count commits: git gave no number"))
+        self.count(&mirror, commit).await
     }
 }
 

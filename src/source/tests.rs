@@ -97,6 +97,10 @@ async fn a_fetched_commit_can_be_read() {
     assert_eq!(none.expect("read"), None);
     assert_eq!(source.file(ID, &second, "sub").await.expect("read"), None);
     assert_eq!(source.commit_count(ID, &second).await.expect("counted"), 2);
+    let ahead = source.ahead(ID, &first, &second).await;
+    assert_eq!(ahead.expect("counted"), 1);
+    let ahead = source.ahead(ID, &second, &first).await;
+    assert_eq!(ahead.expect("counted"), 0);
     let ancestors = source.ancestors(ID, &second, 10).await.expect("listed");
     assert_eq!(ancestors, [second.clone(), first.clone()]);
     let one = source.ancestors(ID, &second, 1).await.expect("listed");

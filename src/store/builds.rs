@@ -7,7 +7,7 @@ use super::jobs::{self, NewJob, add_job, end_job};
 use super::rows::{self, Result};
 use super::{publications, reruns, triggers};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{Conclusion, JobResult, Occasion, State, Trust, combine};
+use crate::domain::{Conclusion, JobResult, Occasion, Preparation, State, Trust, combine};
 use crate::ports::store::BuildDraft;
 
 /// The build that the trigger joins, or a new one. Returns its id; `None` when a build with its key
@@ -295,19 +295,56 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
     }
     if jobs.iter().all(|job| job.state == State::Finished) {
         let conclusion = combine(jobs.iter().filter_map(|job| job.conclusion));
-        sqlx::query(
-            "UPDATE builds SET state = 'finished', conclusion = $2, finished_ms = $3, \
-             reason = CASE WHEN $2 = 'cancelled' THEN cancel_reason END \
-             WHERE id = $1 AND state <> 'finished'",
-        )
-        .bind(build)
-        .bind(conclusion.as_str())
-        .bind(now_ms)
-        .execute(&mut *on)
-        .await?;
-        triggers::wake(on, build, now_ms).await?;
+        let ran = matches!(
+            conclusion,
+            Conclusion::Success | Conclusion::Failure | Conclusion::TimedOut
+        );
+        if !(ran && wait_for_judgement(on, build, now_ms).await?) {
+            finish(on, build, conclusion, now_ms).await?;
+        }
     }
     touch(on, build).await
+}
+
+/// Has a build judged before it ends, where that is wanted; says whether it is.
+async fn wait_for_judgement(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<bool> {
+    let Some(row) =
+        sqlx::query("SELECT preparation FROM builds WHERE id = $1 AND state <> 'finished'")
+            .bind(build)
+            .fetch_optional(&mut *on)
+            .await?
+    else {
+        return Ok(false);
+    };
+    let plan: Preparation = rows::json(&row, "preparation")?;
+    if plan.is_judged {
+        sqlx::query("UPDATE builds SET judge_ms = COALESCE(judge_ms, $2) WHERE id = $1")
+            .bind(build)
+            .bind(now_ms)
+            .execute(on)
+            .await?;
+    }
+    Ok(plan.is_judged)
+}
+
+/// Ends a build.
+pub(super) async fn finish(
+    on: &mut AnyConnection,
+    build: &str,
+    conclusion: Conclusion,
+    now_ms: i64,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE builds SET state = 'finished', conclusion = $2, finished_ms = $3, \
+         reason = CASE WHEN $2 = 'cancelled' THEN cancel_reason END \
+         WHERE id = $1 AND state <> 'finished'",
+    )
+    .bind(build)
+    .bind(conclusion.as_str())
+    .bind(now_ms)
+    .execute(&mut *on)
+    .await?;
+    triggers::wake(on, build, now_ms).await
 }
 
 /// Cancels a build that nobody wants any more: what waits ends now, what runs is told.

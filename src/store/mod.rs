@@ -12,6 +12,7 @@ mod database;
 mod deliveries;
 mod history;
 mod jobs;
+mod judgements;
 mod memory;
 mod pages;
 mod publications;

@@ -2,6 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
+use super::judgements;
 use super::rows::{self, Result, select_repository};
 use crate::domain::{BadgeValue, Build, BuildId, BuildView, Repository, RepositoryId};
 use crate::ports::store::{StoredBadge, Waiting};
@@ -123,7 +124,7 @@ pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<Buil
         "SELECT subject FROM triggers WHERE build = $1 AND state = 'attached' ORDER BY subject",
     )
     .bind(id)
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
     let mut pulls = Vec::new();
     for row in subjects {
@@ -133,12 +134,14 @@ pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<Buil
         }
     }
     pulls.dedup();
+    let judgement = judgements::judgement(on, id, build.attempt).await?;
     Ok(Some(BuildView {
         repository,
         build,
         jobs,
         pulls,
         ahead: 0,
+        judgement,
     }))
 }
 

@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::change::{self, ChangeRows};
 use super::code::{Code, CodeLine};
 use super::error::Error;
 use super::pages::{page, visible, visible_build};
@@ -170,6 +171,7 @@ struct CoveragePage {
     repository: Repository,
     build: BuildRow,
     coverage: Option<CoverageRow>,
+    change: Option<ChangeRows>,
     untested: Vec<Untested>,
     untested_left: usize,
     files: Vec<FileRow>,
@@ -184,7 +186,7 @@ pub(super) async fn coverage(
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let report = view.report();
-    let missed = view.patch().map_or(&[][..], |patch| &patch.missed);
+    let missed = view.missed();
     let mut code = Code::new(&web, &view);
     let mut untested = Vec::new();
     for lines in missed.iter().take(STRETCHES) {
@@ -205,6 +207,7 @@ pub(super) async fn coverage(
         viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         coverage: view::coverage(&view, &report),
+        change: change::rows(&view),
         untested_left: missed.len().saturating_sub(untested.len()),
         untested,
         files,

@@ -8,6 +8,7 @@ mod api;
 mod artifacts;
 mod badge_page;
 mod badges;
+mod change;
 mod chart;
 mod code;
 mod cookie;

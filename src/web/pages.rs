@@ -7,6 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
+use super::change::{self, GateRow};
 use super::chart::{self, Graph, Trend};
 use super::error::Error;
 use super::insight;
@@ -110,6 +111,9 @@ struct BuildPage {
     repository: Repository,
     build: BuildRow,
     reasons: Vec<String>,
+    /// How far the pull request is behind its base.
+    behind: String,
+    gates: Vec<GateRow>,
     problems: Vec<String>,
     graph: Option<Graph>,
     jobs: Vec<JobRow>,
@@ -438,6 +442,8 @@ pub(super) async fn build(
         viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         reasons: view::reasons(&view),
+        behind: view.behind().unwrap_or_default(),
+        gates: change::gates(&view),
         problems: view::problems(&view),
         graph: chart::graph(&view.jobs, look),
         jobs: view

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::code::CodeLine;
 use crate::domain::history::{Verdict, Verdicts};
 use crate::domain::{
-    Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
+    Build, BuildView, Conclusion, Job, JobFailure, Judgement, Occasion, State, StepRecord,
+    StepState,
 };
 use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
@@ -384,8 +385,8 @@ pub(super) struct CoverageRow {
 /// Coverage, if a report has any.
 pub(super) fn coverage(view: &BuildView, report: &Report) -> Option<CoverageRow> {
     let coverage = report.coverage.as_ref()?;
-    let lines = coverage.lines();
-    (lines.total > 0).then(|| CoverageRow {
+    let lines = view.lines(report)?;
+    Some(CoverageRow {
         percent: crate::badge::coverage(lines.covered, lines.total).0,
         covered: lines.covered,
         total: lines.total,
@@ -407,6 +408,8 @@ pub(super) fn reasons(view: &BuildView) -> Vec<String> {
     if let Some(reason) = &view.build.reason {
         reasons.push(reason.clone());
     }
+    let gates = view.judgement.iter().flat_map(Judgement::failed);
+    reasons.extend(gates.map(|gate| gate.text.clone()));
     for job in &view.jobs {
         let Some(result) = &job.result else { continue };
         for failure in &result.failures {

@@ -60,9 +60,9 @@ async fn what_is_new_what_fails_on_the_base_and_what_is_flaky_is_told_apart() {
         };
         assert!(at("❌ mine") < at("❌ old") && at("❌ fresh") < at("❌ old"));
         assert!(at("❌ old") < at("❌ shaky"));
-        at("**also fails on the base, since build #1**");
+        at("**also fails on the base, since build [#1](https://herald.test/repos/octo/project/builds/1)**");
         at("**flaky: failed in 2 of 3 runs, since ");
-        at("| **Against** | #1: 1 added |");
+        at("| **Against** | [#1](https://herald.test/repos/octo/project/builds/1): 1 added |");
         let comment = w.state().comments[0].body.clone();
         assert!(comment.contains(headline), "{comment}");
         assert!(
@@ -95,7 +95,7 @@ async fn what_a_change_fixes_is_said_also_when_all_is_green() {
         w.drain().await;
         let check = w.check(&head, "herald");
         assert_eq!(check.conclusion.as_deref(), Some("success"));
-        let text = "| **Against** | #1: 1 fixed, 1 added |";
+        let text = "| **Against** | [#1](https://herald.test/repos/octo/project/builds/1): 1 fixed, 1 added |";
         assert!(check.summary.contains(text), "{}", check.summary);
         assert_eq!(w.state().comments.len(), 1, "a test is fixed");
         w.read_comments();

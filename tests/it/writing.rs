@@ -151,6 +151,10 @@ impl Source for Fixed {
         Ok(Vec::new())
     }
 
+    async fn ahead(&self, _: &str, _: &str, _: &str) -> Result<u64> {
+        Ok(0)
+    }
+
     async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {
         Ok(1)
     }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{
-    Artifact, Build, BuildView, Conclusion, Job, Occasion, PatchCoverage, Repository, State,
-    StepRecord, StepState,
+    Artifact, Build, BuildView, Conclusion, Job, Occasion, Repository, State, StepRecord, StepState,
 };
+use crate::report::json::{Conclusion as Met, Gate};
 use crate::report::{Coverage, Outcome, Share, Test, Totals};
 
 /// A moment in unix milliseconds as a time.
@@ -155,6 +155,38 @@ pub(super) struct BuildDetails {
     /// The newest attempt of each, in the order of the plan.
     jobs: Vec<JobAnswer>,
     tests: TotalsAnswer,
+    /// The conditions of the specification.
+    gates: Vec<GateAnswer>,
+    /// How many commits the base of a pull request has that it does not stand on; `null` where that is not known.
+    behind: Option<u64>,
+}
+
+/// A condition of the specification.
+#[derive(Debug, Serialize, ToSchema)]
+struct GateAnswer {
+    #[schema(example = "coverage.patch")]
+    name: String,
+    /// `success`, `failure`, or `neutral` where it cannot be told.
+    #[schema(value_type = String, example = "success")]
+    status: Met,
+    /// What is: percent of lines, or a number of tests; `null` where it is not known.
+    actual: Option<f64>,
+    /// What has to be.
+    required: Option<f64>,
+    /// Both in words.
+    text: String,
+}
+
+impl GateAnswer {
+    fn new(gate: &Gate) -> Self {
+        Self {
+            name: gate.name.clone(),
+            status: gate.status,
+            actual: gate.actual.as_f64(),
+            required: gate.required.as_f64(),
+            text: gate.text.clone(),
+        }
+    }
 }
 
 impl BuildDetails {
@@ -169,6 +201,16 @@ impl BuildDetails {
                 .map(|job| JobAnswer::new(job, &page))
                 .collect(),
             tests: view.report().totals().into(),
+            gates: view
+                .judgement
+                .iter()
+                .flat_map(|judgement| &judgement.gates)
+                .map(GateAnswer::new)
+                .collect(),
+            behind: view
+                .judgement
+                .as_ref()
+                .and_then(|judgement| judgement.behind),
         }
     }
 }
@@ -405,14 +447,11 @@ struct FileAnswer {
 }
 
 impl CoverageAnswer {
-    pub(super) fn new(coverage: &Coverage, patch: Option<&PatchCoverage>) -> Self {
+    pub(super) fn new(coverage: &Coverage, patch: Option<Share>) -> Self {
         Self {
             lines: coverage.lines().into(),
             branches: coverage.branches().into(),
-            patch: patch.map(|patch| ShareAnswer {
-                covered: patch.covered,
-                total: patch.total,
-            }),
+            patch: patch.map(ShareAnswer::from),
             files: coverage
                 .files
                 .iter()
