@@ -220,7 +220,9 @@ impl Scores {
                             self.flaky.wrong += 1;
                         }
                     }
-                    Verdict::AlsoOnBase { .. } => self.new.missed += usize::from(brought),
+                    Verdict::AlsoOnBase { .. } | Verdict::Quarantined { .. } => {
+                        self.new.missed += usize::from(brought);
+                    }
                 }
                 let shaky = test.rate > 0.0 && !brought && !on_base;
                 if shaky && !matches!(verdict, Some(Verdict::Flaky { .. })) {

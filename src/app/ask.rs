@@ -66,6 +66,12 @@ impl App {
                         answers: asked.retry(job.as_deref()),
                         again: Again::Pull { number: pull, job },
                     },
+                    Wish::Quarantine { text } => {
+                        self.put_away(repository, person, &asked, &text).await?
+                    }
+                    Wish::Unquarantine { test } => {
+                        self.take_back(repository, &asked, &test).await?
+                    }
                     Wish::Approve { commit } => {
                         let seen = Seen { commit, at_ms };
                         self.approval(repository, person, &asked, seen).await?
@@ -135,7 +141,9 @@ fn of_button(
             person: Some(person),
             answers: Answers::default(),
         }],
-        Wish::Cancel | Wish::Unclear => Vec::new(),
+        Wish::Cancel | Wish::Quarantine { .. } | Wish::Unquarantine { .. } | Wish::Unclear => {
+            Vec::new()
+        }
     }
 }
 

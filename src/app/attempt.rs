@@ -1,5 +1,6 @@
 //! One attempt of a job: begun or met again, followed to its end, concluded.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::steps::close_step;
 use super::supply::{Cache, Supplies};
 use super::trouble::{find_tests, first_trouble};
 use super::veil::Veil;
+use crate::domain::quarantine::Quarantined;
+use crate::domain::tolerance;
 use crate::domain::verdict::{Ending, Facts, verdict};
 use crate::domain::{
     Artifact, Conclusion, JobFailure, JobResult, Occasion, StepRecord, StepState, Trust,
@@ -60,6 +63,7 @@ impl App {
         let CheckedOut {
             tree,
             commit_count,
+            quarantine,
             change,
         } = self.check_out(claim, place, begin).await.map_err(ours)?;
         // What the specification asks for and is not stored is the fault of who wrote it.
@@ -142,7 +146,9 @@ impl App {
             veil,
             key,
             artifacts: Vec::new(),
-            notes: supplies.notes.clone(),
+            notes: [supplies.notes.clone(), quarantine.notes].concat(),
+            written: BTreeMap::new(),
+            put_away: quarantine.tests,
             supplies,
             cancelled: None,
             started_ms: match begin {
@@ -190,6 +196,10 @@ pub(super) struct Attempt<'a> {
     artifacts: Vec<Artifact>,
     supplies: Supplies,
     notes: Vec<String>,
+    /// By which step each report was written.
+    written: BTreeMap<String, u32>,
+    /// What the file of the base says about tests that do not count.
+    put_away: Vec<Quarantined>,
     cancelled: Option<String>,
     started_ms: i64,
 }
@@ -292,8 +302,12 @@ impl Attempt<'_> {
                 path,
                 stored,
                 size,
+                step,
             } => match kind {
-                CollectKind::Tests | CollectKind::Coverage => self.read(kind, path, stored).await,
+                CollectKind::Tests | CollectKind::Coverage => {
+                    self.written.extend(step.map(|step| (path.clone(), step)));
+                    self.read(kind, path, stored).await
+                }
                 CollectKind::Artifact => self.keep(path, &stored, size).await,
                 CollectKind::Cache => {
                     self.app
@@ -405,10 +419,33 @@ impl Attempt<'_> {
         let duration =
             Duration::from_millis(u64::try_from(self.app.now_ms() - self.started_ms).unwrap_or(0));
         let declared = &self.claim.job.order.reports;
+        let mut report = gathered.report;
+        let in_diff = gathered.in_diff;
+        self.veil.report(&mut report);
+        self.find_trouble(&mut report).await;
+        // What was cancelled ran a part, and nobody asks for it.
+        let (mut insight, mut tolerated) = (None, Vec::new());
+        if !was_cancelled {
+            let app = self.app;
+            let known = app.known(self.claim, &report, &in_diff, &ancestors);
+            insight = known.await;
+            let put_away = std::mem::take(&mut self.put_away);
+            app.put_away_in(self.claim, &report, put_away, &mut insight)
+                .await?;
+            let allow = self.claim.build.plan.allow_known_flaky;
+            tolerated = insight
+                .as_ref()
+                .map_or_else(Vec::new, |insight| tolerance::tolerated(insight, allow));
+            let order = &self.claim.job.order;
+            let notes =
+                tolerance::forgive(&mut self.steps, order, &report, &self.written, &tolerated);
+            self.notes.extend(notes);
+        }
         let said = verdict(&Facts {
             ending,
             steps: &self.steps,
-            report: &gathered.report,
+            report: &report,
+            tolerated: tolerated.len() as u64,
             declared_tests: declared.tests.as_deref().unwrap_or_default(),
             declared_coverage: declared.coverage.as_deref().unwrap_or_default(),
             test_files: gathered.test_files,
@@ -422,23 +459,14 @@ impl Attempt<'_> {
             failures: said.failures,
             notes: std::mem::take(&mut self.notes),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            report: gathered.report,
+            report,
             patch: gathered.patch,
-            in_diff: gathered.in_diff,
-            insight: None,
+            in_diff,
+            insight,
+            tolerated,
             artifacts: std::mem::take(&mut self.artifacts),
         };
         self.veil.result(&mut result);
-        self.find_trouble(&mut result.report).await;
-        // What was cancelled ran a part, and nobody asks for it.
-        if !was_cancelled {
-            let (report, in_diff) = (&result.report, &result.in_diff);
-            let looked = self.app.look_back(self.claim, report, in_diff, &ancestors);
-            result.insight = looked.await.unwrap_or_else(|error| {
-                tracing::warn!("tests are not compared with those before: failed to {error}");
-                None
-            });
-        }
         let steps = std::mem::take(&mut self.steps);
         Ok(Outcome::Ended(Box::new(result), steps))
     }

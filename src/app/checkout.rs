@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::attempt::Begin;
+use super::quarantine::FromFile;
 use super::state::App;
 use crate::domain::{Build, Occasion};
 use crate::ports::error::Result;
@@ -63,6 +64,7 @@ pub(super) struct CheckedOut {
     pub(super) tree: Vec<TreeEntry>,
     /// How many commits lead to it.
     pub(super) commit_count: Option<u64>,
+    pub(super) quarantine: FromFile,
     pub(super) change: Change,
 }
 
@@ -87,6 +89,7 @@ impl App {
         Ok(CheckedOut {
             tree: source.tree(&remote.id, commit).await?,
             commit_count: source.commit_count(&remote.id, commit).await.ok(),
+            quarantine: self.quarantine_file(&remote.id, &claim.build).await,
             change: self.change(&remote.id, &claim.build).await?,
         })
     }

@@ -1,8 +1,9 @@
 //! What the tests of a job did before, and what that says of those that fail now.
 
 use super::state::App;
-use crate::domain::Trust;
 use crate::domain::history::{Attempted, Insight, judge, runs};
+use crate::domain::quarantine::Quarantined;
+use crate::domain::{Trust, tolerance};
 use crate::ports::error::Result;
 use crate::ports::store::Claim;
 use crate::report::Report;
@@ -11,9 +12,42 @@ use crate::report::Report;
 const BACK: i64 = 200;
 
 impl App {
+    /// What is known of the tests of an attempt by what its job did before. It only helps, so nothing fails for it.
+    pub(super) async fn known(
+        &self,
+        claim: &Claim,
+        report: &Report,
+        in_diff: &[String],
+        ancestors: &[String],
+    ) -> Option<Insight> {
+        let looked = self.look_back(claim, report, in_diff, ancestors).await;
+        looked.unwrap_or_else(|error| {
+            tracing::warn!("tests are not compared with those before: failed to {error}");
+            None
+        })
+    }
+
+    /// Says of failed tests that are put away that they are: by people, or by `file`, that of the base.
+    pub(super) async fn put_away_in(
+        &self,
+        claim: &Claim,
+        report: &Report,
+        file: Vec<Quarantined>,
+        insight: &mut Option<Insight>,
+    ) -> Result<()> {
+        if !report.tests.iter().any(|test| test.outcome.is_red()) {
+            return Ok(());
+        }
+        let (store, now_ms) = (&self.parts.store, self.now_ms());
+        let mut all = store.quarantined(&claim.repository.id, now_ms).await?;
+        all.extend(file);
+        tolerance::put_away(insight.get_or_insert_default(), report, &all);
+        Ok(())
+    }
+
     /// Compares the tests of an attempt with what its job did before, and keeps how they did; `None` where there are no
     /// tests. What a stranger's change does is compared and not kept: it would change what is said of others.
-    pub(super) async fn look_back(
+    async fn look_back(
         &self,
         claim: &Claim,
         report: &Report,

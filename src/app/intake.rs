@@ -189,6 +189,8 @@ fn describe(event: &Event) -> &'static str {
             Wish::Retry { .. } => "asked to run again",
             Wish::Cancel => "asked to cancel",
             Wish::Approve { .. } => "asked to approve",
+            Wish::Quarantine { .. } => "asked to put a test away",
+            Wish::Unquarantine { .. } => "asked to let a test count",
             Wish::Unclear => "asked for something else",
         },
         Event::Pushed { .. } => "push",

@@ -57,7 +57,7 @@ impl App {
         };
         let earlier = self.earlier(&view, &change.ancestors).await?;
         let (view, mut judgement) = apart(move || {
-            let judgement = judgement(&view, &earlier, &change);
+            let judgement = judgement(&view, &earlier, change.diff.as_deref(), change.behind);
             (view, judgement)
         })
         .await?;
@@ -109,10 +109,16 @@ impl App {
     }
 }
 
-/// Judges a build by what is known of it; `earlier` are builds with coverage that it stands on, the nearest first.
-fn judgement(view: &BuildView, earlier: &[BuildView], change: &Change) -> Judgement {
+/// Judges a build by what is known of it; `earlier` are builds with coverage that it stands on, the nearest first, `diff`
+/// what the change adds, as a unified diff, and `behind` how many commits its base has beyond those that it stands on.
+pub fn judgement(
+    view: &BuildView,
+    earlier: &[BuildView],
+    diff: Option<&str>,
+    behind: Option<u64>,
+) -> Judgement {
     let plan = &view.build.plan;
-    let diff = change.diff.as_deref().map(Diff::parse);
+    let diff = diff.map(Diff::parse);
     let (own, others) = project_coverage(view, earlier);
     let mut carried = Vec::new();
     let mut now = own.unwrap_or_default();
@@ -151,7 +157,7 @@ fn judgement(view: &BuildView, earlier: &[BuildView], change: &Change) -> Judgem
         gates: tests_gate(view).into_iter().chain(gates).collect(),
         coverage,
         carried,
-        behind: change.behind,
+        behind,
         notes: Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{JobFailure, JobResult};
 use crate::protocol::Stream;
-use crate::report::Test;
+use crate::report::{Report, Test};
 use crate::text::mask::{Mask, Masker};
 
 /// What lies over one attempt; nothing where it has no secrets.
@@ -84,10 +84,17 @@ impl Veil {
                 JobFailure::Tests => {}
             }
         }
-        for test in &mut result.report.tests {
+    }
+
+    /// What its reports say.
+    pub(super) fn report(&self, report: &mut Report) {
+        let Some(masker) = &self.masker else {
+            return;
+        };
+        for test in &mut report.tests {
             hide_test(masker, test);
         }
-        for file in &mut result.report.files {
+        for file in &mut report.files {
             masker.hide(&mut file.path);
             for diagnostic in &mut file.diagnostics {
                 masker.hide(&mut diagnostic.message);

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::arguments::CheckFormat;
 use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, wrong};
-use crate::spec::{self, Parsed, Problem, Severity};
+use crate::spec::{self, Parsed, Problem, Severity, Specification};
 
 /// Reads a specification file; without a path the one of the current folder.
 fn read(path: Option<&Path>) -> anyhow::Result<(String, Vec<u8>)> {
@@ -55,6 +55,12 @@ pub(super) fn specification(dir: &Path, screen: &Screen) -> anyhow::Result<(Stri
         screen.say(text(&name, &parsed.problems).trim_end());
     }
     Ok((name, parsed))
+}
+
+/// The specification in a folder, without a word about what is wrong; `None` where there is none that can be read.
+pub(super) fn quietly(dir: &Path) -> Option<Specification> {
+    let (_, bytes) = read(Some(&find(dir).ok()?)).ok()?;
+    spec::parse(&bytes).specification
 }
 
 /// `file:line:column: error: text (did you mean …?)`, a line each.

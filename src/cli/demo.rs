@@ -231,7 +231,7 @@ impl Demo {
     async fn print(&self, screen: &Screen) -> anyhow::Result<()> {
         self.print_github(screen);
         screen.result("\n");
-        for kind in ["build", "tests"] {
+        for kind in ["build", "tests", "coverage"] {
             let svg = self.badge(kind).await?;
             // A badge's name is what a screen reader says of it.
             let name = svg

@@ -7,10 +7,13 @@
 mod admin;
 mod arguments;
 mod badge;
+mod base;
 mod check;
+mod checkout;
 mod demo;
 mod doctor;
 mod files;
+mod local;
 mod report;
 mod run;
 mod screen;

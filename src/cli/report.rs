@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::arguments::{FailOn, ReportFlags, ReportFormat};
 use super::screen::Screen;
 use super::{End, files, view};
-use crate::feedback::{annotations, report_markdown};
+use crate::domain::history::Verdicts;
+use crate::feedback::{AnnotationOptions, annotations, report_markdown};
 use crate::report::json::{Document, Extras};
 use crate::report::{FileStatus, Report, compare};
 
@@ -24,7 +25,12 @@ pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
     let bad = is_bad(&report);
     match flags.format {
         ReportFormat::Text => {
-            let mut text = view::report(&report, Some(Path::new(&source)), flags.failures);
+            let mut text = view::report(
+                &report,
+                Some(Path::new(&source)),
+                flags.failures,
+                &Verdicts::default(),
+            );
             if let (Some(base), Some(comparison)) = (&base, &comparison) {
                 text.push_str(&view::comparison(base, &report, comparison));
             }
@@ -40,7 +46,7 @@ pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
         }
         ReportFormat::Markdown => screen.result(&format!("{}\n", report_markdown(&report))),
         ReportFormat::Annotations => {
-            Screen::document(&annotations(&report, &[], false, false, ""));
+            Screen::document(&annotations(&report, AnnotationOptions::default()));
         }
     }
     Ok(if bad && flags.fail_on == FailOn::Failures {

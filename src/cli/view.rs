@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, YELLOW};
-use crate::feedback::without_locals;
+use crate::domain::BuildView;
+use crate::domain::history::{Verdict, Verdicts};
+use crate::feedback::{signed, without_locals};
+use crate::report::json::Conclusion as Met;
 use crate::report::{
     Comparison, Coverage, DiagnosticSeverity, FileCoverage, Outcome, Report, Share, Test, stretch,
     stretches,
@@ -32,7 +35,12 @@ const BAR: u64 = 10;
 const SLOW: f64 = 0.1;
 
 /// The report as text. `source` is the repository, for the lines around a failure.
-pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool) -> String {
+pub(super) fn report(
+    report: &Report,
+    source: Option<&Path>,
+    failures_only: bool,
+    verdicts: &Verdicts<'_>,
+) -> String {
     let mut out = String::new();
     for file in &report.files {
         for diagnostic in &file.diagnostics {
@@ -56,12 +64,16 @@ pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool
         out.push('\n');
     }
     let red = |test: &&Test| matches!(test.outcome, Outcome::Failed | Outcome::Error);
-    let failed: Vec<&Test> = report.tests.iter().filter(red).collect();
+    let mut failed: Vec<&Test> = report.tests.iter().filter(red).collect();
+    verdicts.sort(&mut failed);
     for test in failed.iter().take(WHOLE) {
-        out.push_str(&failure(test, source));
+        out.push_str(&failure(test, source, verdicts.of(&test.id)));
     }
     for test in failed.iter().skip(WHOLE) {
-        out.push_str(&format!("{RED}✗{PLAIN} {}\n", name(test)));
+        let known = verdicts.of(&test.id).map_or_else(String::new, |known| {
+            format!(" {YELLOW}{}{PLAIN}", clean(&known.words()))
+        });
+        out.push_str(&format!("{RED}✗{PLAIN} {}{known}\n", name(test)));
     }
     if !failures_only {
         let those = |wanted: fn(&Test) -> bool| -> Vec<&Test> {
@@ -77,6 +89,71 @@ pub(super) fn report(report: &Report, source: Option<&Path>, failures_only: bool
     }
     out.push_str(&coverage(report));
     out.push_str(&totals(report));
+    out
+}
+
+/// What is known of a build beside its reports: what its failures are, what the change did to coverage, and the
+/// conditions of the specification.
+pub(super) fn insight(view: &BuildView) -> String {
+    let mut out = String::new();
+    let headline = view.verdicts().headline();
+    if !headline.is_empty() {
+        out.push_str(&format!("{BOLD}{headline}{PLAIN}\n"));
+    }
+    for insight in view.insights() {
+        if let Some(text) = insight.summary() {
+            out.push_str(&format!("{DIM}against{PLAIN} {text}\n"));
+        }
+    }
+    let Some(judgement) = &view.judgement else {
+        return out;
+    };
+    if let Some(change) = &judgement.coverage {
+        if let Some(points) = change.difference() {
+            out.push_str(&format!("{DIM}coverage{PLAIN} {} points\n", signed(points)));
+        }
+        if let Some(patch) = change.patch.filter(|patch| patch.total > 0) {
+            out.push_str(&format!(
+                "{DIM}of the change{PLAIN} {} of {} covered, {}\n",
+                patch.covered,
+                text::plural(patch.total, "added line"),
+                patch.rounded()
+            ));
+        }
+        for file in &change.files {
+            for (word, lines) in [
+                ("not reached", &file.missed),
+                ("not reached any more", &file.lost),
+            ] {
+                let lines: Vec<String> = lines.iter().copied().map(stretch).collect();
+                if !lines.is_empty() {
+                    let path = clean(&file.path);
+                    out.push_str(&format!(
+                        "  {path}: {YELLOW}{word}{PLAIN} {}\n",
+                        lines.join(", ")
+                    ));
+                }
+            }
+        }
+        for path in &change.unmentioned {
+            out.push_str(&format!("  {}: {YELLOW}in no report{PLAIN}\n", clean(path)));
+        }
+    }
+    if let Some(behind) = judgement.behind.filter(|behind| *behind > 0) {
+        let behind = text::plural(behind, "commit");
+        out.push_str(&format!("{YELLOW}{behind} behind the base{PLAIN}\n"));
+    }
+    for gate in &judgement.gates {
+        let (color, mark) = match gate.status {
+            Met::Success => (GREEN, "✓"),
+            Met::Failure => (RED, "✗"),
+            Met::Neutral => (YELLOW, "?"),
+        };
+        out.push_str(&format!(
+            "{color}{mark}{PLAIN} {}: {}\n",
+            gate.name, gate.text
+        ));
+    }
     out
 }
 
@@ -126,12 +203,15 @@ fn name(test: &Test) -> String {
     }
 }
 
-fn failure(test: &Test, source: Option<&Path>) -> String {
+fn failure(test: &Test, source: Option<&Path>, known: Option<&Verdict>) -> String {
     let mark = match test.outcome {
         Outcome::Error => "! ",
         _ => "✗ ",
     };
     let mut out = format!("{RED}{mark}{PLAIN}{}\n", name(test));
+    if let Some(known) = known {
+        out.push_str(&format!("    {YELLOW}{}{PLAIN}\n", clean(&known.words())));
+    }
     let message = clean(test.message.as_deref().unwrap_or_default());
     for line in message.lines().take(10) {
         out.push_str(&format!("    {line}\n"));

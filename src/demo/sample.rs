@@ -61,8 +61,8 @@ pub fn sample(dir: &Path) -> anyhow::Result<Sample> {
     let failing = commit("Shorten the greeting")?;
 
     git(&["checkout", "--quiet", "-b", "say-goodbye", "main"])?;
-    let goodbye =
-        "\n# farewell NAME: says goodbye.\nfarewell() {\n  printf 'Goodbye, %s!\\n' \"$1\"\n}\n";
+    let goodbye = "\n# farewell NAME: says goodbye, without a name to all.\nfarewell() {\n  if [ -z \"$1\" ]; then\n    \
+                   printf 'Goodbye!\\n'\n  else\n    printf 'Goodbye, %s!\\n' \"$1\"\n  fi\n}\n";
     write("greet.sh", &format!("{LIBRARY}{goodbye}"))?;
     let test = "\ntest_farewell_names_the_guest() {\n  assert_equal \"Goodbye, Ada!\" \"$(farewell Ada)\"\n}\n";
     write("tests/greet_test.sh", &format!("{TESTS}{test}"))?;

@@ -48,6 +48,16 @@ pub enum Wish {
         /// The commit's id, or its beginning; what there is without it.
         commit: Option<String>,
     },
+    /// Not to count a test's failures for a while.
+    Quarantine {
+        /// Which, until when and why, as it was written.
+        text: String,
+    },
+    /// To count them again.
+    Unquarantine {
+        /// The test.
+        test: String,
+    },
     /// Words that are no command.
     Unclear,
 }
@@ -86,6 +96,12 @@ impl Wish {
             ("retry", "") => Self::Retry { job: None },
             ("retry", job) => Self::Retry {
                 job: Some(job.to_owned()),
+            },
+            ("quarantine", text) if !text.is_empty() => Self::Quarantine {
+                text: text.to_owned(),
+            },
+            ("unquarantine", test) if !test.is_empty() => Self::Unquarantine {
+                test: test.to_owned(),
             },
             ("cancel", "") => Self::Cancel,
             ("approve", "") => Self::Approve { commit: None },
@@ -144,8 +160,16 @@ mod tests {
                 commit: Some("1234abc".to_owned())
             })
         );
+        assert_eq!(
+            Wish::in_comment("/herald quarantine t.test_a for 3d # slow"),
+            Some(Wish::Quarantine {
+                text: "t.test_a for 3d # slow".to_owned()
+            })
+        );
         for unclear in [
             "/herald",
+            "/herald quarantine",
+            "/herald unquarantine",
             "/herald dance",
             "/herald approve main",
             "/herald cancel now",

@@ -1,5 +1,7 @@
 //! Builds, their jobs and steps, and the states they go through.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::history::{Insight, Verdicts};
@@ -7,6 +9,7 @@ use super::id::{BuildId, JobId, PersonId, Sha};
 use super::judgement::Judgement;
 use super::repository::Repository;
 use super::trigger::{Occasion, Trust};
+use super::verdict;
 use crate::report::{ChangedFile, Coverage, CoverageChange, Report, Share};
 use crate::{spec, text};
 
@@ -363,6 +366,9 @@ pub struct JobResult {
     /// What its tests did before, and what that says of those that failed; `None` where nobody could tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insight: Option<Insight>,
+    /// Ids of failed tests that do not count: put away, or known to be flaky where that is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerated: Vec<String>,
     /// Files that it left for people, in the order in which they came.
     #[serde(default)]
     pub artifacts: Vec<Artifact>,
@@ -381,6 +387,7 @@ impl JobResult {
             patch: None,
             in_diff: Vec::new(),
             insight: None,
+            tolerated: Vec::new(),
             artifacts: Vec::new(),
         }
     }
@@ -457,6 +464,35 @@ impl BuildView {
                 .filter_map(|job| job.result.as_ref())
                 .map(|result| &result.report),
         )
+    }
+
+    /// Ids of failed tests that count in no job; `report` is what all jobs report together.
+    pub fn tolerated<'a>(&'a self, report: &'a Report) -> Vec<&'a str> {
+        let results = || self.jobs.iter().filter_map(|job| job.result.as_ref());
+        if results().all(|result| result.tolerated.is_empty()) {
+            return Vec::new();
+        }
+        let counts: HashSet<&str> = results()
+            .flat_map(|result| {
+                let red = result
+                    .report
+                    .tests
+                    .iter()
+                    .filter(|test| test.outcome.is_red());
+                red.filter(|test| !result.tolerated.contains(&test.id))
+            })
+            .map(|test| test.id.as_str())
+            .collect();
+        let red = report.tests.iter().filter(|test| test.outcome.is_red());
+        red.map(|test| test.id.as_str())
+            .filter(|id| !counts.contains(id))
+            .collect()
+    }
+
+    /// How many tests there are of each outcome, in words.
+    pub fn counts(&self, report: &Report) -> String {
+        let tolerated = self.tolerated(report).len() as u64;
+        verdict::counts(&report.totals(), tolerated)
     }
 
     /// What is known of the tests of all jobs.

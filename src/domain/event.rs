@@ -3,6 +3,7 @@
 use super::ask::Ask;
 use super::id::{BuildId, InstallationId, PersonId, RepositoryId, Sha};
 use super::publication::{Answer, CheckRun};
+use super::quarantine::Quarantined;
 use super::repository::{Installation, PullRequest, Repository};
 use super::trigger::{Occasion, Trust, merge_group_subject};
 
@@ -215,6 +216,15 @@ pub enum Change {
         /// What is said about it.
         answers: Answers,
     },
+    /// Put a test away for a while, or let it count again.
+    Quarantine {
+        /// The repository.
+        repository: RepositoryId,
+        /// What becomes of which test.
+        what: Quarantining,
+        /// What is said about it.
+        answers: Answers,
+    },
     /// Say something to somebody who asked.
     Say {
         /// The repository.
@@ -222,6 +232,15 @@ pub enum Change {
         /// To whom, and what.
         answer: Answer,
     },
+}
+
+/// What becomes of a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Quarantining {
+    /// It is put away, until when and why; by its id.
+    PutAway(Quarantined),
+    /// The test of this id counts again.
+    TakenBack(String),
 }
 
 /// Which build is run again, and what of it.

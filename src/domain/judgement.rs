@@ -244,6 +244,8 @@ fn as_before(change: &CoverageChange, base: Option<i64>, threshold: Percent) -> 
     } else {
         " without the lines that are deleted"
     };
+    // On somebody's own machine builds have no numbers.
+    let base = base.filter(|base| *base > 0);
     let base = base.map_or_else(String::new, |base| format!(" (#{base})"));
     let text = format!(
         "{} of the lines are covered, the base{base} has {}{deleted}{}",

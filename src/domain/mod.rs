@@ -12,11 +12,13 @@ pub mod judgement;
 pub mod measure;
 pub mod permission;
 pub mod publication;
+pub mod quarantine;
 pub mod registration;
 pub mod repository;
 pub mod schedule;
 pub mod secret;
 pub mod token;
+pub mod tolerance;
 pub mod trigger;
 pub mod verdict;
 pub mod version;
@@ -26,7 +28,7 @@ pub use build::{
     Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, MissedLines, PatchCoverage,
     Preparation, State, StepRecord, StepState, combine,
 };
-pub use event::{Again, Answers, Approved, Change, Event};
+pub use event::{Again, Answers, Approved, Change, Event, Quarantining};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
 pub use judgement::{Carried, Judgement};
 pub use measure::Measure;

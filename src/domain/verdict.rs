@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub steps: &'a [StepRecord],
     /// What its reports say.
     pub report: &'a Report,
+    /// How many of its failed tests do not count.
+    pub tolerated: u64,
     /// The declared globs of test reports; empty when none are declared.
     pub declared_tests: &'a [String],
     /// The declared globs of coverage reports.
@@ -88,7 +90,7 @@ pub fn verdict(facts: &Facts<'_>) -> Verdict {
             text: "the job timed out".to_owned(),
         });
     }
-    if totals.failed + totals.errors > 0 {
+    if totals.failed + totals.errors > facts.tolerated {
         failures.push(JobFailure::Tests);
     }
     failures.extend(report_failures(facts, &totals));
@@ -182,9 +184,11 @@ fn step_text(step: &StepRecord) -> String {
 fn title(facts: &Facts<'_>, totals: &Totals, failures: &[JobFailure]) -> String {
     let duration = text::duration(facts.duration);
     let what = match failures.first() {
-        Some(JobFailure::Step { text }) if totals.failed + totals.errors == 0 => text.clone(),
+        Some(JobFailure::Step { text }) if totals.failed + totals.errors <= facts.tolerated => {
+            text.clone()
+        }
         Some(JobFailure::Report { text }) => text.clone(),
-        _ if totals.tests > 0 => counts(totals),
+        _ if totals.tests > 0 => counts(totals, facts.tolerated),
         _ => steps_passed(facts.steps),
     };
     format!("{what} in {duration}")
@@ -199,17 +203,23 @@ fn steps_passed(steps: &[StepRecord]) -> String {
     format!("{} passed", text::plural(passed as u64, "step"))
 }
 
-/// `3 failed, 1 error, 412 passed, 2 skipped`: zero parts are left out.
-pub fn counts(totals: &Totals) -> String {
+/// `3 failed, 1 error, 412 passed, 1 tolerated, 2 skipped`: zero parts are left out. `tolerated`: how many of those
+/// that failed do not count.
+pub fn counts(totals: &Totals, tolerated: u64) -> String {
+    let failed = totals.failed.saturating_sub(tolerated);
+    let errors = (totals.failed + totals.errors).saturating_sub(tolerated) - failed;
     let mut parts = Vec::new();
-    if totals.failed > 0 {
-        parts.push(format!("{} failed", totals.failed));
+    if failed > 0 {
+        parts.push(format!("{failed} failed"));
     }
-    if totals.errors > 0 {
-        parts.push(text::plural(totals.errors, "error"));
+    if errors > 0 {
+        parts.push(text::plural(errors, "error"));
     }
     if totals.passed > 0 {
         parts.push(format!("{} passed", totals.passed));
+    }
+    if tolerated > 0 {
+        parts.push(format!("{tolerated} tolerated"));
     }
     if totals.skipped > 0 {
         parts.push(format!("{} skipped", totals.skipped));

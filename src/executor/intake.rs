@@ -256,6 +256,7 @@ impl Intake {
             path,
             stored: receiving.stored,
             size: receiving.info.size,
+            step: receiving.info.step,
         }))
     }
 }

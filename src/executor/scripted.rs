@@ -123,6 +123,7 @@ impl Executor for Scripted {
             begun: false,
             over: false,
             files: 0,
+            step: None,
             folder,
             cancelled: Arc::new(watch::Sender::new(false)),
             released: self.released.subscribe(),
@@ -135,6 +136,8 @@ struct Playing {
     begun: bool,
     over: bool,
     files: u32,
+    /// The one that began last: files are taken to be its.
+    step: Option<u32>,
     folder: PathBuf,
     cancelled: Arc<watch::Sender<bool>>,
     released: watch::Receiver<bool>,
@@ -175,7 +178,10 @@ impl Running for Playing {
         match self.acts.pop_front() {
             None | Some(Act::Hold) => Some(self.finish(JobEnd::Done)),
             Some(Act::Finish(end)) => Some(self.finish(end)),
-            Some(Act::Start(step)) => Some(JobEvent::StepStarted { step, unix_ms: 0 }),
+            Some(Act::Start(step)) => {
+                self.step = Some(step);
+                Some(JobEvent::StepStarted { step, unix_ms: 0 })
+            }
             Some(Act::Write(step, text)) => Some(JobEvent::Output {
                 step,
                 stream: Stream::Stdout,
@@ -198,6 +204,7 @@ impl Running for Playing {
                     path,
                     stored,
                     size: bytes.len() as u64,
+                    step: self.step,
                 })
             }
         }

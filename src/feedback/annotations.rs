@@ -14,31 +14,43 @@ const MESSAGE: usize = 4 * 1024;
 /// The same for the details behind a click.
 const DETAILS: usize = 16 * 1024;
 
-/// Annotations for all failed tests that have a place: those on lines that the change adds
-/// first. `only_in_diff` leaves out the others.
-/// `page` is the address of the build's page, for what leads to a line of a log; empty where there is none.
-pub fn annotations(
-    report: &Report,
-    in_diff: &[String],
-    only_in_diff: bool,
-    show_locals: bool,
-    page: &str,
-) -> Vec<Annotation> {
-    let (mut first, mut rest) = (Vec::new(), Vec::new());
-    for test in &report.tests {
-        if !matches!(test.outcome, Outcome::Failed | Outcome::Error) {
+/// What of a report is annotated, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AnnotationOptions<'a> {
+    /// Ids of failed tests on lines that the change adds: those come first.
+    pub in_diff: &'a [String],
+    /// Ids of failed tests that do not count: those are warnings, and come last.
+    pub tolerated: &'a [String],
+    /// Leaves out what is not on such lines.
+    pub only_in_diff: bool,
+    /// Whether local variables in tracebacks are shown.
+    pub show_locals: bool,
+    /// The address of the build's page, for what leads to a line of a log; empty where there is none.
+    pub page: &'a str,
+}
+
+/// Annotations for all failed tests that have a place.
+pub fn annotations(report: &Report, options: AnnotationOptions<'_>) -> Vec<Annotation> {
+    let (mut first, mut rest, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for test in report.tests.iter().filter(|test| test.outcome.is_red()) {
+        let is_in_diff = options.in_diff.contains(&test.id);
+        if options.only_in_diff && !is_in_diff {
             continue;
         }
-        let Some(annotation) = annotation(test, show_locals, page) else {
+        let Some(mut annotation) = annotation(test, options.show_locals, options.page) else {
             continue;
         };
-        if in_diff.contains(&test.id) {
+        if options.tolerated.contains(&test.id) {
+            annotation.level = Level::Warning;
+            last.push(annotation);
+        } else if is_in_diff {
             first.push(annotation);
-        } else if !only_in_diff {
+        } else {
             rest.push(annotation);
         }
     }
     first.append(&mut rest);
+    first.append(&mut last);
     first.truncate(MOST);
     first
 }

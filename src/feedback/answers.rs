@@ -1,9 +1,13 @@
 //! What people are answered who ask for something in a comment.
 
 use super::links::Links;
+use crate::domain::quarantine::{Quarantined, last_day};
 use crate::domain::{Answer, Answers, Comment, Content, PersonId, Reaction, Sha};
+use crate::report::Test;
 use crate::text::markdown;
 
+/// Tests that are named in one answer.
+const NAMED: usize = 10;
 /// How long one refusal is enough, in milliseconds.
 const REFUSAL_MS: i64 = 3_600_000;
 
@@ -57,8 +61,9 @@ impl Asked<'_> {
     /// To words that are no command.
     pub fn unclear(&self) -> Answer {
         self.text(
-            "Herald knows `/herald retry`, `/herald retry JOB`, `/herald cancel` and \
-             `/herald approve COMMIT`.",
+            "Herald knows `/herald retry`, `/herald retry JOB`, `/herald cancel`, \
+             `/herald approve COMMIT`, `/herald quarantine TEST until 2026-12-31` and \
+             `/herald unquarantine TEST`.",
         )
     }
 
@@ -85,6 +90,85 @@ impl Asked<'_> {
             done: Some(self.thumb()),
             nothing: Some(self.text("Nothing runs here that could be cancelled.")),
         }
+    }
+
+    /// To `quarantine` of this test.
+    pub fn put_away(&self, what: &Quarantined) -> Answers {
+        let text = format!(
+            "Failures of {} do not count until {}. `/herald retry` runs failed jobs again; \
+             `/herald unquarantine {}` lets them count.",
+            markdown::code(&what.name),
+            last_day(what.until_ms),
+            what.test
+        );
+        Answers {
+            done: Some(self.text(&text)),
+            nothing: None,
+        }
+    }
+
+    /// To `quarantine` with something wrong about it.
+    pub fn not_put_away(&self, why: &str) -> Answer {
+        self.text(&format!(
+            "Nothing is quarantined: {}. Write `/herald quarantine TEST`, `… TEST until 2026-12-31` or \
+             `… TEST for 14d`, with `# why` after it if you like.",
+            markdown::escape(why)
+        ))
+    }
+
+    /// To `quarantine` where no test has run.
+    pub fn no_tests(&self) -> Answer {
+        self.text("Nothing is quarantined: no test of this pull request has run yet.")
+    }
+
+    /// To `quarantine` of a name that is none, or that of several tests.
+    pub fn which_test(&self, written: &str, meant: &[&Test]) -> Answer {
+        let written = markdown::code(written);
+        if meant.is_empty() {
+            return self.text(&format!(
+                "Nothing is quarantined: the newest build here has no test {written}. Write its name as the check has it, \
+                 or class and name."
+            ));
+        }
+        let mut text =
+            format!("Nothing is quarantined: {written} are several tests. Name one by its id:\n\n");
+        for test in meant.iter().take(NAMED) {
+            let name = markdown::code(&test.full_name());
+            text.push_str(&format!("- `{}` {name}\n", test.id));
+        }
+        if let Some(left) = meant.len().checked_sub(NAMED).filter(|left| *left > 0) {
+            text.push_str(&format!("- …and {left} more\n"));
+        }
+        self.text(&text)
+    }
+
+    /// To `unquarantine` of this test.
+    pub fn taken_back(&self, name: &str) -> Answers {
+        let name = markdown::code(name);
+        Answers {
+            done: Some(self.text(&format!("Failures of {name} count again."))),
+            nothing: Some(self.text(&format!("{name} is not quarantined."))),
+        }
+    }
+
+    /// To `unquarantine` of something that is not put away, or of several tests.
+    pub fn not_quarantined(&self, written: &str, all: &[Quarantined]) -> Answer {
+        let mut text = format!(
+            "{} is no test that is quarantined by a person.",
+            markdown::code(written)
+        );
+        if !all.is_empty() {
+            text.push_str(" These are:\n\n");
+        }
+        for one in all.iter().take(NAMED) {
+            let name = markdown::code(&one.name);
+            text.push_str(&format!(
+                "- `{}` {name}, until {}\n",
+                one.test,
+                last_day(one.until_ms)
+            ));
+        }
+        self.text(&text)
     }
 
     /// To `approve` of this commit.

@@ -1,9 +1,10 @@
 //! Check runs.
 
-use super::annotations::{self, annotations};
+use super::annotations::{self, AnnotationOptions, annotations};
 use super::coverage;
+use super::failures::failed;
 use super::links::Links;
-use super::summary::{CheckSummary, failed, fit};
+use super::summary::{CheckSummary, fit};
 use crate::domain::ask::{APPROVE, RERUN_FAILED};
 use crate::domain::verdict::counts;
 use crate::domain::{
@@ -178,13 +179,14 @@ fn job_annotations(view: &BuildView, job: &Job, page: &str) -> (Vec<Annotation>,
         .iter()
         .filter(|test| test.location.is_some())
         .count();
-    let all = annotations(
-        &result.report,
-        &result.in_diff,
+    let options = AnnotationOptions {
+        in_diff: &result.in_diff,
+        tolerated: &result.tolerated,
         only_in_diff,
-        publish.show_locals,
+        show_locals: publish.show_locals,
         page,
-    );
+    };
+    let all = annotations(&result.report, options);
     let left = if only_in_diff { 0 } else { placed - all.len() };
     (all, left)
 }
@@ -272,8 +274,10 @@ fn several_jobs_title(view: &BuildView) -> String {
         .iter()
         .filter_map(|job| Some((job, job.result.as_ref()?)))
         .collect();
-    let totals = view.report().totals();
-    let red = totals.failed + totals.errors > 0;
+    let report = view.report();
+    let totals = report.totals();
+    let tolerated = view.tolerated(&report).len() as u64;
+    let red = totals.failed + totals.errors > tolerated;
     let other = results.iter().find_map(|(job, result)| {
         result.failures.iter().find_map(|failure| match failure {
             JobFailure::Step { text } | JobFailure::Report { text } => {
@@ -284,7 +288,7 @@ fn several_jobs_title(view: &BuildView) -> String {
     });
     let what = match other {
         Some(text) if !red => text,
-        _ if totals.tests > 0 => counts(&totals),
+        _ if totals.tests > 0 => counts(&totals, tolerated),
         _ => {
             let passed = results
                 .iter()

@@ -7,9 +7,10 @@ use askama::Template;
 use super::annotations::display_name;
 use super::check::build_title;
 use super::coverage::{self, Files};
+use super::failures::{failed, ways, words};
 use super::few::Few;
 use super::links::{Links, lead_to_builds};
-use super::summary::{Summary, failed, fit, icon, job_name, short, tidy, ways};
+use super::summary::{Summary, fit, icon, job_name, short, tidy};
 use crate::domain::{BuildView, Comment, Conclusion, JobFailure, Judgement, State};
 use crate::report::{CoverageChange, Report};
 use crate::spec::CommentPolicy;
@@ -126,9 +127,9 @@ impl Summary for Content<'_> {
             .map(|test| Failure {
                 name: short(&display_name(test), 120),
                 place: ways(test, &url).join(" · "),
-                verdict: verdicts.of(&test.id).map_or_else(String::new, |verdict| {
-                    lead_to_builds(&verdict.words(), &url)
-                }),
+                verdict: verdicts
+                    .of(&test.id)
+                    .map_or_else(String::new, |verdict| words(verdict, &url)),
                 message: test
                     .message
                     .as_deref()

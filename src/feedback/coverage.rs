@@ -27,7 +27,10 @@ pub(super) fn of_lines(view: &BuildView, report: &Report) -> Option<String> {
     if let Some(points) = view.coverage_change().and_then(CoverageChange::difference) {
         text.push_str(&format!(", {}", signed(points)));
         if let Some(base) = view.judgement.as_ref().and_then(|judgement| judgement.base) {
-            text.push_str(&format!(" against #{base}"));
+            text.push_str(&match base {
+                0 => " against the base".to_owned(),
+                base => format!(" against #{base}"),
+            });
         }
     }
     Some(text)

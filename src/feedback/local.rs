@@ -80,6 +80,7 @@ pub fn report_markdown(report: &Report) -> String {
         ending: Ending::Done,
         steps: &[],
         report,
+        tolerated: 0,
         declared_tests: &[],
         declared_coverage: &[],
         test_files: report.files.len(),
@@ -111,6 +112,7 @@ pub fn report_markdown(report: &Report) -> String {
             patch: None,
             in_diff: Vec::new(),
             insight: None,
+            tolerated: Vec::new(),
             artifacts: Vec::new(),
         }),
     };

@@ -11,6 +11,7 @@ mod badges;
 mod check;
 mod comment;
 mod coverage;
+mod failures;
 mod few;
 mod links;
 mod local;
@@ -20,7 +21,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use annotations::{annotations, without_locals};
+pub use annotations::{AnnotationOptions, annotations, without_locals};
 pub use answers::Asked;
 pub use badges::{badge_values, repository_badges};
 pub use check::announcement;

@@ -2,15 +2,16 @@
 
 use askama::Template;
 
-use super::annotations::{display_name, log_address, without_locals};
+use super::annotations::display_name;
 use super::coverage::{self, Files};
+use super::failures::{Failure, Known, failed};
 use super::few::{Few, and_more};
 use super::links::{job_page, lead_to_builds};
 use crate::domain::history::{Insight, Verdicts};
 use crate::domain::verdict::counts;
 use crate::domain::{BuildView, Conclusion, Job, JobFailure, JobResult, StepRecord, StepState};
-use crate::report::{Outcome, Report, Share, Test};
-use crate::text::{self, ansi, markdown, shorten};
+use crate::report::{Outcome, Report, Share};
+use crate::text::{self, markdown, shorten};
 
 /// How much is said, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +62,6 @@ impl Say {
 const DETAILED: usize = 20;
 /// Failures that are named.
 const NAMED: usize = 300;
-/// Bytes of details for one failure.
-const DETAILS: usize = 3_000;
 /// Skipped tests whose reason is told.
 const SKIPPED: usize = 20;
 
@@ -84,14 +83,6 @@ pub fn fit(summary: &impl Summary, limit: usize) -> String {
         }
     }
     shorten::lines(&text, limit).into_owned()
-}
-
-/// A failed test in the template.
-struct Failure {
-    name: String,
-    place: String,
-    message: String,
-    details: String,
 }
 
 /// A line of the table.
@@ -154,16 +145,21 @@ impl Summary for CheckSummary<'_> {
             Say::Counts => (0, 0),
         };
         let show_locals = self.view.build.plan.publish.show_locals;
+        let known = Known {
+            page: &self.page,
+            verdicts: &verdicts,
+            tolerated: &self.tolerated(),
+        };
         let failures: Vec<Failure> = failed
             .iter()
             .take(detailed)
-            .map(|test| failure(test, say, show_locals, &places(test, &self.page, &verdicts)))
+            .map(|test| Failure::new(test, (say == Say::All).then_some(show_locals), &known))
             .collect();
         let others: Vec<String> = failed
             .iter()
             .skip(detailed)
             .take(named)
-            .map(|test| by_name(test, &places(test, &self.page, &verdicts)))
+            .map(|test| known.by_name(test))
             .collect();
         let left = failed.len() - failures.len() - others.len();
         let room = say.room();
@@ -270,6 +266,17 @@ impl CheckSummary<'_> {
         })
     }
 
+    /// Ids of failed tests that do not count.
+    fn tolerated(&self) -> Vec<&str> {
+        match self.job {
+            Some(job) => {
+                let tolerated = job.result.iter().flat_map(|result| &result.tolerated);
+                tolerated.map(String::as_str).collect()
+            }
+            None => self.view.tolerated(self.report),
+        }
+    }
+
     fn insights(&self) -> impl Iterator<Item = &Insight> {
         self.spoken_of().into_iter().filter_map(Job::insight)
     }
@@ -298,7 +305,7 @@ impl CheckSummary<'_> {
         };
         let totals = self.report.totals();
         if totals.tests > 0 {
-            let mut text = counts(&totals);
+            let mut text = counts(&totals, self.tolerated().len() as u64);
             if totals.flaky > 0 {
                 text.push_str(&format!(", {} flaky", totals.flaky));
             }
@@ -453,58 +460,6 @@ pub(super) fn icon(conclusion: Option<Conclusion>) -> &'static str {
     }
 }
 
-/// The failed tests: plain failures before errors is the order of the report, kept.
-pub(super) fn failed(report: &Report) -> Vec<&Test> {
-    report
-        .tests
-        .iter()
-        .filter(|test| matches!(test.outcome, Outcome::Failed | Outcome::Error))
-        .collect()
-}
-
-fn failure(test: &Test, say: Say, show_locals: bool, places: &[String]) -> Failure {
-    let message = ansi::strip(test.message.as_deref().unwrap_or_default());
-    let first_line = message.trim().lines().next().unwrap_or_default();
-    let details = match (&test.details, say) {
-        (Some(details), Say::All) if !details.trim().is_empty() => {
-            let text = without_locals(&ansi::strip(details), show_locals);
-            markdown::fence(&shorten::head_and_tail(text.trim_end(), DETAILS), "text")
-        }
-        _ => String::new(),
-    };
-    Failure {
-        name: short(&display_name(test), 200),
-        place: places.join(" · "),
-        message: short(first_line, 300),
-        details,
-    }
-}
-
-/// A failed test on one line.
-fn by_name(test: &Test, places: &[String]) -> String {
-    let name = short(&display_name(test), 200);
-    match places {
-        [] => name,
-        places => format!("{name} – {}", places.join(" · ")),
-    }
-}
-
-/// What is known of a failed test, where it is in the repository, and a link to where the log speaks of it.
-fn places(test: &Test, page: &str, verdicts: &Verdicts<'_>) -> Vec<String> {
-    let verdict = verdicts
-        .of(&test.id)
-        .map(|verdict| format!("**{}**", lead_to_builds(&verdict.words(), page)));
-    verdict.into_iter().chain(ways(test, page)).collect()
-}
-
-/// Where a failed test is in the repository, and a link to where the log speaks of it.
-pub(super) fn ways(test: &Test, page: &str) -> Vec<String> {
-    let place = test.location.as_ref();
-    let place = place.map(|place| markdown::code(&format!("{}:{}", place.path, place.line)));
-    let log = log_address(test, page).map(|address| format!("[log]({address})"));
-    place.into_iter().chain(log).collect()
-}
-
 fn flaky(report: &Report) -> Vec<String> {
     report
         .tests
@@ -534,8 +489,18 @@ fn skipped(report: &Report) -> Vec<String> {
 }
 
 fn steps_text(job: &Job) -> Option<String> {
-    let count = |state| job.steps.iter().filter(|step| step.state == state).count();
-    let parts: Vec<String> = [
+    let is_tolerated = |step: &&StepRecord| step.state == StepState::Failed && step.tolerated;
+    let tolerated = job.steps.iter().filter(is_tolerated).count();
+    let count = |state| {
+        let of_state = job.steps.iter().filter(|step| step.state == state).count();
+        of_state
+            - if state == StepState::Failed {
+                tolerated
+            } else {
+                0
+            }
+    };
+    let mut parts: Vec<String> = [
         (StepState::Failed, "failed"),
         (StepState::TimedOut, "timed out"),
         (StepState::Passed, "passed"),
@@ -548,6 +513,9 @@ fn steps_text(job: &Job) -> Option<String> {
         (count > 0).then(|| format!("{count} {word}"))
     })
     .collect();
+    if tolerated > 0 {
+        parts.push(format!("{tolerated} tolerated"));
+    }
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::comment::comments;
 use super::summary::{CheckSummary, Summary, fit};
+use super::{AnnotationOptions, annotations, without_locals};
 use super::{Links, announcement, badge_values, check_markdown, local_view, publications};
-use super::{annotations, without_locals};
 use crate::domain::{
     BadgeValue, BuildId, BuildView, CheckState, Conclusion, Content, Job, JobFailure, JobId,
     JobResult, Occasion, PatchCoverage, Preparation, Sha, State, StatusState, StepRecord,
@@ -76,6 +76,7 @@ fn job(key: &str, conclusion: Conclusion, title: &str, report: Report) -> Job {
             patch: None,
             in_diff: Vec::new(),
             insight: None,
+            tolerated: Vec::new(),
             artifacts: Vec::new(),
         }),
     }
@@ -440,10 +441,17 @@ fn failures_in_the_change_come_first_and_may_be_the_only_ones() {
     let report = many(3);
     let mine = report.tests[2].id.clone();
     let lines = |only| -> Vec<u32> {
-        annotations(&report, std::slice::from_ref(&mine), only, false, "")
-            .iter()
-            .map(|one| one.start_line)
-            .collect()
+        annotations(
+            &report,
+            AnnotationOptions {
+                in_diff: std::slice::from_ref(&mine),
+                only_in_diff: only,
+                ..AnnotationOptions::default()
+            },
+        )
+        .iter()
+        .map(|one| one.start_line)
+        .collect()
     };
     assert_eq!(lines(false), [3, 1, 2]);
     assert_eq!(lines(true), [3]);

@@ -128,6 +128,8 @@ pub enum JobEvent {
         stored: PathBuf,
         /// Its size in bytes.
         size: u64,
+        /// The step that wrote it last, where that is known.
+        step: Option<u32>,
     },
     /// The job is over; nothing follows.
     Finished(JobEnd),

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use super::error::Result;
 use super::history::TestHistory;
 use super::judging::Judging;
+use super::quarantine::Quarantines;
 pub use super::stored::{
     Awaiting, BuildDraft, Claim, Delivery, DraftJob, Heartbeat, Interruption, KeptDelivery,
     KnownPull, Lane, NewDelivery, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent,
@@ -24,7 +25,7 @@ use crate::domain::{
 
 /// The durable state.
 #[async_trait]
-pub trait Store: Judging + TestHistory + Send + Sync {
+pub trait Store: Judging + Quarantines + TestHistory + Send + Sync {
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.
     ///

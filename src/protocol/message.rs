@@ -459,8 +459,9 @@ pub struct FileInfo {
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
-    /// When it was changed last, in unix milliseconds.
-    pub modified_ms: u64,
+    /// The step that wrote it last, as far as its time tells.
+    #[serde(default)]
+    pub step: Option<u32>,
 }
 
 /// How a job ended, apart from its steps.

@@ -48,12 +48,12 @@ fn from_runner() -> impl Strategy<Value = FromRunner> {
             }
         }),
         any::<String>().prop_map(|text| FromRunner::Note { text }),
-        (any::<String>(), any::<u64>(), any::<u64>()).prop_map(|(path, size, modified_ms)| {
+        (any::<String>(), any::<u64>(), any::<Option<u32>>()).prop_map(|(path, size, step)| {
             FromRunner::FileStart(FileInfo {
                 kind: CollectKind::Coverage,
                 path,
                 size,
-                modified_ms,
+                step,
             })
         }),
         bytes().prop_map(|bytes| FromRunner::FileChunk { bytes }),

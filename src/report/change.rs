@@ -169,8 +169,23 @@ fn few(mut stretches: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
     stretches
 }
 
-/// Files to which the change adds lines, of a kind that reports mention, and that none mentions.
+/// Whether a file looks as if it held tests, by the habits of the tools.
+fn is_of_tests(path: &str) -> bool {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = name.split('.').next().unwrap_or(name);
+    let is_word = |word: &str| matches!(word, "test" | "tests" | "__tests__" | "spec" | "specs");
+    folders.split('/').any(is_word)
+        || name.split('.').skip(1).any(is_word)
+        || stem.split(['_', '-']).any(is_word)
+        || ["Test", "Tests", "Spec"]
+            .iter()
+            .any(|end| stem.ends_with(end))
+}
+
+/// Files to which the change adds lines, of a kind that reports mention, and that none mentions. Those of tests are not
+/// missed where reports leave them out.
 fn unmentioned(mentioned: &BTreeSet<&str>, diff: &Diff) -> Vec<String> {
+    let with_tests = mentioned.iter().any(|path| is_of_tests(path));
     let kind = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or(path);
         name.rsplit_once('.').map(|(_, kind)| kind.to_owned())
@@ -178,7 +193,7 @@ fn unmentioned(mentioned: &BTreeSet<&str>, diff: &Diff) -> Vec<String> {
     let kinds: BTreeSet<String> = mentioned.iter().filter_map(|path| kind(path)).collect();
     let mut files: Vec<String> = diff
         .files()
-        .filter(|path| !mentioned.contains(path))
+        .filter(|path| !mentioned.contains(path) && (with_tests || !is_of_tests(path)))
         .filter(|path| kind(path).is_some_and(|kind| kinds.contains(&kind)))
         .map(str::to_owned)
         .collect();
@@ -250,7 +265,14 @@ mod tests {
     fn files_that_no_report_mentions_are_named_where_reports_speak_of_their_kind() {
         let now = coverage("SF:src/a.py\nDA:1,1\nend_of_record\n");
         let add = |path: &str| format!("--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n");
-        let diff = [add("src/new.py"), add("README.md"), add("src/a.py")].concat();
+        let names = [
+            "src/new.py",
+            "README.md",
+            "src/a.py",
+            "src/test_a.py",
+            "tests/b.py",
+        ];
+        let diff = names.map(add).concat();
         let change = CoverageChange::new(&now, None, Some(&Diff::parse(&diff)));
         assert_eq!(change.unmentioned, ["src/new.py"]);
         assert_eq!((change.before, change.difference()), (None, None));

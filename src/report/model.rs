@@ -375,6 +375,14 @@ impl Report {
 }
 
 impl Test {
+    /// Class and name, as people write them.
+    pub fn full_name(&self) -> String {
+        match &self.class {
+            Some(class) if !class.is_empty() => format!("{class} {}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
     /// Takes in further runs of the same test; what is said is said by the worst.
     pub(super) fn absorb(&mut self, other: Self) {
         let runs = self.runs.saturating_add(other.runs);

@@ -7,7 +7,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use nix::fcntl::OFlag;
@@ -62,11 +64,44 @@ impl Found {
                 kind: CollectKind::Cache,
                 path: "cache.tar".to_owned(),
                 size,
-                modified_ms: 0,
+                step: None,
             },
             path,
         }
     }
+}
+
+/// When steps began, by the clock that stamps files.
+#[derive(Debug, Default)]
+pub(super) struct Began(Mutex<Vec<(u32, SystemTime)>>);
+
+impl Began {
+    /// Notes that a step begins. Between two steps a tick of that clock passes, so that files of the one before are
+    /// older.
+    pub(super) fn note(&self, step: u32) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = SystemTime::now();
+        while !all.is_empty() && coarse() <= now {
+            thread::sleep(Duration::from_millis(1));
+        }
+        all.push((step, now));
+    }
+
+    /// The step that was at work when a file was changed last.
+    fn writer(&self, modified: SystemTime) -> Option<u32> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = all.iter().rev().find(|(_, began)| *began < modified);
+        // Nobody was there before the first one.
+        last.or(all.first()).map(|(step, _)| *step)
+    }
+}
+
+/// The present by the clock that stamps files: the kernel reads it once a tick (`clock_gettime(2)`).
+fn coarse() -> SystemTime {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+    UNIX_EPOCH + Duration::new(seconds, nanos)
 }
 
 /// Finds what the job asks for. `since` is the moment when it began.
@@ -74,13 +109,14 @@ pub(super) fn find(
     job: &Job,
     workspace: &Path,
     since: SystemTime,
+    began: &Began,
     reports: &Reports,
 ) -> Vec<Found> {
     let wanted: Vec<Wanted> = job.collect.iter().map(compile).collect();
     if wanted.iter().all(|wanted| wanted.globs.is_empty()) {
         return Vec::new();
     }
-    let mut found = walk(&wanted, workspace, since, reports);
+    let mut found = walk(&wanted, workspace, (since, began), reports);
     found.sort_by(|a, b| {
         let key = |found: &Found| (found.info.kind as u8, found.info.path.clone());
         key(a).cmp(&key(b))
@@ -147,7 +183,12 @@ fn compile(collect: &Collect) -> Wanted {
     }
 }
 
-fn walk(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Reports) -> Vec<Found> {
+fn walk(
+    wanted: &[Wanted],
+    workspace: &Path,
+    (since, began): (SystemTime, &Began),
+    reports: &Reports,
+) -> Vec<Found> {
     let mut found = Vec::new();
     let walk = WalkDir::new(workspace).follow_links(false).max_depth(64);
     let entries = walk.into_iter().filter_entry(|entry| {
@@ -210,9 +251,7 @@ fn walk(wanted: &[Wanted], workspace: &Path, since: SystemTime, reports: &Report
                     kind: wanted.kind,
                     path: path.to_owned(),
                     size: metadata.len(),
-                    modified_ms: modified.duration_since(UNIX_EPOCH).map_or(0, |since| {
-                        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-                    }),
+                    step: began.writer(modified),
                 },
                 path: entry.path().to_owned(),
             });
@@ -270,7 +309,7 @@ pub(super) fn file_clock(folder: &Path) -> SystemTime {
     let mark = folder.join("began");
     fs::write(&mark, "")
         .and_then(|()| fs::metadata(&mark)?.modified())
-        .unwrap_or_else(|_| SystemTime::now() - std::time::Duration::from_millis(20))
+        .unwrap_or_else(|_| SystemTime::now() - Duration::from_millis(20))
 }
 
 fn note(reports: &Reports, text: String) {

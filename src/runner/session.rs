@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::collect::{Found, file_clock, find, send};
+use super::collect::{Began, Found, file_clock, find, send};
 use super::confine::{confine, hand_over};
 use super::connect::{self, Server};
 use super::control::{Control, Listener, Signal};
@@ -172,6 +172,7 @@ fn carry_out_job(
         user,
         masker: Masker::new(&values),
         reports: Arc::clone(reports),
+        began: Began::default(),
         signals,
     };
     if let Some(confinement) = &job.confinement {
@@ -207,7 +208,13 @@ fn carry_out_job(
 
 /// The files that the server asks for, and the cache where it is to be kept.
 fn collected(place: &Place<'_>, since: SystemTime, passed: bool) -> Vec<Found> {
-    let mut files = find(place.job, &place.workspace, since, &place.reports);
+    let mut files = find(
+        place.job,
+        &place.workspace,
+        since,
+        &place.began,
+        &place.reports,
+    );
     let cache = place
         .job
         .cache
@@ -271,6 +278,7 @@ fn after(place: &Place<'_>, control: &mut Control) {
 }
 
 fn report(place: &Place<'_>, step: &StepOrder, run: impl FnOnce(&Place<'_>) -> Exit) -> Exit {
+    place.began.note(step.index);
     let began = Instant::now();
     place.reports.send(&FromRunner::StepStarted {
         step: step.index,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
+use super::collect::Began;
 use super::confine::User;
 use super::control::{Control, Signal, Wake};
 use super::mask::Masker;
@@ -40,6 +41,8 @@ pub(super) struct Place<'a> {
     /// Hides secret values in what steps write.
     pub(super) masker: Option<Masker>,
     pub(super) reports: Arc<Reports>,
+    /// When each of the steps began.
+    pub(super) began: Began,
     pub(super) signals: Sender<Signal>,
 }
 

@@ -317,7 +317,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 12] = [
+    const FILES: [(i64, &str, &str); 13] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -369,6 +369,11 @@ fn migrator(engine: &str) -> Migrator {
             14,
             "judgements",
             include_str!("../../migrations/0014_judgements.sql"),
+        ),
+        (
+            15,
+            "quarantines",
+            include_str!("../../migrations/0015_quarantines.sql"),
         ),
     ];
     let migrations = FILES

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::rows::Result;
 use super::triggers::Ending;
-use super::{approvals, publications, reruns, triggers};
+use super::{approvals, publications, quarantines, reruns, triggers};
 use crate::domain::{
     Answers, Change, Installation, InstallationId, Occasion, Repository, RepositoryId,
 };
@@ -203,20 +203,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
         Change::KeepRepository(repository) => {
             keep_repository(on, repository, moment.received_ms).await
         }
-        Change::PauseRepository(id) => {
-            triggers::end_all(on, id, "Herald was taken out of the repository", now_ms).await?;
-            // Unlike a paused one it does not come back with its installation.
-            // The moment is noted: an older delivery that is handled late does not bring it back.
-            sqlx::query(
-                "UPDATE repositories SET state = 'removed', \
-                 updated_ms = CASE WHEN updated_ms < $2 THEN $2 ELSE updated_ms END WHERE id = $1",
-            )
-            .bind(id.as_str())
-            .bind(moment.received_ms)
-            .execute(on)
-            .await?;
-            Ok(())
-        }
+        Change::PauseRepository(id) => remove_repository(on, id, moment).await,
         Change::Build {
             repository,
             commit,
@@ -284,10 +271,38 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             let done = approvals::approve(on, repository, what, *person, now_ms).await?;
             say(on, repository, answers, done, now_ms).await
         }
+        Change::Quarantine {
+            repository,
+            what,
+            answers,
+        } => {
+            let done = quarantines::apply(on, repository, what, now_ms).await?;
+            say(on, repository, answers, done, now_ms).await
+        }
         Change::Say { repository, answer } => {
             publications::answer(on, repository, answer, now_ms).await
         }
     }
+}
+
+async fn remove_repository(
+    on: &mut AnyConnection,
+    id: &RepositoryId,
+    moment: &Moment,
+) -> Result<()> {
+    let reason = "Herald was taken out of the repository";
+    triggers::end_all(on, id, reason, moment.now_ms).await?;
+    // Unlike a paused one it does not come back with its installation.
+    // The moment is noted: an older delivery that is handled late does not bring it back.
+    sqlx::query(
+        "UPDATE repositories SET state = 'removed', \
+         updated_ms = CASE WHEN updated_ms < $2 THEN $2 ELSE updated_ms END WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(moment.received_ms)
+    .execute(on)
+    .await?;
+    Ok(())
 }
 
 /// Tells who asked what came of it.

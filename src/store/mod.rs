@@ -16,6 +16,7 @@ mod judgements;
 mod memory;
 mod pages;
 mod publications;
+mod quarantines;
 mod registration;
 mod reruns;
 mod rows;

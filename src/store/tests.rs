@@ -210,6 +210,7 @@ fn result(conclusion: Conclusion) -> JobResult {
         patch: None,
         in_diff: Vec::new(),
         insight: None,
+        tolerated: Vec::new(),
         artifacts: Vec::new(),
     }
 }

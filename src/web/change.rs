@@ -4,7 +4,7 @@ use super::view::Mark;
 use crate::domain::BuildView;
 use crate::feedback::signed;
 use crate::report::json::Conclusion;
-use crate::report::{ChangedFile, CoverageChange, stretch};
+use crate::report::{ChangedFile, CoverageChange, Share, stretch};
 
 /// A condition of the specification.
 pub(super) struct GateRow {
@@ -85,7 +85,7 @@ fn row(file: &ChangedFile) -> ChangedRow {
     ChangedRow {
         path: file.path.clone(),
         patch: (file.patch.total > 0).then_some((file.patch.covered, file.patch.total)),
-        whole: file.now.map_or_else(String::new, |now| now.rounded()),
+        whole: file.now.map_or_else(String::new, Share::rounded),
         moved: moved.map_or_else(String::new, signed),
         missed: ranges(&file.missed),
         lost: ranges(&file.lost),

@@ -89,7 +89,7 @@ pub(super) async fn tests(
     page(&TestsPage {
         viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
-        title: crate::domain::verdict::counts(&report.totals()),
+        title: view.counts(&report),
         outcomes: [
             ("", "all", outcome.is_none()),
             ("failed", "failed", is("failed")),

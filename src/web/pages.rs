@@ -457,7 +457,7 @@ pub(super) async fn build(
         tests_title: if report.tests.is_empty() {
             String::new()
         } else {
-            crate::domain::verdict::counts(&report.totals())
+            view.counts(&report)
         },
         coverage: view::coverage(&view, &report),
         progress: progress::of(&web, &view).await?,

@@ -1,5 +1,11 @@
-# Runs the functions test_… of tests/*_test.sh and writes reports/junit.xml. POSIX shell only.
-. ./greet.sh
+# Runs the functions test_… of tests/*_test.sh and writes reports/junit.xml, and reports/lcov.info with the lines of
+# greet.sh that were reached. POSIX shell only.
+mkdir -p reports
+reached=$PWD/reports/reached.tmp
+: >"$reached"
+# Each command that prints notes its line first.
+awk -v reached="$reached" '/^ +printf / { printf "echo %d >>\"%s\";", NR, reached } { print }' greet.sh >reports/traced.tmp
+. ./reports/traced.tmp
 
 assert_equal() {
   if [ "$1" != "$2" ]; then
@@ -12,7 +18,6 @@ escape() {
   sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g' -e 's/"/\&quot;/g'
 }
 
-mkdir -p reports
 cases=reports/cases.tmp
 : >"$cases"
 status=0
@@ -46,5 +51,12 @@ done
   cat "$cases"
   echo '</testsuite>'
 } >reports/junit.xml
-rm -f "$cases"
+{
+  echo SF:greet.sh
+  sed -n '/^ *printf /=' greet.sh | while read -r line; do
+    echo "DA:$line,$(grep -c "^$line\$" "$reached")"
+  done
+  echo end_of_record
+} >reports/lcov.info
+rm -f "$cases" "$reached" reports/traced.tmp
 exit $status

@@ -117,10 +117,13 @@ fn the_demonstration_shows_all_that_github_would() {
         "| ### ❌ 2 failed, 1 passed, 1 skipped in ",
         "Badge      build: passing",
         "Badge      tests: 3 passed, 1 skipped",
+        "Badge      coverage: 100%",
+        "Status     herald/coverage  success  75% of lines (3 of 4), −25 against #4; 50% of 2 added lines",
+        "| | `greet.sh` | `█████░░░░░` 1 of 2 | 75% (−25) | 14 |",
     ] {
         assert!(text.contains(shown), "{shown:?} is not in\n{text}");
     }
-    assert_eq!(text.matches("\nComment\n").count(), 1, "{text}");
+    assert_eq!(text.matches("\nComment\n").count(), 2, "{text}");
     assert!(!text.contains('\u{1b}'), "no colours into a pipe");
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::quarantine::last_day;
 use crate::report::{Outcome, Report, Test};
 use crate::text;
 
@@ -80,6 +81,13 @@ pub enum Verdict {
         /// When that was first seen, in unix milliseconds.
         since_ms: i64,
     },
+    /// Somebody put it away: it does not count.
+    Quarantined {
+        /// Until when, in unix milliseconds.
+        until_ms: i64,
+        /// Why, as they wrote it.
+        reason: String,
+    },
     /// It did not fail on the base, and that it fails now may be chance: that is not told from one run.
     Unsure {
         /// Runs that failed before, of `runs`.
@@ -97,6 +105,7 @@ impl Verdict {
             Self::Unsure { failed, .. } => (1, i64::from(*failed)),
             Self::AlsoOnBase { since } => (2, *since),
             Self::Flaky { since_ms, .. } => (3, *since_ms),
+            Self::Quarantined { until_ms, .. } => (4, *until_ms),
         }
     }
 
@@ -112,6 +121,15 @@ impl Verdict {
             Self::Unsure { failed, runs } => {
                 format!("failed before, in {failed} of {runs} runs")
             }
+            Self::Quarantined { until_ms, reason } => {
+                let day = last_day(*until_ms);
+                match reason.as_str() {
+                    "" => format!("quarantined until {day}"),
+                    reason => format!("quarantined until {day}: {reason}"),
+                }
+            }
+            // On somebody's own machine builds have no numbers.
+            Self::AlsoOnBase { since: 0 } => "also fails on the base".to_owned(),
             Self::AlsoOnBase { since } => format!("also fails on the base, since build #{since}"),
             Self::Flaky {
                 failed,
@@ -170,8 +188,8 @@ impl<'a> Verdicts<'a> {
             let verdicts = self.by_test.values();
             verdicts.filter(|verdict| verdict.rank().0 == rank).count()
         };
-        let (new, unsure, old, flaky) = (count(0), count(1), count(2), count(3));
-        if all == 0 || (unsure == all && !self.has_base) {
+        let (new, unsure, old, flaky, away) = (count(0), count(1), count(2), count(3), count(4));
+        if all == 0 || (unsure + away == all && away < all && !self.has_base) {
             return String::new();
         }
         let mine = match new + unsure {
@@ -185,6 +203,7 @@ impl<'a> Verdicts<'a> {
             (unsure, "not seen failing on the base"),
             (old, "also failing on the base"),
             (flaky, "known to be flaky"),
+            (away, "quarantined"),
         ];
         let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> = parts
@@ -236,7 +255,11 @@ impl Insight {
         if parts.is_empty() {
             parts.push("the same tests".to_owned());
         }
-        Some(format!("#{base}: {}", parts.join(", ")))
+        let base = match base {
+            0 => "the base".to_owned(),
+            base => format!("#{base}"),
+        };
+        Some(format!("{base}: {}", parts.join(", ")))
     }
 }
 

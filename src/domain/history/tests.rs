@@ -216,6 +216,7 @@ fn what_is_of_the_change_comes_first_and_then_what_is_oldest() {
             Verdict::AlsoOnBase { .. } => "old",
             Verdict::Flaky { .. } => "flaky",
             Verdict::Unsure { .. } => "open",
+            Verdict::Quarantined { .. } => "quarantined",
         })
         .collect();
     assert_eq!(names.first(), Some(&"new"), "{names:?}");
