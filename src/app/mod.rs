@@ -15,10 +15,12 @@ mod collect;
 mod insight;
 mod intake;
 mod order;
+mod past;
 mod prepare;
 mod publish;
 mod recovery;
 mod refusal;
+mod retention;
 mod run;
 mod send;
 mod setup;
@@ -34,6 +36,10 @@ pub use access::{Errand, Part, Run, Visitor};
 pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
 pub use order::{Surroundings, environment, job_order};
+pub use past::{
+    Overview, PastOfTest, ShakyTest, SlowTest, SlowerTest, overview_of_tests, past_of_test,
+    slower_tests,
+};
 pub use recovery::catch_up;
 pub use refusal::{Ground, refusals};
 pub use setup::{Decided, Entry, Setup, Trouble};

@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::attempt::Begin;
 use super::recovery::keep_looking;
+use super::retention::keep_tidy;
 use super::state::App;
 use crate::ports::error::Result;
 use crate::ports::store::{Claim, Lane};
@@ -81,6 +82,8 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     let jobs = tokio::spawn(run_jobs(Arc::clone(&app), held, stop.clone()));
     let (looking, stopped) = (Arc::clone(&app), stop.clone());
     tasks.spawn(async move { keep_looking(&looking, &stopped).await });
+    let (tidying, stopped) = (Arc::clone(&app), stop.clone());
+    tasks.spawn(async move { keep_tidy(&tidying, &stopped).await });
     tasks.spawn(repeat(Arc::clone(&app), Work::Render, last.clone()));
     for _ in 0..SENDERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Send, last.clone()));
