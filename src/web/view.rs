@@ -21,7 +21,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    fn new(ms: i64, now_ms: i64) -> Self {
+    pub(super) fn new(ms: i64, now_ms: i64) -> Self {
         let ago = u64::try_from((now_ms - ms) / 1000).unwrap_or(0);
         let relative = match ago {
             0..60 => "just now".to_owned(),
@@ -275,10 +275,24 @@ impl StepRow {
     }
 }
 
+/// How a test ended; `flaky`: after a run that did not pass.
+pub(super) fn outcome(outcome: Outcome, flaky: bool) -> Mark {
+    let (word, class) = match outcome {
+        Outcome::Passed if flaky => ("flaky", "wait"),
+        Outcome::Passed => ("passed", "good"),
+        Outcome::Failed => ("failed", "bad"),
+        Outcome::Error => ("error", "bad"),
+        Outcome::Skipped => ("skipped", "dull"),
+    };
+    Mark { word, class }
+}
+
 /// A test.
 #[derive(Debug)]
 pub(super) struct TestRow {
     pub(super) mark: Mark,
+    /// By which its history is found.
+    pub(super) id: String,
     pub(super) name: String,
     pub(super) class: String,
     pub(super) location: Option<Location>,
@@ -342,19 +356,13 @@ pub(super) fn tests(
 
 impl TestRow {
     fn new(test: &Test, verdict: Option<&Verdict>) -> Self {
-        let (word, class) = match test.outcome {
-            Outcome::Passed if test.flaky => ("flaky", "wait"),
-            Outcome::Passed => ("passed", "good"),
-            Outcome::Failed => ("failed", "bad"),
-            Outcome::Error => ("error", "bad"),
-            Outcome::Skipped => ("skipped", "dull"),
-        };
         let details = test.details.as_deref();
         let details = details
             .filter(|_| test.outcome.is_red())
             .unwrap_or_default();
         Self {
-            mark: Mark { word, class },
+            mark: outcome(test.outcome, test.flaky),
+            id: test.id.clone(),
             name: test.name.clone(),
             class: test.class.clone().unwrap_or_default(),
             location: test.location.clone(),

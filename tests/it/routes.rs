@@ -7,7 +7,7 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 38] = [
+const ROUTES: [(&str, &str, u16, u16); 39] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/assets/build.js", "/assets/build.js", 200, 200),
@@ -59,7 +59,13 @@ const ROUTES: [(&str, &str, u16, u16); 38] = [
     (
         "/repos/{owner}/{repo}/tests",
         "/repos/octo/project/tests",
-        303,
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/tests/{id}",
+        "/repos/octo/project/tests/none",
+        404,
         404,
     ),
     (
