@@ -96,7 +96,10 @@ pub(super) async fn tests(
     };
     let (mut tests, left) = view::tests(&report, &view.verdicts(), &wanted, view::TESTS);
     with_code(&web, &view, &mut tests).await;
-    let (slower, slower_left) = slower::rows(&web, &view, &report, &choice.job).await?;
+    let (slower, slower_left) = match choice.skip {
+        0 => slower::rows(&web, &view, &report, &choice.job).await?,
+        _ => (Vec::new(), 0),
+    };
     let address = |skip: usize| {
         let q = address::path(choice.q.trim());
         let (outcome, job) = (address::path(&choice.outcome), address::path(&choice.job));
@@ -213,7 +216,8 @@ pub(super) async fn coverage(
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let choice = choice.map(|Query(choice)| choice).unwrap_or_default();
     let report = part::asked(&view, &choice.job)?;
-    let missed = view.patch().map_or(&[][..], |patch| &patch.missed);
+    let patch = part::patch(&view, &choice.job);
+    let missed = patch.map_or(&[][..], |patch| &patch.missed);
     let mut code = Code::new(&web, &view);
     let mut untested = Vec::new();
     for lines in missed.iter().take(STRETCHES) {
@@ -233,7 +237,7 @@ pub(super) async fn coverage(
     page(&CoveragePage {
         viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
-        coverage: view::coverage(&view, &report),
+        coverage: view::coverage(patch, &report),
         untested_left: missed.len().saturating_sub(untested.len()),
         untested,
         jobs: Choosable::all(

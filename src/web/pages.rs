@@ -453,7 +453,7 @@ pub(super) async fn build(
         } else {
             crate::domain::verdict::counts(&report.totals())
         },
-        coverage: view::coverage(&view, &report),
+        coverage: view::coverage(view.patch(), &report),
         progress: progress::of(&web, &view).await?,
         repository: view.repository,
     })

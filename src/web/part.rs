@@ -1,7 +1,7 @@
 //! One job of a build, where somebody asks for it alone.
 
 use super::error::Error;
-use crate::domain::{BuildView, Job};
+use crate::domain::{BuildView, Job, PatchCoverage};
 use crate::report::Report;
 
 /// The job of this key, or of this name among checks.
@@ -27,6 +27,14 @@ pub(super) fn asked(view: &BuildView, wanted: &str) -> Result<Report, Error> {
     let job = job(view, wanted).ok_or(Error::NotFound)?;
     let result = job.result.as_ref();
     Ok(result.map_or_else(Report::default, |result| result.report.clone()))
+}
+
+/// Coverage of the lines that the change adds, of what is asked for.
+pub(super) fn patch<'a>(view: &'a BuildView, wanted: &str) -> Option<&'a PatchCoverage> {
+    if wanted.is_empty() {
+        return view.patch();
+    }
+    job(view, wanted)?.result.as_ref()?.patch.as_ref()
 }
 
 /// The keys of the jobs whose report has something, where there are several.

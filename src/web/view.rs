@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::code::CodeLine;
 use crate::domain::history::{Verdict, Verdicts};
 use crate::domain::{
-    Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
+    Build, BuildView, Conclusion, Job, JobFailure, Occasion, PatchCoverage, State, StepRecord,
+    StepState,
 };
 use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
@@ -389,16 +390,15 @@ pub(super) struct CoverageRow {
     pub(super) unresolved: usize,
 }
 
-/// Coverage, if a report has any.
-pub(super) fn coverage(view: &BuildView, report: &Report) -> Option<CoverageRow> {
+/// Coverage, if a report has any, and that of the lines that the change adds.
+pub(super) fn coverage(patch: Option<&PatchCoverage>, report: &Report) -> Option<CoverageRow> {
     let coverage = report.coverage.as_ref()?;
     let lines = coverage.lines();
     (lines.total > 0).then(|| CoverageRow {
         percent: crate::badge::coverage(lines.covered, lines.total).0,
         covered: lines.covered,
         total: lines.total,
-        patch: view
-            .patch()
+        patch: patch
             .filter(|patch| patch.total > 0)
             .map(|patch| (patch.covered, patch.total)),
         unresolved: coverage

@@ -128,7 +128,7 @@ async fn one_job_can_be_looked_at_alone() {
             assert_says(
                 &one,
                 &[
-                    "<h1>Tests of more on linux</h1>",
+                    "<h1>Tests of <bdi>more on linux</bdi></h1>",
                     "<option value=\"more on linux\" selected>",
                     "tests?job=more%20on%20linux",
                 ],
@@ -366,6 +366,39 @@ async fn coverage_is_told_by_folder_and_by_job() {
         let api = format!("/api/v1{PROJECT}/builds/1/coverage?job=");
         assert_eq!(w.get(&format!("{api}more")).await.0, 200);
         assert_eq!(w.get(&format!("{api}none")).await.0, 404);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_has_badges_of_its_own() {
+    world(async |w: &mut World| {
+        *w.report.lock().unwrap() = Some(report("a b"));
+        w.write("price.py", "one\ntwo\n");
+        w.leave(Act::File {
+            kind: CollectKind::Coverage,
+            path: "lcov.info".to_owned(),
+            bytes: b"SF:price.py\nDA:1,1\nDA:2,0\nend_of_record\n".to_vec(),
+        });
+        w.write(
+            ".herald.yml",
+            "jobs:\n  broken: {execute: [exit 3]}\n  unit: {matrix: {os: [linux]}, execute: [exit 0], \
+             reports: {tests: ['reports/*.xml'], coverage: [lcov.info]}}\n",
+        );
+        let head = w.commit("main");
+        w.push("main", &head, &head).await;
+        w.drain().await;
+        let message = async |kind: &str, job: &str| {
+            let address = format!("/badges/octo/project/{kind}.json?job={job}");
+            let badge: Value = serde_json::from_str(&w.get(&address).await.1).unwrap();
+            badge["message"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(message("build", "").await, "failing");
+        assert_eq!(message("build", "broken").await, "failing");
+        assert_eq!(message("build", "unit.1").await, "passing");
+        assert_eq!(message("tests", "unit.1").await, "2 passed");
+        assert_eq!(message("coverage", "unit.1").await, "50%");
+        assert_eq!(message("tests", "none").await, "unknown");
     })
     .await;
 }

@@ -148,9 +148,6 @@ pub(super) async fn coverage(
     let job = asked.job.unwrap_or_default();
     let coverage = part::asked(&view, &job)?.coverage;
     let coverage = coverage.ok_or(Error::NotFound)?;
-    let patch = match part::job(&view, &job) {
-        Some(job) => job.result.as_ref().and_then(|result| result.patch.as_ref()),
-        None => view.patch(),
-    };
+    let patch = part::patch(&view, &job);
     Ok(Json(CoverageAnswer::new(&coverage, patch)))
 }
