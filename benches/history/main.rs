@@ -255,7 +255,7 @@ impl Bench {
         .await;
         plain("verdicts: keeping the runs", keeping, "ms");
         let all = numbering + looking + judging + keeping;
-        self.against_report("verdicts of a build", all, 8.0);
+        self.against_report("verdicts of a build", all, 15.0);
     }
 
     async fn pages(&mut self) {
@@ -265,7 +265,7 @@ impl Bench {
             slower.await.unwrap()
         })
         .await;
-        self.against_report("tests that became slower", slower, 2.0);
+        self.against_report("tests that became slower", slower, 1.0);
         assert_eq!(found.len(), TESTS / 500);
         let (store, repository, id) = (&self.store, &self.repository, &self.names[TESTS / 2].id);
         peak();
@@ -276,7 +276,7 @@ impl Bench {
         .await;
         let memory = peak();
         assert_eq!(past.records.len(), JOBS.len());
-        self.against_bytes("history of a test", history, 30.0);
+        self.against_bytes("history of a test", history, 8.0);
         if let Some(mib) = memory {
             plain("… most memory of the process", mib, "MiB");
         }
@@ -289,7 +289,7 @@ impl Bench {
         let memory = peak();
         // Those that fail seldom are forgotten in between.
         assert!(said.shaky.len() + said.shaky_left > TESTS / 100);
-        self.against_bytes("all tests", overview, 100.0);
+        self.against_bytes("all tests", overview, 50.0);
         if let Some(mib) = memory {
             plain("… most memory of the process", mib, "MiB");
         }
@@ -310,7 +310,7 @@ impl Bench {
             }
         }
         println!("| {all} attempts dropped in {steps} steps | | | |");
-        self.against_report("the longest of these steps", longest, 30.0);
+        self.against_report("the longest of these steps", longest, 10.0);
     }
 }
 
