@@ -1,7 +1,7 @@
 //! What the tests of a job did before, and what that says of those that fail now.
 
 use super::state::App;
-use crate::domain::history::{Attempted, Insight, judge, runs};
+use crate::domain::history::{Attempted, Insight, TestName, judge, runs};
 use crate::domain::quarantine::Quarantined;
 use crate::domain::{Trust, tolerance};
 use crate::ports::error::Result;
@@ -59,14 +59,17 @@ impl App {
         }
         let store = &self.parts.store;
         let (build, job) = (&claim.build, claim.job.check_name());
-        let ids: Vec<String> = report.tests.iter().map(|test| test.id.clone()).collect();
-        let numbers = store.test_numbers(&claim.repository.id, ids).await?;
+        let names: Vec<TestName> = report.tests.iter().map(TestName::of).collect();
+        let at_ms = self.now_ms();
+        let numbers = store
+            .test_numbers(&claim.repository.id, &names, at_ms)
+            .await?;
         let now = Attempted {
             build: build.number,
             attempt: claim.job.attempt,
             commit: build.commit.to_string(),
             tested: build.tested.to_string(),
-            at_ms: self.now_ms(),
+            at_ms,
             runs: runs(report, &numbers),
         };
         let mut past = store.past_attempts(&claim.repository.id, job, BACK).await?;

@@ -16,11 +16,13 @@ mod insight;
 mod intake;
 mod judge;
 mod order;
+mod past;
 mod prepare;
 mod publish;
 mod quarantine;
 mod recovery;
 mod refusal;
+mod retention;
 mod run;
 mod send;
 mod setup;
@@ -37,6 +39,10 @@ pub use collect::{Declared, Gathered, Reports};
 pub use intake::Received;
 pub use judge::judgement;
 pub use order::{Surroundings, environment, job_order};
+pub use past::{
+    Overview, PastOfTest, ShakyTest, SlowTest, SlowerTest, overview_of_tests, past_of_test,
+    slower_tests,
+};
 pub use recovery::catch_up;
 pub use refusal::{Ground, refusals};
 pub use setup::{Decided, Entry, Setup, Trouble};

@@ -39,6 +39,8 @@ pub struct Settings {
     pub job_timeout_max_ms: u64,
     /// `PATH` of the steps.
     pub path: String,
+    /// How long it is kept how tests did, in milliseconds.
+    pub history_ms: u64,
 }
 
 /// The adapters.

@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::attempt::Begin;
 use super::recovery::keep_looking;
+use super::retention::keep_tidy;
 use super::state::App;
 use crate::ports::error::Result;
 use crate::ports::store::{Claim, Lane};
@@ -83,6 +84,8 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     let jobs = tokio::spawn(run_jobs(Arc::clone(&app), held, stop.clone()));
     let (looking, stopped) = (Arc::clone(&app), stop.clone());
     tasks.spawn(async move { keep_looking(&looking, &stopped).await });
+    let (tidying, stopped) = (Arc::clone(&app), stop.clone());
+    tasks.spawn(async move { keep_tidy(&tidying, &stopped).await });
     for work in [Work::Judge, Work::Render] {
         tasks.spawn(repeat(Arc::clone(&app), work, last.clone()));
     }

@@ -139,6 +139,9 @@ pub(super) struct ServeFlags {
     /// Ceiling of a job's time-out (HERALD_JOB_TIMEOUT_MAX, default 2h).
     #[arg(long)]
     pub(super) job_timeout_max: Option<String>,
+    /// How long it is kept how tests did (HERALD_RETENTION_HISTORY, default 400d).
+    #[arg(long, value_name = "DURATION")]
+    pub(super) retention_history: Option<String>,
     /// Ceiling of a log (HERALD_LOG_MAX, default 256MiB).
     #[arg(long)]
     pub(super) log_max: Option<String>,
@@ -194,6 +197,7 @@ impl ServeFlags {
             ),
             ("HERALD_JOB_TIMEOUT_MAX", self.job_timeout_max),
             ("HERALD_LOG_MAX", self.log_max),
+            ("HERALD_RETENTION_HISTORY", self.retention_history),
             ("HERALD_FORK_POLICY", self.fork_policy),
             ("HERALD_LOG", self.log),
             ("HERALD_LOG_FORMAT", self.log_format),

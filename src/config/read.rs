@@ -139,10 +139,11 @@ impl Reader {
             name,
             "a duration, as in `90s`, `10m`, `2h` or `30d`",
             |text| match text.strip_suffix('d') {
-                Some(days) => days
-                    .parse::<u64>()
-                    .ok()
-                    .map(|days| Duration::from_secs(days * 86_400)),
+                Some(days) => {
+                    let days: Option<u64> = days.parse().ok();
+                    let seconds = days.and_then(|days| days.checked_mul(86_400));
+                    seconds.map(Duration::from_secs)
+                }
                 None => text::parse_duration(text).ok(),
             },
         )

@@ -86,6 +86,8 @@ pub struct Config {
     pub job_timeout_max: Duration,
     /// Ceiling of a log, in bytes.
     pub log_max: u64,
+    /// How long it is kept how tests did.
+    pub retention_history: Duration,
     /// Pull requests from forks.
     pub forks: ForkPolicy,
     /// What is logged: a filter of `tracing`.
@@ -168,6 +170,8 @@ impl Config {
                 ],
                 ForkPolicy::Approve,
             ),
+            retention_history: reader
+                .duration("HERALD_RETENTION_HISTORY", Duration::from_hours(400 * 24)),
             log: reader.text_or("HERALD_LOG", "info"),
             log_json: reader.word(
                 "HERALD_LOG_FORMAT",
@@ -327,7 +331,6 @@ fn not_yet(reader: &mut Reader) {
         "HERALD_RETENTION_LOGS",
         "HERALD_RETENTION_ARTIFACTS",
         "HERALD_RETENTION_DELIVERIES",
-        "HERALD_RETENTION_HISTORY",
     ] {
         if reader.text(name).is_some() || reader.text(&format!("{name}_FILE")).is_some() {
             reader

@@ -317,7 +317,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 13] = [
+    const FILES: [(i64, &str, &str); 14] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -364,6 +364,11 @@ fn migrator(engine: &str) -> Migrator {
             12,
             "history",
             include_str!("../../migrations/0012_history.sql"),
+        ),
+        (
+            13,
+            "test_names",
+            include_str!("../../migrations/0013_test_names.sql"),
         ),
         (
             14,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -10,28 +11,90 @@ use super::database::transact;
 use super::rows::Result;
 use super::sql::SqlStore;
 use crate::domain::RepositoryId;
-use crate::domain::history::{Attempted, pack, unpack};
-use crate::ports::TestHistory;
+use crate::domain::history::{Attempted, KnownTest, Packed, TestName, pack};
 use crate::ports::error::Result as PortResult;
+use crate::ports::history::Back;
+use crate::ports::{PortError, TestHistory};
 
-const NUMBERS: &str = "SELECT id, number FROM tests WHERE repository = $1 AND id IN";
+const NAMES: &str = "SELECT * FROM tests WHERE repository = $1 AND id IN";
+const OF_NUMBERS: &str = "SELECT * FROM tests WHERE repository = $1 AND number IN";
 const FIRST_FREE: &str =
     "SELECT COALESCE(MAX(number), 0) + 1 AS free FROM tests WHERE repository = $1";
-const PAST: &str = "SELECT * FROM attempts WHERE repository = $1 AND job = $2 \
-     ORDER BY build DESC, attempt DESC LIMIT $3";
-/// About how many runs are looked back at: 24 MB of memory.
-const RUNS: usize = 1_000_000;
-/// Ids that are looked up by one statement.
+const PAST: &str = "SELECT * FROM attempts WHERE repository = $1 AND job = $2 AND build < $3 \
+     ORDER BY build DESC, attempt DESC LIMIT $4";
+/// One search a job: there are few of them, and many attempts of each.
+const NEXT_JOB: &str = "SELECT MIN(job) AS job FROM attempts WHERE repository = $1 AND job > $2";
+const OLD_ATTEMPTS: &str = "DELETE FROM attempts WHERE (repository, job, build, attempt) IN \
+     (SELECT repository, job, build, attempt FROM attempts WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
+const OLD_TESTS: &str = "DELETE FROM tests WHERE (repository, id) IN \
+     (SELECT repository, id FROM tests WHERE seen_ms < $1 ORDER BY seen_ms LIMIT $2)";
+/// About how many bytes of runs are looked back at: a million runs, 24 MB of memory.
+const BYTES: usize = 3_000_000;
+/// Tests that are looked up, or written, by one statement.
 const AT_ONCE: usize = 500;
+/// That a test was seen is written down again after a month.
+const SEEN_FOR_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 #[async_trait]
 impl TestHistory for SqlStore {
     async fn test_numbers(
         &self,
         repository: &RepositoryId,
-        ids: Vec<String>,
+        tests: &[TestName],
+        now_ms: i64,
     ) -> PortResult<Vec<u32>> {
-        transact!(self.database, tx => numbers(tx.on(), repository, &ids).await)
+        // Mostly all are known: then nobody else has to wait.
+        let known = {
+            let mut on = self.database.read().await?;
+            known(&mut on, repository, tests).await?
+        };
+        if let Some(numbers) = known.all(tests, now_ms) {
+            return Ok(numbers);
+        }
+        transact!(self.database, tx => numbers(tx.on(), repository, tests, now_ms).await)
+    }
+
+    async fn known_tests(
+        &self,
+        repository: &RepositoryId,
+        ids: &[&str],
+    ) -> PortResult<Vec<KnownTest>> {
+        let mut on = self.database.read().await?;
+        let mut tests = Vec::with_capacity(ids.len());
+        for row in by_ids(&mut on, repository, ids).await? {
+            tests.push(known_test(&row)?);
+        }
+        Ok(tests)
+    }
+
+    async fn tests_of_numbers(
+        &self,
+        repository: &RepositoryId,
+        numbers: &[u32],
+    ) -> PortResult<Vec<KnownTest>> {
+        let mut on = self.database.read().await?;
+        let mut tests = Vec::with_capacity(numbers.len());
+        for some in numbers.chunks(AT_ONCE) {
+            let text = format!("{OF_NUMBERS} ({})", marks(2, some.len()));
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(repository.as_str());
+            for number in some {
+                query = query.bind(i64::from(*number));
+            }
+            let rows = query.fetch_all(&mut *on).await.map_err(wrong)?;
+            for row in &rows {
+                tests.push(known_test(row)?);
+            }
+        }
+        Ok(tests)
+    }
+
+    async fn jobs_with_tests(
+        &self,
+        repository: &RepositoryId,
+        limit: usize,
+    ) -> PortResult<Vec<String>> {
+        let mut on = self.database.read().await?;
+        Ok(jobs(&mut on, repository, limit).await?)
     }
 
     async fn past_attempts(
@@ -40,8 +103,23 @@ impl TestHistory for SqlStore {
         job: &str,
         limit: i64,
     ) -> PortResult<Vec<Attempted>> {
+        let back = Back {
+            job,
+            before: i64::MAX,
+            attempts: limit,
+            bytes: BYTES,
+        };
+        let past = self.packed_attempts(repository, back).await?;
+        Ok(past.into_iter().map(Packed::unpack).collect())
+    }
+
+    async fn packed_attempts(
+        &self,
+        repository: &RepositoryId,
+        back: Back<'_>,
+    ) -> PortResult<Vec<Packed>> {
         let mut on = self.database.read().await?;
-        Ok(past(&mut on, repository, job, limit).await?)
+        Ok(past(&mut on, repository, back).await?)
     }
 
     async fn keep_attempt(
@@ -52,51 +130,175 @@ impl TestHistory for SqlStore {
     ) -> PortResult<()> {
         transact!(self.database, tx => keep(tx.on(), repository, job, &attempted).await)
     }
+
+    async fn drop_history(&self, before_ms: i64, limit: i64) -> PortResult<u64> {
+        transact!(self.database, tx => drop_old(tx.on(), before_ms, limit).await)
+    }
 }
 
-/// The numbers of tests in their repository, in the order of these ids; new ones get one.
+fn wrong(error: sqlx::Error) -> PortError {
+    super::database::StoreError::from(error).into()
+}
+
+/// `$from, …`: so many of them.
+fn marks(from: usize, count: usize) -> String {
+    let marks: Vec<String> = (from..from + count).map(|at| format!("${at}")).collect();
+    marks.join(", ")
+}
+
+/// What is stored of a test.
+struct Stored {
+    number: i64,
+    name: TestName,
+    seen_ms: i64,
+}
+
+impl Stored {
+    /// Whether nothing is to be written when it is seen now.
+    fn is_as(&self, name: &TestName, now_ms: i64) -> bool {
+        self.name == *name && now_ms - self.seen_ms < SEEN_FOR_MS
+    }
+
+    fn number(&self) -> u32 {
+        u32::try_from(self.number).unwrap_or(u32::MAX)
+    }
+}
+
+/// Tests by their ids.
+#[derive(Default)]
+struct Known(HashMap<String, Stored>);
+
+impl Known {
+    /// The numbers of all of them, where nothing is to be written.
+    fn all(&self, tests: &[TestName], now_ms: i64) -> Option<Vec<u32>> {
+        let numbers = tests.iter().map(|name| {
+            let stored = self.0.get(&name.id)?;
+            stored.is_as(name, now_ms).then(|| stored.number())
+        });
+        numbers.collect()
+    }
+}
+
+async fn by_ids(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    ids: &[&str],
+) -> Result<Vec<AnyRow>> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for some in ids.chunks(AT_ONCE) {
+        let text = format!("{NAMES} ({})", marks(2, some.len()));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(repository.as_str());
+        for id in some {
+            query = query.bind(*id);
+        }
+        rows.extend(query.fetch_all(&mut *on).await?);
+    }
+    Ok(rows)
+}
+
+fn known_test(row: &AnyRow) -> Result<KnownTest> {
+    let stored = stored(row)?;
+    Ok(KnownTest {
+        number: stored.number(),
+        name: stored.name,
+    })
+}
+
+fn stored(row: &AnyRow) -> Result<Stored> {
+    Ok(Stored {
+        number: row.try_get("number")?,
+        name: TestName {
+            id: row.try_get("id")?,
+            suite: row.try_get("suite")?,
+            class: row.try_get("class")?,
+            name: row.try_get("name")?,
+        },
+        seen_ms: row.try_get("seen_ms")?,
+    })
+}
+
+async fn known(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    tests: &[TestName],
+) -> Result<Known> {
+    let ids: Vec<&str> = tests.iter().map(|name| name.id.as_str()).collect();
+    let mut known = Known(HashMap::with_capacity(tests.len()));
+    for row in by_ids(on, repository, &ids).await? {
+        let stored = stored(&row)?;
+        known.0.insert(stored.name.id.clone(), stored);
+    }
+    Ok(known)
+}
+
+/// The numbers of tests in their repository, in this order; new ones get one, and what has changed is written.
 async fn numbers(
     on: &mut AnyConnection,
     repository: &RepositoryId,
-    ids: &[String],
+    tests: &[TestName],
+    now_ms: i64,
 ) -> Result<Vec<u32>> {
-    let mut known: HashMap<String, i64> = HashMap::with_capacity(ids.len());
-    for some in ids.chunks(AT_ONCE) {
-        let marks: Vec<String> = (2..some.len() + 2).map(|at| format!("${at}")).collect();
-        let marks = marks.join(", ");
-        let text = format!("{NUMBERS} ({marks})");
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(repository.as_str());
-        for id in some {
-            query = query.bind(id);
-        }
-        for row in query.fetch_all(&mut *on).await? {
-            known.insert(row.try_get("id")?, row.try_get("number")?);
-        }
-    }
-    let mut next = None;
-    let mut numbers = Vec::with_capacity(ids.len());
-    for id in ids {
-        let number = match known.get(id) {
-            Some(number) => *number,
+    let mut known = known(on, repository, tests).await?;
+    let mut free = None;
+    let mut changed = Vec::new();
+    let mut numbers = Vec::with_capacity(tests.len());
+    for name in tests {
+        let number = match known.0.get(&name.id) {
+            Some(stored) if stored.is_as(name, now_ms) => stored.number,
+            Some(stored) => {
+                changed.push((stored.number, name));
+                stored.number
+            }
             None => {
-                let number = match next {
+                let number = match free {
                     Some(number) => number,
                     None => first_free(on, repository).await?,
                 };
-                sqlx::query("INSERT INTO tests (repository, id, number) VALUES ($1, $2, $3)")
-                    .bind(repository.as_str())
-                    .bind(id)
-                    .bind(number)
-                    .execute(&mut *on)
-                    .await?;
-                known.insert(id.clone(), number);
-                next = Some(number + 1);
+                free = Some(number + 1);
+                changed.push((number, name));
                 number
             }
         };
-        numbers.push(u32::try_from(number).unwrap_or(u32::MAX));
+        let now = Stored {
+            number,
+            name: name.clone(),
+            seen_ms: now_ms,
+        };
+        numbers.push(now.number());
+        known.0.insert(name.id.clone(), now);
+    }
+    for some in changed.chunks(AT_ONCE) {
+        write(on, repository, some, now_ms).await?;
     }
     Ok(numbers)
+}
+
+/// Writes down what tests are called; each is there once.
+async fn write(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    tests: &[(i64, &TestName)],
+    now_ms: i64,
+) -> Result<()> {
+    const EACH: usize = 5;
+    let values: Vec<String> = (0..tests.len())
+        .map(|at| format!("($1, {}, $2)", marks(3 + at * EACH, EACH)))
+        .collect();
+    let text = format!(
+        "INSERT INTO tests (repository, id, number, suite, class, name, seen_ms) VALUES {} \
+         ON CONFLICT (repository, id) DO UPDATE SET suite = excluded.suite, class = excluded.class, \
+         name = excluded.name, seen_ms = excluded.seen_ms",
+        values.join(", ")
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(repository.as_str())
+        .bind(now_ms);
+    for (number, name) in tests {
+        query = query.bind(&name.id).bind(*number);
+        query = query.bind(&name.suite).bind(&name.class).bind(&name.name);
+    }
+    query.execute(on).await?;
+    Ok(())
 }
 
 async fn first_free(on: &mut AnyConnection, repository: &RepositoryId) -> Result<i64> {
@@ -132,49 +334,87 @@ async fn keep(
     Ok(())
 }
 
-/// What a job did last, the newest first.
+/// What a job did last, the newest first. Read one after another: a job may have very many tests.
 async fn past(
     on: &mut AnyConnection,
     repository: &RepositoryId,
-    job: &str,
-    limit: i64,
-) -> Result<Vec<Attempted>> {
-    let rows = sqlx::query(PAST)
+    back: Back<'_>,
+) -> Result<Vec<Packed>> {
+    let mut rows = sqlx::query(PAST)
         .bind(repository.as_str())
-        .bind(job)
-        .bind(limit)
-        .fetch_all(on)
-        .await?;
-    let (mut past, mut runs) = (Vec::new(), 0);
-    for row in &rows {
-        let one = attempted(row)?;
-        runs += one.runs.len();
+        .bind(back.job)
+        .bind(back.before)
+        .bind(back.attempts)
+        .fetch(on);
+    let (mut past, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let one = packed(&row)?;
+        bytes += one.bytes.len();
         past.push(one);
-        if runs >= RUNS {
+        if bytes >= back.bytes {
             break;
         }
     }
     Ok(past)
 }
 
-fn attempted(row: &AnyRow) -> Result<Attempted> {
+fn packed(row: &AnyRow) -> Result<Packed> {
     let attempt: i64 = row.try_get("attempt")?;
-    let runs: Vec<u8> = row.try_get("runs")?;
-    Ok(Attempted {
+    Ok(Packed {
         build: row.try_get("build")?,
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
         commit: row.try_get("commit_id")?,
         tested: row.try_get("tested")?,
         at_ms: row.try_get("at_ms")?,
-        runs: unpack(&runs),
+        bytes: row.try_get("runs")?,
     })
+}
+
+async fn jobs(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    limit: usize,
+) -> Result<Vec<String>> {
+    let mut jobs: Vec<String> = Vec::new();
+    while jobs.len() < limit {
+        let row = sqlx::query(NEXT_JOB)
+            .bind(repository.as_str())
+            .bind(jobs.last().map(String::as_str).unwrap_or_default())
+            .fetch_one(&mut *on)
+            .await?;
+        match row.try_get("job")? {
+            Some(job) => jobs.push(job),
+            None => break,
+        }
+    }
+    Ok(jobs)
+}
+
+/// A test that was last seen a month before an attempt was made may be in that attempt.
+async fn drop_old(on: &mut AnyConnection, before_ms: i64, limit: i64) -> Result<u64> {
+    let mut dropped = 0;
+    for (statement, before_ms) in [
+        (OLD_ATTEMPTS, before_ms),
+        (OLD_TESTS, before_ms - SEEN_FOR_MS),
+    ] {
+        let done = sqlx::query(statement)
+            .bind(before_ms)
+            .bind(limit)
+            .execute(&mut *on)
+            .await?;
+        dropped += done.rows_affected();
+        if dropped > 0 {
+            break;
+        }
+    }
+    Ok(dropped)
 }
 
 #[cfg(test)]
 mod tests {
     use sqlx::Row;
 
-    use super::{FIRST_FREE, NUMBERS, PAST};
+    use super::{FIRST_FREE, NAMES, NEXT_JOB, OF_NUMBERS, OLD_ATTEMPTS, OLD_TESTS, PAST};
     use crate::store::SqlStore;
 
     #[tokio::test]
@@ -183,18 +423,32 @@ mod tests {
         let store = SqlStore::sqlite(&dir.path().join("herald.db")).await;
         let store = store.unwrap();
         let mut on = store.database.read().await.unwrap();
-        for statement in [&format!("{NUMBERS} ($2, $3)"), FIRST_FREE, PAST] {
+        for statement in [
+            &format!("{NAMES} ($2, $3)"),
+            &format!("{OF_NUMBERS} ($2, $3)"),
+            FIRST_FREE,
+            PAST,
+            NEXT_JOB,
+            OLD_ATTEMPTS,
+            OLD_TESTS,
+        ] {
             let explained = format!("EXPLAIN QUERY PLAN {statement}");
             let rows = sqlx::query(sqlx::AssertSqlSafe(explained))
                 .fetch_all(&mut *on)
                 .await;
+            let mut searches = 0;
             for row in rows.unwrap() {
                 let step: String = row.try_get("detail").unwrap();
-                assert!(
-                    step.starts_with("SEARCH") && step.contains("INDEX"),
-                    "{statement}: {step}"
-                );
+                // Steps around those that read are none of reading.
+                let reads = step.starts_with("SEARCH") || step.starts_with("SCAN");
+                let is_found = step.starts_with("SEARCH")
+                    && step.contains("INDEX")
+                    && !step.contains("AUTOMATIC");
+                searches += usize::from(is_found);
+                assert!(!reads || is_found, "{statement}: {step}");
+                assert!(!step.contains("TEMP B-TREE"), "{statement}: {step}");
             }
+            assert!(searches > 0, "{statement}");
         }
     }
 }

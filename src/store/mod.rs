@@ -11,6 +11,8 @@ mod builds;
 mod database;
 mod deliveries;
 mod history;
+#[cfg(test)]
+mod history_tests;
 mod jobs;
 mod judgements;
 mod memory;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::database::{Database, StoreError, transact};
 use super::{SealKey, SqlStore};
-use crate::domain::history::{Attempted, Run};
 use crate::domain::{
     BadgeValue, BuildId, Change, CheckRun, CheckState, Conclusion, Content, InstallationId,
     JobResult, Measure, Occasion, PersonId, Preparation, Publication, PullRequest, Repository,
@@ -16,8 +15,8 @@ use crate::ports::store::{
     BuildDraft, Claim, DraftJob, Heartbeat, Interruption, KnownPull, Lane, NewDelivery,
     Postponement, Recorded, Replayed, Room, Sent, Spoken,
 };
-use crate::ports::{Kind, PortError, Store, TestHistory};
-use crate::report::{Outcome, Report};
+use crate::ports::{Kind, PortError, Store};
+use crate::report::Report;
 use crate::spec::JobSpecification;
 
 const ROOM: Room = Room {
@@ -1040,58 +1039,6 @@ async fn a_badge_keeps_what_the_later_push_said() {
             .await;
         let numbers: Vec<i64> = builds.unwrap().iter().map(|build| build.number).collect();
         assert_eq!(numbers, [1]);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn tests_keep_their_numbers_and_attempts_come_back_the_newest_first() {
-    on_both(async |store| {
-        let id = repository().id;
-        let ids = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let numbers = store.test_numbers(&id, ids(&["a", "b"])).await.unwrap();
-        assert_eq!(numbers, [1, 2]);
-        let again = store.test_numbers(&id, ids(&["c", "b", "c", "a"])).await;
-        assert_eq!(again.unwrap(), [3, 2, 3, 1]);
-        let other = RepositoryId::new("github.com", 2);
-        let others = store.test_numbers(&other, ids(&["b"])).await.unwrap();
-        assert_eq!(others, [1]);
-        let many: Vec<String> = (0..1_200).map(|at| format!("{at}")).collect();
-        let many = store.test_numbers(&id, many).await.unwrap();
-        assert_eq!((many[0], many[1_199]), (4, 1_203));
-
-        let attempted = |build: i64, attempt: u32, at_ms: i64| Attempted {
-            build,
-            attempt,
-            commit: format!("commit{build}"),
-            tested: format!("tested{build}"),
-            at_ms,
-            runs: vec![Run {
-                test: 2,
-                outcome: Outcome::Failed,
-                flaky: false,
-                seconds: None,
-            }],
-        };
-        for (build, attempt) in [(1, 1), (10, 1), (2, 1), (2, 2)] {
-            let one = attempted(build, attempt, 5);
-            store.keep_attempt(&id, "test", one).await.unwrap();
-        }
-        // Said once more, it is the same one.
-        store
-            .keep_attempt(&id, "test", attempted(2, 2, 6))
-            .await
-            .unwrap();
-        let past = store.past_attempts(&id, "test", 3).await.unwrap();
-        let wanted = [attempted(10, 1, 5), attempted(2, 2, 6), attempted(2, 1, 5)];
-        assert_eq!(past, wanted);
-        assert!(
-            store
-                .past_attempts(&id, "lint", 3)
-                .await
-                .unwrap()
-                .is_empty()
-        );
     })
     .await;
 }

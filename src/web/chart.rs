@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::test_pages::seconds;
 use super::view::Mark;
 use crate::badge;
+use crate::domain::history::{Size, TestRun};
 use crate::domain::{Job, Measure};
+use crate::report::Outcome;
 use crate::text;
 
 /// The box of a trend, in units of its view box.
@@ -61,15 +64,6 @@ pub(super) fn trends(measures: &[Measure]) -> Vec<Trend> {
             })
         })
         .collect();
-    let tests: Vec<Value> = oldest_first()
-        .filter(|measure| measure.passed + measure.failed > 0)
-        .map(|measure| Value {
-            number: measure.number,
-            at: float(measure.passed + measure.failed),
-            text: badge::tests(measure.passed, measure.failed, measure.skipped).0,
-            red: measure.failed > 0,
-        })
-        .collect();
     let coverage: Vec<Value> = oldest_first()
         .filter(|measure| measure.coverable > 0)
         .map(|measure| Value {
@@ -80,17 +74,72 @@ pub(super) fn trends(measures: &[Measure]) -> Vec<Trend> {
         })
         .collect();
     [
-        trend("Duration", &duration, true),
-        trend("Tests", &tests, true),
-        trend("Coverage", &coverage, false),
+        trend("Duration", "build", &duration, true),
+        counts(measures),
+        trend("Coverage", "build", &coverage, false),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
-/// `from_zero`: whether the lower edge is zero; else the least value, a little lower.
-fn trend(title: &'static str, values: &[Value], from_zero: bool) -> Option<Trend> {
+/// How many tests these builds, the newest first, had.
+pub(super) fn counts(measures: &[Measure]) -> Option<Trend> {
+    let all = measures.iter();
+    tests(all.map(|measure| Size {
+        build: measure.number,
+        attempt: 1,
+        passed: measure.passed,
+        failed: measure.failed,
+        skipped: measure.skipped,
+    }))
+}
+
+/// How many tests a job had in these attempts, the newest first; of each build the last one counts.
+pub(super) fn sizes(newest_first: impl Iterator<Item = Size>) -> Option<Trend> {
+    let mut last: Vec<Size> = newest_first.collect();
+    last.dedup_by_key(|size| size.build);
+    tests(last.into_iter())
+}
+
+fn tests(newest_first: impl DoubleEndedIterator<Item = Size>) -> Option<Trend> {
+    let with = newest_first.filter(|size| size.passed + size.failed > 0);
+    let values: Vec<Value> = with
+        .rev()
+        .map(|size| Value {
+            number: size.build,
+            at: float(size.passed + size.failed),
+            text: badge::tests(size.passed, size.failed, size.skipped).0,
+            red: size.failed > 0,
+        })
+        .collect();
+    trend("Tests", "build", &values, true)
+}
+
+/// How long a test took in the last of these runs, which are the newest first.
+pub(super) fn times(newest_first: &[TestRun]) -> Option<Trend> {
+    const RUNS: usize = 60;
+    let timed = newest_first
+        .iter()
+        .filter(|one| one.run.outcome != Outcome::Skipped);
+    let mut values: Vec<Value> = timed
+        .filter_map(|one| {
+            let took = one.run.seconds?;
+            Some(Value {
+                number: one.build,
+                at: took,
+                text: seconds(took),
+                red: one.run.failed(),
+            })
+        })
+        .take(RUNS)
+        .collect();
+    values.reverse();
+    trend("Duration", "run", &values, true)
+}
+
+/// `of`: what each value is of; `from_zero`: whether the lower edge is zero; else the least value, a little lower.
+fn trend(title: &'static str, of: &str, values: &[Value], from_zero: bool) -> Option<Trend> {
     let last = values.last()?;
     if values.len() < 2 {
         return None;
@@ -124,7 +173,7 @@ fn trend(title: &'static str, values: &[Value], from_zero: bool) -> Option<Trend
     }
     let words = format!(
         "{title} over the last {}: least {}, most {}, now {}.",
-        text::plural(values.len() as u64, "build"),
+        text::plural(values.len() as u64, of),
         lowest.text,
         highest.text,
         last.text

@@ -9,9 +9,13 @@ use serde::Deserialize;
 use super::change::{self, ChangeRows};
 use super::code::{Code, CodeLine};
 use super::error::Error;
+use super::folders::{self, Folder};
 use super::pages::{page, visible, visible_build};
+use super::part;
 use super::router::Web;
 use super::session::{Viewer, Who};
+use super::slower::{self, SlowerRow};
+use super::test_pages::Choosable;
 use super::view::{self, BuildRow, CoverageRow, TestRow, Wanted};
 use crate::badge;
 use crate::domain::Repository;
@@ -36,6 +40,17 @@ pub(super) struct Choice {
     outcome: String,
     #[serde(default)]
     skip: usize,
+    /// The key of a job; all without it.
+    #[serde(default)]
+    job: String,
+}
+
+/// Of which job coverage is to be shown.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CoverageChoice {
+    /// Its key; all without it.
+    #[serde(default)]
+    job: String,
 }
 
 #[derive(Template)]
@@ -52,6 +67,10 @@ struct TestsPage {
     before: Option<String>,
     after: Option<String>,
     left: usize,
+    jobs: Vec<Choosable>,
+    slower: Vec<SlowerRow>,
+    slower_left: usize,
+    has_jobs: bool,
 }
 
 /// `…/builds/{number}/tests`.
@@ -63,7 +82,7 @@ pub(super) async fn tests(
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let choice = choice.map(|Query(choice)| choice).unwrap_or_default();
-    let report = view.report();
+    let report = part::asked(&view, &choice.job)?;
     let outcome = match choice.outcome.as_str() {
         "failed" => Some(Outcome::Failed),
         "error" => Some(Outcome::Error),
@@ -78,12 +97,14 @@ pub(super) async fn tests(
     };
     let (mut tests, left) = view::tests(&report, &view.verdicts(), &wanted, view::TESTS);
     with_code(&web, &view, &mut tests).await;
+    let (slower, slower_left) = match choice.skip {
+        0 => slower::rows(&web, &view, &report, &choice.job).await?,
+        _ => (Vec::new(), 0),
+    };
     let address = |skip: usize| {
         let q = address::path(choice.q.trim());
-        format!(
-            "?q={q}&outcome={}&skip={skip}",
-            address::path(&choice.outcome)
-        )
+        let (outcome, job) = (address::path(&choice.outcome), address::path(&choice.job));
+        format!("?q={q}&outcome={outcome}&job={job}&skip={skip}")
     };
     let is = |word: &str| choice.outcome == word;
     page(&TestsPage {
@@ -102,6 +123,13 @@ pub(super) async fn tests(
         q: choice.q.trim().to_owned(),
         tests,
         left,
+        jobs: Choosable::all(
+            &part::choice(&view, |report| !report.tests.is_empty()),
+            Some(&choice.job),
+        ),
+        slower,
+        slower_left,
+        has_jobs: view.jobs.len() > 1,
         repository: view.repository,
     })
 }
@@ -174,6 +202,8 @@ struct CoveragePage {
     change: Option<ChangeRows>,
     untested: Vec<Untested>,
     untested_left: usize,
+    jobs: Vec<Choosable>,
+    folders: Folder,
     files: Vec<FileRow>,
     files_left: usize,
 }
@@ -183,10 +213,13 @@ pub(super) async fn coverage(
     State(web): State<Web>,
     who: Who,
     Path((owner, name, number)): Path<(String, String, String)>,
+    choice: Result<Query<CoverageChoice>, QueryRejection>,
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
-    let report = view.report();
-    let missed = view.missed();
+    let choice = choice.map(|Query(choice)| choice).unwrap_or_default();
+    let report = part::asked(&view, &choice.job)?;
+    let covered = part::coverage(&view, &choice.job, &report);
+    let missed = &covered.missed;
     let mut code = Code::new(&web, &view);
     let mut untested = Vec::new();
     for lines in missed.iter().take(STRETCHES) {
@@ -206,39 +239,26 @@ pub(super) async fn coverage(
     page(&CoveragePage {
         viewer: who.viewer(&web),
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
-        coverage: view::coverage(&view, &report),
-        change: change::rows(&view),
+        coverage: view::coverage(&covered, &report),
+        change: change::rows(&view).filter(|_| choice.job.is_empty()),
         untested_left: missed.len().saturating_sub(untested.len()),
         untested,
+        jobs: Choosable::all(
+            &part::choice(&view, |report| report.coverage.is_some()),
+            Some(&choice.job),
+        ),
+        folders: folders::of(report.coverage.as_ref(), FILES),
         files,
         files_left,
         repository: view.repository.clone(),
     })
 }
 
-/// `/repos/{owner}/{repo}/tests`: those of the default branch's last build.
-pub(super) async fn latest_tests(
-    state: State<Web>,
-    who: Who,
-    path: Path<(String, String)>,
-) -> Result<Response, Error> {
-    latest(state, who, path, "/tests").await
-}
-
 /// `/repos/{owner}/{repo}/coverage`: that of the default branch's last build.
 pub(super) async fn latest_coverage(
-    state: State<Web>,
-    who: Who,
-    path: Path<(String, String)>,
-) -> Result<Response, Error> {
-    latest(state, who, path, "/coverage").await
-}
-
-async fn latest(
     State(web): State<Web>,
     who: Who,
     Path((owner, name)): Path<(String, String)>,
-    what: &str,
 ) -> Result<Response, Error> {
     let repository = visible(&web, &who, &owner, &name).await?;
     let store = &web.app.parts.store;
@@ -247,7 +267,7 @@ async fn latest(
         .await?;
     let (owner, name) = (&repository.owner, &repository.name);
     let address = match last {
-        Some(number) => format!("/repos/{owner}/{name}/builds/{number}{what}"),
+        Some(number) => format!("/repos/{owner}/{name}/builds/{number}/coverage"),
         // Nothing was built there yet; that page says so.
         None => format!("/repos/{owner}/{name}"),
     };

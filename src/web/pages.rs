@@ -11,6 +11,7 @@ use super::change::{self, GateRow};
 use super::chart::{self, Graph, Trend};
 use super::error::Error;
 use super::insight;
+use super::part;
 use super::progress::{self, Progress};
 use super::router::Web;
 use super::session::{Viewer, Who};
@@ -459,7 +460,7 @@ pub(super) async fn build(
         } else {
             view.counts(&report)
         },
-        coverage: view::coverage(&view, &report),
+        coverage: view::coverage(&part::coverage(&view, "", &report), &report),
         progress: progress::of(&web, &view).await?,
         repository: view.repository,
     })

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use super::session::SignIn;
 use super::{
     api, artifacts, badge_page, badges, errands, follow, health, insight, job_page, lines, logs,
-    pages, search, setup, setup_next, sign_in, standing, webhook,
+    pages, search, setup, setup_next, sign_in, standing, test_pages, webhook,
 };
 use crate::app::{App, Setup};
 
@@ -77,7 +77,8 @@ pub fn router(web: Web) -> Router {
             post(badge_page::make_token),
         )
         .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
-        .route("/repos/{owner}/{repo}/tests", get(insight::latest_tests))
+        .route("/repos/{owner}/{repo}/tests", get(test_pages::all))
+        .route("/repos/{owner}/{repo}/tests/{id}", get(test_pages::one))
         .route(
             "/repos/{owner}/{repo}/coverage",
             get(insight::latest_coverage),

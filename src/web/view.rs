@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::code::CodeLine;
+use super::part::Covered;
 use crate::domain::history::{Verdict, Verdicts};
 use crate::domain::{
     Build, BuildView, Conclusion, Job, JobFailure, Judgement, Occasion, State, StepRecord,
@@ -22,7 +23,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    fn new(ms: i64, now_ms: i64) -> Self {
+    pub(super) fn new(ms: i64, now_ms: i64) -> Self {
         let ago = u64::try_from((now_ms - ms) / 1000).unwrap_or(0);
         let relative = match ago {
             0..60 => "just now".to_owned(),
@@ -276,10 +277,24 @@ impl StepRow {
     }
 }
 
+/// How a test ended; `flaky`: after a run that did not pass.
+pub(super) fn outcome(outcome: Outcome, flaky: bool) -> Mark {
+    let (word, class) = match outcome {
+        Outcome::Passed if flaky => ("flaky", "wait"),
+        Outcome::Passed => ("passed", "good"),
+        Outcome::Failed => ("failed", "bad"),
+        Outcome::Error => ("error", "bad"),
+        Outcome::Skipped => ("skipped", "dull"),
+    };
+    Mark { word, class }
+}
+
 /// A test.
 #[derive(Debug)]
 pub(super) struct TestRow {
     pub(super) mark: Mark,
+    /// By which its history is found.
+    pub(super) id: String,
     pub(super) name: String,
     pub(super) class: String,
     pub(super) location: Option<Location>,
@@ -343,19 +358,13 @@ pub(super) fn tests(
 
 impl TestRow {
     fn new(test: &Test, verdict: Option<&Verdict>) -> Self {
-        let (word, class) = match test.outcome {
-            Outcome::Passed if test.flaky => ("flaky", "wait"),
-            Outcome::Passed => ("passed", "good"),
-            Outcome::Failed => ("failed", "bad"),
-            Outcome::Error => ("error", "bad"),
-            Outcome::Skipped => ("skipped", "dull"),
-        };
         let details = test.details.as_deref();
         let details = details
             .filter(|_| test.outcome.is_red())
             .unwrap_or_default();
         Self {
-            mark: Mark { word, class },
+            mark: outcome(test.outcome, test.flaky),
+            id: test.id.clone(),
             name: test.name.clone(),
             class: test.class.clone().unwrap_or_default(),
             location: test.location.clone(),
@@ -382,16 +391,16 @@ pub(super) struct CoverageRow {
     pub(super) unresolved: usize,
 }
 
-/// Coverage, if a report has any.
-pub(super) fn coverage(view: &BuildView, report: &Report) -> Option<CoverageRow> {
+/// Coverage, if a report has any, and that of the lines that the change adds.
+pub(super) fn coverage(covered: &Covered, report: &Report) -> Option<CoverageRow> {
     let coverage = report.coverage.as_ref()?;
-    let lines = view.lines(report)?;
+    let lines = covered.lines.filter(|lines| lines.total > 0)?;
     Some(CoverageRow {
         percent: crate::badge::coverage(lines.covered, lines.total).0,
         covered: lines.covered,
         total: lines.total,
-        patch: view
-            .patch()
+        patch: covered
+            .patch
             .filter(|patch| patch.total > 0)
             .map(|patch| (patch.covered, patch.total)),
         unresolved: coverage

@@ -127,6 +127,7 @@ pub fn app(
         forks: config.forks,
         job_timeout_max_ms: u64::try_from(config.job_timeout_max.as_millis()).unwrap_or(u64::MAX),
         path: STEP_PATH.to_owned(),
+        history_ms: u64::try_from(config.retention_history.as_millis()).unwrap_or(u64::MAX),
     };
     Ok(App::new(parts, settings))
 }

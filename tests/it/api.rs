@@ -65,6 +65,11 @@ fn private(w: &mut World, private: bool) {
 const REPORT: &str = r#"<testsuite name="s"><testcase name="a"/><testcase name="b"/>
 <testcase name="c"><failure message="no">at x</failure></testcase></testsuite>"#;
 
+/// The id of a test of that report.
+fn id_of(name: &str) -> String {
+    herald::report::test_id(&["s".to_owned()], None, name)
+}
+
 async fn build(w: &mut World) -> String {
     *w.report.lock().unwrap() = Some(REPORT.to_owned());
     let (main, head) =
@@ -267,16 +272,18 @@ async fn the_document_lists_every_address_and_strangers_get_what_they_should() {
         world(async |w: &mut World| {
             private(w, is_private);
             build(w).await;
+            let id = id_of("c");
             let (status, document) = get(w, "/api/v1/openapi.json", "").await;
             assert_eq!(status, 200);
             assert!(document["openapi"].as_str().unwrap().starts_with("3."));
             let paths = document["paths"].as_object().unwrap();
-            assert_eq!(paths.len(), 10, "{:?}", paths.keys());
+            assert_eq!(paths.len(), 12, "{:?}", paths.keys());
             for (path, item) in paths {
                 let address = path
                     .replace("{owner}", "octo")
                     .replace("{repo}", "project")
-                    .replace("{number}", "1");
+                    .replace("{number}", "1")
+                    .replace("{id}", &id);
                 for (method, operation) in item.as_object().unwrap() {
                     assert!(
                         operation["summary"].is_string() || operation["description"].is_string()

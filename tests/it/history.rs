@@ -1,5 +1,7 @@
 //! What a failure is, by what the tests of its job did before.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::world::{World, world};
 
 /// A report with these tests; `-` before a name fails, on line 2 of `tests/test_sum.py`.
@@ -123,6 +125,40 @@ async fn a_job_is_compared_with_the_nearest_commit_that_was_built() {
         let headline = "1 test failed, none is likely yours: 1 also failing on the base.";
         assert!(summary.contains(headline), "{summary}");
         w.read_comments();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_older_than_it_is_kept_is_forgotten() {
+    world(async |w: &mut World| {
+        w.write(".herald.yml", SPECIFICATION);
+        let main = w.commit("main");
+        leave(w, "a b");
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let stop = CancellationToken::new();
+        let days = |days: i64| days * 86_400;
+        w.pass(days(399));
+        assert_eq!(w.app.drop_old_history(&stop).await.unwrap(), 0);
+        leave(w, "b c");
+        w.write("README", "more\n");
+        let next = w.commit("main");
+        w.push("main", &main, &next).await;
+        w.drain().await;
+        w.pass(days(2));
+        assert_eq!(
+            w.app.drop_old_history(&stop).await.unwrap(),
+            1,
+            "the attempt"
+        );
+        w.pass(days(30));
+        assert_eq!(w.app.drop_old_history(&stop).await.unwrap(), 1, "test a");
+        w.pass(days(400));
+        let stopped = CancellationToken::new();
+        stopped.cancel();
+        assert_eq!(w.app.drop_old_history(&stopped).await.unwrap(), 0);
+        assert_eq!(w.app.drop_old_history(&stop).await.unwrap(), 3, "all of it");
     })
     .await;
 }

@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 
 use axum::http::HeaderValue;
 use axum::http::header::COOKIE;
+use herald::domain::history::{Attempted, Run, TestName};
 use herald::executor::Act;
 use herald::protocol::CollectKind;
+use herald::report::{Outcome, test_id};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -153,13 +155,20 @@ async fn push(w: &mut World, failed: usize, covered: usize) {
     w.leave(Act::File {
         kind: CollectKind::Coverage,
         path: "lcov.info".to_owned(),
-        bytes: format!("SF:price.py\n{lines}end_of_record\nSF:gone.py\nDA:1,1\nend_of_record\n")
-            .into_bytes(),
+        bytes: format!(
+            "SF:price.py\n{lines}end_of_record\nSF:gone.py\nDA:1,1\nend_of_record\n\
+             SF:shop/cart/total.py\n{lines}end_of_record\nSF:shop/cart/line.py\nDA:1,1\nend_of_record\n\
+             SF:shop/order/taxes/of_the_country.py\nDA:1,1\nDA:2,0\nDA:3,0\nend_of_record\n"
+        )
+        .into_bytes(),
     });
     w.write(
         "tests/test_price.py",
         "def test_rounding():\n    x = 1\n    assert price(x) == 12.35\n\n\n",
     );
+    for path in ["cart/total", "cart/line", "order/taxes/of_the_country"] {
+        w.write(&format!("shop/{path}.py"), &"a line of code\n".repeat(12));
+    }
     w.write("n", &uuid::Uuid::new_v4().to_string());
     w.write(
         ".herald.yml",
@@ -175,6 +184,66 @@ async fn push(w: &mut World, failed: usize, covered: usize) {
     w.drain().await;
 }
 
+/// What a test is called in that report, and its id.
+fn price_test(name: &str) -> TestName {
+    let (suite, class) = ("s".to_owned(), "tests.test_price");
+    TestName {
+        id: test_id(std::slice::from_ref(&suite), Some(class), name),
+        suite,
+        class: class.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// A past of these tests, in attempts of the first build: one is flaky, and one was quicker.
+async fn remember(w: &World) {
+    let store = &w.app.parts.store;
+    let repository = store
+        .repository("octo", "project")
+        .await
+        .unwrap()
+        .unwrap()
+        .id;
+    let now_ms = w.app.now_ms();
+    let names = ["test_discount", "test_rounding[0]", "test_slow"].map(price_test);
+    let numbers = store
+        .test_numbers(&repository, &names, now_ms)
+        .await
+        .unwrap();
+    for (job, count) in [("test", 48), ("test on windows", 25)] {
+        for back in 1..=count {
+            let shaky = match back {
+                5 | 17 | 18 | 40 => (Outcome::Failed, false),
+                9 => (Outcome::Passed, true),
+                _ => (Outcome::Passed, false),
+            };
+            let wobble = 1.0 + 0.3 * f64::from(back % 7) / 7.0;
+            let run = |at: usize, (outcome, flaky), seconds: f64| Run {
+                test: numbers[at],
+                outcome,
+                flaky,
+                seconds: Some(seconds * wobble),
+            };
+            let mut runs = vec![
+                run(0, (Outcome::Passed, false), 0.6),
+                run(1, shaky, 0.05 * f64::from(back % 11)),
+                run(2, (Outcome::Skipped, false), 0.001),
+            ];
+            runs.sort_by_key(|run| run.test);
+            let commit = format!("{:040x}", back / 2);
+            let one = Attempted {
+                build: 1,
+                attempt: u32::try_from(100 - back).unwrap(),
+                commit: commit.clone(),
+                tested: commit,
+                at_ms: now_ms - i64::from(back) * 7 * 3_600_000,
+                runs,
+            };
+            store.keep_attempt(&repository, job, one).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_pages_of_builds_that_ended_are_well_in_a_browser() {
     if !switched_on() {
@@ -188,6 +257,7 @@ async fn the_pages_of_builds_that_ended_are_well_in_a_browser() {
 
         w.write("price.py", &"a line of code\n".repeat(6));
         push(w, 0, 12).await;
+        remember(w).await;
         push(w, 3, 10).await;
         push(w, 0, 11).await;
         let base = w.commit("base");
@@ -216,6 +286,9 @@ async fn the_pages_of_builds_that_ended_are_well_in_a_browser() {
 
         let writer = Served::new(w, &signed_in(w, 500).await).await;
         let build = |number: i64, rest: &str| format!("{PROJECT}/builds/{number}{rest}");
+        let history = |name: &str| format!("{PROJECT}/tests/{}", price_test(name).id);
+        let mut unknown = served.page("no such test", &format!("{PROJECT}/tests/none"));
+        unknown["status"] = json!(404);
         let mut absent = served.page("no such job", &build(4, "/jobs/none"));
         absent["status"] = json!(404);
         look_at(&[
@@ -227,6 +300,12 @@ async fn the_pages_of_builds_that_ended_are_well_in_a_browser() {
             served.page("tests", &build(4, "/tests")),
             served.page("tests none", &build(4, "/tests?q=nothing")),
             served.page("coverage", &build(4, "/coverage")),
+            served.page("all tests", &format!("{PROJECT}/tests")),
+            served.page("all tests of a job", &format!("{PROJECT}/tests?job=test")),
+            writer.page("history of a flaky test", &history("test_rounding[0]")),
+            served.page("history in one job", &format!("{}?job=test", history("test_discount"))),
+            served.page("history of a skipped test", &history("test_slow")),
+            unknown,
             served.page("coverage none", &build(6, "/coverage")),
             served.page("job with artifacts", &build(4, "/jobs/test")),
             writer.page("build bad specification", &build(5, "")),
@@ -460,6 +539,7 @@ async fn nothing_that_a_build_or_a_stranger_writes_takes_effect_in_a_browser() {
             page
         };
         let all = |end: &str| format!("{PROJECT}/builds/1{end}");
+        let evil = test_id(&[ATTACKS[0].to_owned()], Some(ATTACKS[1]), ATTACKS[0]);
         let asked = "%22%3E%3Cscript%3Ehacked=1%3C/script%3E";
         let mut pages = vec![
             page("repository", PROJECT, &["<script>hacked=1</script>"]),
@@ -468,6 +548,8 @@ async fn nothing_that_a_build_or_a_stranger_writes_takes_effect_in_a_browser() {
             page("tests asked", &all(&format!("/tests?q={asked}&outcome={asked}")), &["\"><script>"]),
             page("coverage", &all("/coverage"), &ATTACKS[..6]),
             page("wrong", &format!("{PROJECT}/builds/2"), &[ATTACKS[0]]),
+            page("all tests", &format!("{PROJECT}/tests"), &ATTACKS),
+            page("history", &format!("{PROJECT}/tests/{evil}"), &[ATTACKS[0], ATTACKS[1]]),
             page("badges", &format!("{PROJECT}/badges?branch={asked}&job={asked}&style={asked}&logo={asked}"), &["%22%3E%3Cscript"]),
         ];
         let mut written: Vec<&str> = ATTACKS.to_vec();
@@ -495,6 +577,7 @@ async fn nothing_that_a_build_or_a_stranger_writes_takes_effect_in_a_browser() {
             ],
             "data": [
                 api.clone(), format!("{api}/builds"), format!("{api}/builds/1"), format!("{api}/builds/1/tests"),
+                format!("{api}/flaky"), format!("{api}/tests/{evil}"),
                 format!("{api}/builds/1/coverage"), format!("{api}/builds/2"), format!("{badges}/build.json?label={asked}"), format!("{badges}/build.json"),
                 format!("{base}{}", all(&format!("/jobs/evil.1/log/search?q={asked}"))),
                 format!("{base}{}", all("/jobs/evil.1/log/lines?step=0")),

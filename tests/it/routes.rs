@@ -1,13 +1,14 @@
 //! Every route, and what somebody gets there whom nobody knows.
 
 use axum::body::Body;
+use herald::report::test_id;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request};
 
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 38] = [
+const ROUTES: [(&str, &str, u16, u16); 39] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/assets/build.js", "/assets/build.js", 200, 200),
@@ -59,7 +60,13 @@ const ROUTES: [(&str, &str, u16, u16); 38] = [
     (
         "/repos/{owner}/{repo}/tests",
         "/repos/octo/project/tests",
-        303,
+        200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/tests/{id}",
+        "/repos/octo/project/tests/ID",
+        200,
         404,
     ),
     (
@@ -192,6 +199,9 @@ async fn every_route_answers_strangers_as_it_is_listed_here() {
                 project.private = private;
             }
             w.project.private = private;
+            let report = "<testsuite name='s'><testcase name='a'/></testsuite>";
+            *w.report.lock().unwrap() = Some(report.to_owned());
+            let id = test_id(&["s".to_owned()], None, "a");
             let (main, _) = w.change("execute: [leave out text]\nartifacts: [out]\n");
             w.push("main", &main, &main).await;
             w.drain().await;
@@ -209,7 +219,7 @@ async fn every_route_answers_strangers_as_it_is_listed_here() {
                 let request = Request::builder()
                     .method(method)
                     .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .uri(path);
+                    .uri(path.replace("ID", &id));
                 let answer = w.request(request.body(Body::empty()).unwrap()).await;
                 assert_eq!(answer.0, wanted, "{path}, private: {private}");
                 // What is private has no word on any page.

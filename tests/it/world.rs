@@ -576,6 +576,7 @@ async fn build_app(
         forks: ForkPolicy::Approve,
         job_timeout_max_ms: 3_600_000,
         path: "/usr/bin:/bin".to_owned(),
+        history_ms: 400 * 86_400_000,
     };
     (Arc::new(App::new(parts, settings)), commits)
 }

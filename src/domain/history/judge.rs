@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::shaky::{self, Seen};
 use super::{Attempted, Insight, Run, Verdict};
 use crate::report::{Outcome, Report};
 
-/// After so many passes in a row a test is not flaky any more.
-const FORGOTTEN: u32 = 30;
 /// A test that passed so often, and always, does not fail twice in a row by chance.
 const SOUND: u32 = 100;
 /// A run that lacks more than this share of the base's tests, and more than so many, is part of one.
@@ -51,35 +50,17 @@ impl Past<'_> {
 
     /// Whether a test is flaky, as far as these attempts tell, and as of the newest of them.
     fn flaky(&self, test: u32) -> Option<Verdict> {
-        let mut on_commit: HashMap<&str, (bool, bool)> = HashMap::new();
-        let mut since_ms = None;
-        let (mut failed, mut runs, mut passes) = (0, 0, 0);
-        // From the oldest to the newest.
-        for (attempted, run) in self.of(test).rev() {
-            if run.outcome == Outcome::Skipped {
-                continue;
-            }
-            let red = run.failed();
-            let (was_red, was_green) = on_commit.entry(&attempted.tested).or_default();
-            *was_red |= red;
-            *was_green |= !run.outcome.is_red();
-            if since_ms.is_none() && *was_red && *was_green {
-                since_ms = Some(attempted.at_ms);
-            }
-            runs += 1;
-            failed += u32::from(red);
-            passes = if red { 0 } else { passes + 1 };
-            if passes == FORGOTTEN {
-                since_ms = None;
-                for (was_red, _) in on_commit.values_mut() {
-                    *was_red = false;
-                }
-            }
-        }
+        let oldest_first = self.of(test).rev();
+        let found = shaky::flaky(oldest_first.map(|(attempted, run)| Seen {
+            tested: &attempted.tested,
+            at_ms: attempted.at_ms,
+            outcome: run.outcome,
+            failed: run.failed(),
+        }))?;
         Some(Verdict::Flaky {
-            failed,
-            runs,
-            since_ms: since_ms?,
+            failed: found.failed,
+            runs: found.runs,
+            since_ms: found.since_ms,
         })
     }
 }

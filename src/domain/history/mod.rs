@@ -1,7 +1,14 @@
 //! What the tests of a job did before, and what that says of those that fail now.
 
 mod judge;
+mod name;
 mod packed;
+mod record;
+mod shaky;
+pub mod slower;
+mod survey;
+#[cfg(test)]
+mod survey_tests;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +21,12 @@ use crate::report::{Outcome, Report, Test};
 use crate::text;
 
 pub use judge::judge;
-pub use packed::{pack, unpack};
+pub use name::{KnownTest, TestName};
+pub use packed::{Packed, pack, unpack};
+pub use record::{TestRecord, TestRun};
+pub use shaky::Flaky;
+pub use slower::{Slower, Usual};
+pub use survey::{Shaky, Size, Slow, Survey, survey};
 
 /// How a test did in one attempt of a job.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +43,7 @@ pub struct Run {
 
 impl Run {
     /// Whether it failed, if only at first.
-    pub(crate) fn failed(&self) -> bool {
+    pub fn failed(&self) -> bool {
         self.outcome.is_red() || self.flaky
     }
 }

@@ -3,7 +3,9 @@
 //! For each, in the order of their numbers: the distance to the number before (a varint, as in the encoding of
 //! Protocol Buffers, seven bits a byte), a byte for the outcome, and a byte for the time on a scale of logarithms.
 
-use super::Run;
+use std::sync::LazyLock;
+
+use super::{Attempted, Run};
 use crate::report::Outcome;
 
 /// The first byte of everything that is packed like this.
@@ -36,8 +38,18 @@ fn time(seconds: Option<f64>) -> u8 {
     step
 }
 
-fn seconds(time: u8) -> Option<f64> {
-    (time > 0).then(|| STEP.powi(i32::from(time) - 1) / 1e3)
+/// The seconds of each step.
+static SECONDS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let steps = 0..=u8::MAX;
+    steps
+        .map(|time| STEP.powi(i32::from(time) - 1) / 1e3)
+        .collect()
+});
+
+/// The seconds of a step of [`PackedRun::time`]; `None` where none is known.
+pub(super) fn seconds(time: u8) -> Option<f64> {
+    let known = SECONDS.get(usize::from(time)).copied();
+    known.filter(|_| time > 0)
 }
 
 /// Packs runs that are in the order of their numbers.
@@ -65,40 +77,134 @@ pub fn pack(runs: &[Run]) -> Vec<u8> {
 
 /// The runs; up to the place where they are not what [`pack`] writes.
 pub fn unpack(bytes: &[u8]) -> Vec<Run> {
-    let mut bytes = bytes.iter().copied();
-    let mut runs = Vec::with_capacity(bytes.len() / 3);
-    if bytes.next() != Some(VERSION) {
-        return runs;
-    }
-    let mut number = 0_u32;
-    while let Some(run) = next(&mut bytes, number) {
-        number = run.test;
-        runs.push(run);
-    }
-    runs
+    let mut all = Vec::with_capacity(bytes.len() / 3);
+    all.extend(runs(bytes).map(PackedRun::run));
+    all
 }
 
-fn next(bytes: &mut impl Iterator<Item = u8>, before: u32) -> Option<Run> {
+/// A run that stays as it is packed: what is looked through by the million is not made into more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PackedRun {
+    /// The number of the test.
+    pub(super) test: u32,
+    flags: u8,
+    /// A step on the scale of times: who took longer has a higher one. 0 where it is not known.
+    pub(super) time: u8,
+}
+
+impl PackedRun {
+    pub(super) fn outcome(self) -> Outcome {
+        match self.flags & 0b11 {
+            0 => Outcome::Passed,
+            1 => Outcome::Failed,
+            2 => Outcome::Error,
+            _ => Outcome::Skipped,
+        }
+    }
+
+    /// Whether it passed, and at once.
+    pub(super) fn is_clean(self) -> bool {
+        self.flags & (FLAKY | 0b11) == 0
+    }
+
+    /// Whether it failed, if only at first.
+    pub(super) fn failed(self) -> bool {
+        self.flags & FLAKY != 0 || self.outcome().is_red()
+    }
+
+    pub(super) fn run(self) -> Run {
+        Run {
+            test: self.test,
+            outcome: self.outcome(),
+            flaky: self.flags & FLAKY != 0,
+            seconds: seconds(self.time),
+        }
+    }
+}
+
+/// The runs one after another, as they are packed.
+pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = PackedRun> {
+    let mut bytes = match bytes {
+        [VERSION, rest @ ..] => rest,
+        _ => &[],
+    };
+    let mut number = 0_u32;
+    std::iter::from_fn(move || {
+        let run = next(&mut bytes, number)?;
+        number = run.test;
+        Some(run)
+    })
+}
+
+fn next(bytes: &mut &[u8], before: u32) -> Option<PackedRun> {
+    // Nearly all of them.
+    if let [distance @ 0..0x80, flags, time, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(PackedRun {
+            test: before.checked_add(u32::from(*distance))?,
+            flags: *flags,
+            time: *time,
+        });
+    }
     let (mut distance, mut shift) = (0_u32, 0);
     loop {
-        let byte = bytes.next()?;
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
         distance |= u32::from(byte & 0x7f).checked_shl(shift)?;
-        if byte < 0x80 {
+        if *byte < 0x80 {
             break;
         }
         shift += 7;
     }
-    let flags = bytes.next()?;
-    let outcome = match flags & 0b11 {
-        0 => Outcome::Passed,
-        1 => Outcome::Failed,
-        2 => Outcome::Error,
-        _ => Outcome::Skipped,
+    let [flags, time, rest @ ..] = *bytes else {
+        return None;
     };
-    Some(Run {
+    *bytes = rest;
+    Some(PackedRun {
         test: before.checked_add(distance)?,
-        outcome,
-        flaky: flags & FLAKY != 0,
-        seconds: seconds(bytes.next()?),
+        flags: *flags,
+        time: *time,
     })
+}
+
+/// The tests of one attempt of a job, their runs as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// The number of the build.
+    pub build: i64,
+    /// The attempt of the job, from 1.
+    pub attempt: u32,
+    /// The commit that it was reported on.
+    pub commit: String,
+    /// The commit whose tree was tested.
+    pub tested: String,
+    /// When it ended, in unix milliseconds.
+    pub at_ms: i64,
+    /// What [`pack`] made of them.
+    pub bytes: Vec<u8>,
+}
+
+impl Packed {
+    pub(super) fn runs(&self) -> impl Iterator<Item = PackedRun> {
+        runs(&self.bytes)
+    }
+
+    /// How one test did, if it ran.
+    pub(super) fn run(&self, test: u32) -> Option<Run> {
+        let mut from = self.runs().skip_while(|run| run.test < test);
+        let found = from.next().filter(|run| run.test == test);
+        found.map(PackedRun::run)
+    }
+
+    /// With its runs as values.
+    pub fn unpack(self) -> Attempted {
+        Attempted {
+            runs: unpack(&self.bytes),
+            build: self.build,
+            attempt: self.attempt,
+            commit: self.commit,
+            tested: self.tested,
+            at_ms: self.at_ms,
+        }
+    }
 }

@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 
 use super::super::error::Error;
 use super::super::pages::{visible, visible_build};
+use super::super::part;
 use super::super::router::Web;
 use super::super::session::Who;
 use super::error::Problem;
@@ -36,6 +37,15 @@ pub(super) struct TestsPage {
     /// Only these: `passed`, `failed`, `error`, `skipped`.
     #[param(value_type = Option<String>)]
     outcome: Option<Outcome>,
+    /// Those of the job of this key; without it those of all jobs.
+    job: Option<String>,
+}
+
+/// Which coverage.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct CoverageOf {
+    /// That of the job of this key; without it that of all jobs together.
+    job: Option<String>,
 }
 
 /// Builds of a repository.
@@ -96,7 +106,8 @@ pub(super) async fn tests(
 ) -> Answer<TestsAnswer> {
     let Query(asked) = asked?;
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
-    let report = view.report();
+    let report = part::asked(&view, asked.job.as_deref().unwrap_or_default())?;
+    let verdicts = view.verdicts();
     let totals = report.totals();
     let limit = limit(asked.limit);
     let after = asked.after.unwrap_or_default();
@@ -107,7 +118,13 @@ pub(super) async fn tests(
     found.sort_by(|one, other| one.id.cmp(&other.id));
     let more = found.len() > limit;
     found.truncate(limit);
-    let tests: Vec<_> = found.into_iter().map(TestAnswer::new).collect();
+    let tests: Vec<_> = found
+        .into_iter()
+        .map(|test| {
+            let verdict = verdicts.of(&test.id);
+            TestAnswer::new(test, verdict)
+        })
+        .collect();
     Ok(Json(TestsAnswer {
         totals: totals.into(),
         next: tests.last().map(|test| test.id.clone()).filter(|_| more),
@@ -117,15 +134,20 @@ pub(super) async fn tests(
 
 /// The coverage of a build, over all its jobs. 404 where no report has any.
 #[utoipa::path(get, path = "/repos/{owner}/{repo}/builds/{number}/coverage", tag = "builds",
-    params(("owner" = String, Path), ("repo" = String, Path), ("number" = i64, Path)),
+    params(("owner" = String, Path), ("repo" = String, Path), ("number" = i64, Path), CoverageOf),
     responses((status = 200, body = CoverageAnswer), (status = 401, body = Problem),
         (status = 404, body = Problem)))]
 pub(super) async fn coverage(
     State(web): State<Web>,
     who: Who,
     Path((owner, name, number)): Path<(String, String, String)>,
+    asked: Result<Query<CoverageOf>, QueryRejection>,
 ) -> Answer<CoverageAnswer> {
+    let Query(asked) = asked?;
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
-    let coverage = view.report().coverage.ok_or(Error::NotFound)?;
-    Ok(Json(CoverageAnswer::new(&coverage, view.patch())))
+    let job = asked.job.unwrap_or_default();
+    let report = part::asked(&view, &job)?;
+    let patch = part::coverage(&view, &job, &report).patch;
+    let coverage = report.coverage.ok_or(Error::NotFound)?;
+    Ok(Json(CoverageAnswer::new(&coverage, patch)))
 }

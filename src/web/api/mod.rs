@@ -10,6 +10,7 @@
 mod builds;
 mod errands;
 mod error;
+mod history;
 mod model;
 mod repositories;
 
@@ -61,6 +62,8 @@ fn described() -> OpenApiRouter<Web> {
         .routes(routes!(builds::one))
         .routes(routes!(builds::tests))
         .routes(routes!(builds::coverage))
+        .routes(routes!(history::test))
+        .routes(routes!(history::flaky))
         .routes(routes!(errands::rerun))
         .routes(routes!(errands::cancel))
         .routes(routes!(errands::approve));

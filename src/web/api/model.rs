@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::history::Verdict;
 use crate::domain::{
     Artifact, Build, BuildView, Conclusion, Job, Occasion, Repository, State, StepRecord, StepState,
 };
@@ -361,6 +362,31 @@ pub(super) struct TestAnswer {
     message: Option<String>,
     details: Option<String>,
     location: Option<LocationAnswer>,
+    /// What is known of its failure; `null` where it did not fail, or nobody can tell.
+    verdict: Option<VerdictAnswer>,
+}
+
+/// What is known of a failure.
+#[derive(Debug, Serialize, ToSchema)]
+struct VerdictAnswer {
+    /// A word for programs.
+    #[schema(example = "flaky")]
+    kind: String,
+    /// The same for people.
+    #[schema(example = "flaky: failed in 2 of 30 runs, since 3 July 2026")]
+    text: String,
+}
+
+impl VerdictAnswer {
+    fn new(verdict: &Verdict) -> Self {
+        // By the word under which it is stored.
+        let kind = serde_json::to_value(verdict).ok();
+        let kind = kind.as_ref().and_then(|value| value.get("kind")?.as_str());
+        Self {
+            kind: kind.unwrap_or_default().to_owned(),
+            text: verdict.words(),
+        }
+    }
 }
 
 /// A line of the repository.
@@ -372,7 +398,7 @@ struct LocationAnswer {
 }
 
 impl TestAnswer {
-    pub(super) fn new(test: Test) -> Self {
+    pub(super) fn new(test: Test, verdict: Option<&Verdict>) -> Self {
         // As on the pages: values of local variables are not for everybody.
         let details = test
             .details
@@ -392,6 +418,7 @@ impl TestAnswer {
                 path: place.path,
                 line: place.line,
             }),
+            verdict: verdict.map(VerdictAnswer::new),
         }
     }
 }
