@@ -28,7 +28,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 /// Lines behind this one are not believed.
-pub(super) const LAST_LINE: u32 = 10_000_000;
+const LAST_LINE: u32 = 10_000_000;
 /// More branches of one line are not believed.
 const MOST_BRANCHES: u64 = 1024;
 
@@ -174,6 +174,20 @@ impl Sink for Cobertura<'_> {
         }
     }
 
+    fn read_ahead(&mut self, ahead: &[u8]) -> usize {
+        let Some(file) = self.current.and_then(|at| self.files.get_mut(at)) else {
+            return 0;
+        };
+        let mut rest = ahead;
+        while self.lines < self.limits.covered_lines
+            && let Some((line, hits, behind)) = plain(rest)
+        {
+            self.lines += usize::from(file.lines.add(line, hits));
+            rest = behind.trim_ascii_start();
+        }
+        ahead.len() - rest.len()
+    }
+
     fn close(&mut self, name: &str) {
         match name {
             "source" => {
@@ -191,6 +205,37 @@ impl Sink for Cobertura<'_> {
             _ => {}
         }
     }
+}
+
+/// `<line number="12" hits="3"/>`, as nearly all lines are, and what follows it.
+fn plain(bytes: &[u8]) -> Option<(u32, u64, &[u8])> {
+    let rest = bytes.strip_prefix(b"<line number=\"")?;
+    let (line, rest) = digits(rest)?;
+    let (hits, rest) = digits(rest.strip_prefix(b"\" hits=\"")?)?;
+    let rest = rest.strip_prefix(b"\"")?;
+    let no_branch = [&b" branch=\"false\""[..], b" branch=\"False\""];
+    let mut behind = no_branch.iter().filter_map(|no| rest.strip_prefix(*no));
+    let rest = behind.next().unwrap_or(rest);
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    Some((possible(line)?, hits, rest.strip_prefix(b"/>")?))
+}
+
+/// A line that can be.
+pub(super) fn possible(line: u64) -> Option<u32> {
+    let line = u32::try_from(line).ok()?;
+    (1..=LAST_LINE).contains(&line).then_some(line)
+}
+
+/// A number of at most eight digits, and what follows it.
+pub(super) fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    for (at, byte) in bytes.iter().enumerate().take(9) {
+        if !byte.is_ascii_digit() {
+            return (at > 0).then(|| (number, bytes.get(at..).unwrap_or_default()));
+        }
+        number = number * 10 + u64::from(byte - b'0');
+    }
+    (1..=8).contains(&bytes.len()).then_some((number, &[]))
 }
 
 /// A line from 1.

@@ -1,5 +1,7 @@
 //! What Cobertura and LCOV files mean.
 
+use proptest::prelude::*;
+
 use super::super::testing::{coverage, file, read, reads};
 use super::super::{Coverage, Diff, FileStatus, Index, Report, Share};
 
@@ -174,4 +176,57 @@ fn what_is_stored_is_what_is_read_again() {
         serde_json::from_str::<Report>(&text).expect("a report"),
         report
     );
+}
+
+/// What may stand in `<lines>`, with a line and hits.
+const WRITTEN: [&str; 14] = [
+    "<line number='L' hits='H'/>",
+    "<line number='L' hits='H'/>\n\t\t",
+    "<line number='L' hits='H' branch='false'/>",
+    "<line number='L' hits='H' branch='False' />\r\n",
+    "<line number='L' hits='H' branch='true' condition-coverage='50% (1/2)'/>",
+    "<line hits='H' number='L'/>",
+    "<line number='L' hits='H'></line>",
+    "<line number='L' hits='H' hits='7'/>",
+    "<line number='L' hits='H'",
+    "<line number='L' hits='H'/> text & more <!-- and so on -->",
+    "<line number='0' hits='H'/>",
+    "<line number='L' hits='123456789012'/>",
+    "<line number='L' hits='-H'/>",
+    "</lines><lines>",
+];
+
+proptest! {
+    /// The quick way knows one kind of quotes only.
+    #[test]
+    fn lines_that_are_read_ahead_are_read_like_all_others(
+        lines in prop::collection::vec((0..WRITTEN.len(), 1..30_u32, 0..3_u32), 0..40),
+        padding in 65_300..65_600_usize,
+        end in prop::option::of(0..2_000_usize),
+    ) {
+        let lines: String = lines
+            .into_iter()
+            .map(|(at, line, hits)| {
+                let text = WRITTEN[at].replace('L', &line.to_string());
+                text.replace('H', &hits.to_string())
+            })
+            .collect();
+        let padding = " ".repeat(padding);
+        let mut text = cobertura(&format!(
+            "<class filename='a'>{padding}<lines>{lines}</lines></class>"
+        ));
+        if let Some(end) = end {
+            text.truncate(padding.len() + end);
+        }
+        let told = |text: &str| {
+            let report = read(text);
+            let notes = report.files[0].diagnostics.iter();
+            // Some name the quote.
+            let notes: Vec<_> = notes
+                .map(|note| (note.line, note.column, note.message.replace('"', "'")))
+                .collect();
+            (report.coverage, report.files[0].status, notes)
+        };
+        prop_assert_eq!(told(&text.replace('\'', "\"")), told(&text));
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
-use super::cobertura::{LAST_LINE, count, line_number};
+use super::cobertura::{count, digits, line_number, possible};
 use super::collect::{Format, Found, Limits};
 use super::coverage::{Branches, Declared, FileCoverage, Share};
 use super::model::Diagnostic;
@@ -287,24 +287,6 @@ fn simple_branch(bytes: &[u8]) -> Option<(u32, &str, bool)> {
     };
     let name = std::str::from_utf8(rest.get(..comma)?).ok()?;
     Some((possible(line)?, name, is_taken))
-}
-
-/// A line that can be.
-fn possible(line: u64) -> Option<u32> {
-    let line = u32::try_from(line).ok()?;
-    (1..=LAST_LINE).contains(&line).then_some(line)
-}
-
-/// A number of at most eight digits, and what follows it.
-fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().enumerate().take(9) {
-        if !byte.is_ascii_digit() {
-            return (at > 0).then(|| (number, bytes.get(at..).unwrap_or_default()));
-        }
-        number = number * 10 + u64::from(byte - b'0');
-    }
-    (1..=8).contains(&bytes.len()).then_some((number, &[]))
 }
 
 fn short(text: &str) -> String {

@@ -29,6 +29,11 @@ pub(super) trait Sink {
     fn text(&mut self, text: &str);
     /// The element that was opened last ends.
     fn close(&mut self, name: &str);
+    /// Takes in whole elements at the beginning of what comes next in this element, where they are written as the format
+    /// writes thousands of them, and says how many bytes it took. Those have to be well-formed.
+    fn read_ahead(&mut self, _: &[u8]) -> usize {
+        0
+    }
     /// Something that is odd about the element that has just ended.
     fn remark(&mut self) -> Option<String> {
         None
@@ -126,9 +131,14 @@ pub(super) fn read<R: Read>(source: Source<R>, sink: &mut impl Sink) -> Vec<Diag
     loop {
         buffer.clear();
         let source = reader.get_mut();
-        if document.is_deaf() && pass_over(source, &mut document.notes).is_err() {
-            // The source says why, here and below.
-            break;
+        if document.is_deaf() {
+            if pass_over(source, &mut document.notes).is_err() {
+                // The source says why, here and below.
+                break;
+            }
+            if document.read_ahead(source) {
+                continue;
+            }
         }
         if source.begin().is_err() {
             break;
@@ -178,6 +188,21 @@ impl<S: Sink> Document<'_, S> {
     /// none.
     fn is_deaf(&self) -> bool {
         self.skip_from.is_some() || (self.open.depth() > 0 && !self.sink.wants_text())
+    }
+
+    /// Whether there were elements that the sink has taken in.
+    fn read_ahead<R: Read>(&mut self, source: &mut Source<R>) -> bool {
+        if self.skip_from.is_some() || self.open.depth() >= DEEPEST {
+            return false;
+        }
+        // What fails here fails again where it is told.
+        let Ok(ahead) = source.fill_buf() else {
+            return false;
+        };
+        let taken = self.sink.read_ahead(ahead);
+        source.consume(taken);
+        source.mark();
+        taken > 0
     }
 
     /// `false` when reading cannot go on.
