@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::state::App;
 use crate::domain::{
-    Again, Answers, Approved, BuildView, Change, Holder, Permission, PersonId, Repository,
-    RepositoryId, Secret, Token, token_hash,
+    Again, Answers, Approved, BuildView, Change, Holder, Permission, PersonId, Quarantining,
+    Repository, RepositoryId, Secret, Token, token_hash,
 };
 use crate::ports::Kind;
 use crate::ports::error::Result;
@@ -137,18 +137,9 @@ impl App {
         }
     }
 
-    /// Carries out what somebody wants of a build. Whether they may is asked from GitHub now.
-    ///
-    /// # Errors
-    /// When GitHub cannot be asked, or the store fails.
-    pub async fn run_errand(
-        &self,
-        visitor: &Visitor,
-        view: &BuildView,
-        errand: Errand,
-    ) -> Result<Run> {
-        let repository = &view.repository;
-        let may = match visitor {
+    /// Whether somebody may do more than look, as GitHub says now.
+    async fn may_write(&self, visitor: &Visitor, repository: &Repository) -> Result<bool> {
+        Ok(match visitor {
             Visitor::Stranger => false,
             Visitor::Token(token) if token.scope.permission() < Permission::Write => false,
             Visitor::Token(Token {
@@ -164,8 +155,46 @@ impl App {
                 }
                 None => false,
             },
+        })
+    }
+
+    /// Puts a test away, or lets it count again, where they may.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or the store fails.
+    pub async fn quarantine(
+        &self,
+        visitor: &Visitor,
+        repository: &Repository,
+        mut what: Quarantining,
+    ) -> Result<Run> {
+        if !self.may_write(visitor, repository).await? {
+            return Ok(Run::Forbidden);
+        }
+        if let Quarantining::PutAway(what) = &mut what {
+            what.person = visitor.person();
+        }
+        let change = Change::Quarantine {
+            repository: repository.id.clone(),
+            what,
+            answers: Answers::default(),
         };
-        if !may {
+        self.parts.store.apply(vec![change], self.now_ms()).await?;
+        Ok(Run::Done)
+    }
+
+    /// Carries out what somebody wants of a build. Whether they may is asked from GitHub now.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or the store fails.
+    pub async fn run_errand(
+        &self,
+        visitor: &Visitor,
+        view: &BuildView,
+        errand: Errand,
+    ) -> Result<Run> {
+        let repository = &view.repository;
+        if !self.may_write(visitor, repository).await? {
             return Ok(Run::Forbidden);
         }
         let ended = view.build.conclusion.is_some();

@@ -13,7 +13,7 @@ pub const DAYS: u16 = 14;
 /// The most days: what nobody mends for longer is no test any more.
 pub const MOST_DAYS: u16 = 90;
 /// Bytes of a reason.
-const REASON: usize = 200;
+pub const REASON: usize = 200;
 /// Bytes of a name.
 const NAME: usize = 500;
 /// Lines of a file that are read.

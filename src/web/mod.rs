@@ -25,6 +25,7 @@ mod look;
 mod pages;
 mod part;
 mod progress;
+mod quarantine;
 mod router;
 mod search;
 mod session;

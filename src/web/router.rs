@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use super::session::SignIn;
 use super::{
     api, artifacts, badge_page, badges, errands, follow, health, insight, job_page, lines, logs,
-    pages, search, setup, setup_next, sign_in, standing, test_pages, webhook,
+    pages, quarantine, search, setup, setup_next, sign_in, standing, test_pages, webhook,
 };
 use crate::app::{App, Setup};
 
@@ -79,6 +79,10 @@ pub fn router(web: Web) -> Router {
         .route("/repos/{owner}/{repo}/builds/{number}", get(pages::build))
         .route("/repos/{owner}/{repo}/tests", get(test_pages::all))
         .route("/repos/{owner}/{repo}/tests/{id}", get(test_pages::one))
+        .route(
+            "/repos/{owner}/{repo}/tests/{id}/quarantine",
+            post(quarantine::press),
+        )
         .route(
             "/repos/{owner}/{repo}/coverage",
             get(insight::latest_coverage),

@@ -12,11 +12,13 @@ use super::chart::{self, Trend};
 use super::error::Error;
 use super::pages::{page, visible};
 use super::part;
+use super::quarantine::{self, AwayRow};
 use super::router::Web;
 use super::session::{Viewer, Who};
 use super::view::{self, BuildRow, Mark, Moment};
 use crate::app::{Overview, PastOfTest, ShakyTest, SlowTest};
 use crate::domain::history::{Flaky, TestName, TestRecord, TestRun, Verdict};
+use crate::domain::quarantine::{DAYS, MOST_DAYS};
 use crate::domain::{BuildView, Repository};
 use crate::report::{Outcome, Report, Test};
 use crate::text::{self, address};
@@ -167,6 +169,8 @@ struct TestsPage {
     shaky: Vec<ShakyRow>,
     shaky_left: usize,
     slow: Vec<SlowRow>,
+    /// Tests that people put away.
+    away: Vec<AwayRow>,
 }
 
 /// `/repos/{owner}/{repo}/tests`.
@@ -258,6 +262,7 @@ pub(super) async fn all(
             .collect(),
         shaky_left,
         slow: slow.iter().map(SlowRow::new).collect(),
+        away: quarantine::rows(&web, &repository).await?,
         repository,
     })
 }
@@ -381,6 +386,12 @@ struct TestPage {
     jobs: Vec<Choosable>,
     parts: Vec<JobPart>,
     is_flaky: bool,
+    /// Until when it is put away, and why.
+    away: Option<AwayRow>,
+    /// Whether there is a button for that.
+    may: bool,
+    days: u16,
+    most_days: u16,
 }
 
 /// `/repos/{owner}/{repo}/tests/{id}`.
@@ -409,7 +420,12 @@ pub(super) async fn one(
         (failed + more, runs + all)
     });
     let chosen = asked.is_some().then(|| records.first()).flatten();
+    let away = quarantine::rows(&web, &repository).await?;
     page(&TestPage {
+        away: away.into_iter().find(|one| one.id == id),
+        may: quarantine::may(&web, &who, &repository).await,
+        days: DAYS,
+        most_days: MOST_DAYS,
         viewer: who.viewer(&web),
         suite: test.name.suite.clone(),
         test: Named::new(&test.name),

@@ -1,5 +1,8 @@
 //! Tests whose failures do not count for a while.
 
+use http::StatusCode;
+
+use crate::browser::Browser;
 use crate::world::{World, world};
 
 /// A report with these tests; `-` before a name fails, on line 2 of `tests/NAME.py`.
@@ -224,6 +227,63 @@ async fn known_flaky_tests_are_tolerated_where_that_is_allowed() {
         assert_eq!(check.conclusion.as_deref(), Some("failure"));
         assert_eq!(check.title, "1 failed, 1 tolerated in 0s");
         w.read_comments();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_button_on_the_page_of_a_test_puts_it_away_and_takes_it_back() {
+    world(async |w: &mut World| {
+        w.person(WRITER, "ann", "write");
+        w.person(501, "eve", "read");
+        leave(w, "-a b");
+        let (_, head) = pull(w).await;
+        w.read_comments();
+        let id = herald::report::test_id(&["s".to_owned()], Some("t"), "a");
+        let page = format!("/repos/octo/project/tests/{id}");
+        let address = format!("{page}/quarantine");
+        let mut reader = Browser::signed_in(w, 501).await;
+        let seen = reader.get(w, &page).await;
+        assert!(!seen.text.contains(&address), "{}", seen.text);
+        let csrf = seen.csrf();
+        let pressed = reader
+            .post(w, &address, &[("csrf", &*csrf), ("days", "3")])
+            .await;
+        assert_eq!(pressed.status, StatusCode::FORBIDDEN);
+
+        let mut writer = Browser::signed_in(w, WRITER).await;
+        let seen = writer.get(w, &page).await;
+        assert!(seen.text.contains(&address), "{}", seen.text);
+        let csrf = seen.csrf();
+        let form = [("csrf", &*csrf), ("days", "91")];
+        assert_eq!(
+            writer.post(w, &address, &form).await.status,
+            StatusCode::BAD_REQUEST
+        );
+        let form = [("csrf", &*csrf), ("days", "3"), ("reason", "<b>slow</b>")];
+        let pressed = writer.post(w, &address, &form).await;
+        assert_eq!(
+            (pressed.status, pressed.location()),
+            (StatusCode::SEE_OTHER, page.clone())
+        );
+        let seen = writer.get(w, &page).await.text;
+        assert!(seen.contains("do not count until"), "{seen}");
+        assert!(seen.contains("&#60;b&#62;slow"), "{seen}");
+        let list = w.get("/repos/octo/project/tests").await.1;
+        assert!(list.contains("Quarantined tests"), "{list}");
+        let list = w.get("/api/v1/repos/octo/project/quarantine").await.1;
+        assert!(list.contains(&id), "{list}");
+        w.comment(WRITER, "/herald retry").await;
+        w.drain().await;
+        assert_eq!(newest(w, &head).conclusion.as_deref(), Some("success"));
+
+        let back = [("csrf", &*csrf)];
+        assert_eq!(
+            writer.post(w, &address, &back).await.status,
+            StatusCode::SEE_OTHER
+        );
+        let list = w.get("/api/v1/repos/octo/project/quarantine").await.1;
+        assert_eq!(list, "{\"tests\":[]}");
     })
     .await;
 }

@@ -8,7 +8,7 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 39] = [
+const ROUTES: [(&str, &str, u16, u16); 40] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/assets/build.js", "/assets/build.js", 200, 200),
@@ -67,6 +67,12 @@ const ROUTES: [(&str, &str, u16, u16); 39] = [
         "/repos/{owner}/{repo}/tests/{id}",
         "/repos/octo/project/tests/ID",
         200,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/tests/{id}/quarantine",
+        "/repos/octo/project/tests/ID/quarantine",
+        403,
         404,
     ),
     (
@@ -164,7 +170,7 @@ const ROUTES: [(&str, &str, u16, u16); 39] = [
 ];
 
 /// The ends of routes that take something.
-const POSTED: [&str; 7] = [
+const POSTED: [&str; 8] = [
     "/setup/retry",
     "/webhooks/github",
     "/logout",
@@ -172,6 +178,7 @@ const POSTED: [&str; 7] = [
     "/rerun",
     "/cancel",
     "/approve",
+    "/quarantine",
 ];
 
 /// The routes as they are written in the router.

@@ -12,6 +12,7 @@ mod errands;
 mod error;
 mod history;
 mod model;
+mod quarantine;
 mod repositories;
 
 use axum::Router;
@@ -64,6 +65,8 @@ fn described() -> OpenApiRouter<Web> {
         .routes(routes!(builds::coverage))
         .routes(routes!(history::test))
         .routes(routes!(history::flaky))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::put, quarantine::delete))
         .routes(routes!(errands::rerun))
         .routes(routes!(errands::cancel))
         .routes(routes!(errands::approve));
