@@ -276,7 +276,7 @@ impl Bench {
         .await;
         let memory = peak();
         assert_eq!(past.records.len(), JOBS.len());
-        self.against_bytes("history of a test", history, 8.0);
+        self.against_bytes("history of a test", history, 20.0);
         if let Some(mib) = memory {
             plain("… most memory of the process", mib, "MiB");
         }

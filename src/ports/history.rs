@@ -23,7 +23,7 @@ pub struct Back<'a> {
 #[async_trait]
 pub trait TestHistory: Send + Sync {
     /// The numbers of tests in their repository, in this order; those that are new get one. What they are called, and
-    /// that they were seen in this month, is written down where it is not known.
+    /// that they were seen, is written down where that was not done for a month.
     async fn test_numbers(
         &self,
         repository: &RepositoryId,

@@ -316,7 +316,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 }
 
 /// The migrations, in the dialect of the engine.
-fn migrator(engine: &str) -> Migrator {
+pub(super) fn migrator(engine: &str) -> Migrator {
     const FILES: [(i64, &str, &str); 14] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (

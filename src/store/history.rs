@@ -16,6 +16,7 @@ use crate::ports::error::Result as PortResult;
 use crate::ports::history::Back;
 use crate::ports::{PortError, TestHistory};
 
+const NUMBERS: &str = "SELECT id, number, seen_ms FROM tests WHERE repository = $1 AND id IN";
 const NAMES: &str = "SELECT * FROM tests WHERE repository = $1 AND id IN";
 const OF_NUMBERS: &str = "SELECT * FROM tests WHERE repository = $1 AND number IN";
 const FIRST_FREE: &str =
@@ -32,7 +33,8 @@ const OLD_TESTS: &str = "DELETE FROM tests WHERE (repository, id) IN \
 const BYTES: usize = 3_000_000;
 /// Tests that are looked up, or written, by one statement.
 const AT_ONCE: usize = 500;
-/// That a test was seen is written down again after a month.
+/// That a test was seen is written down again after a month, and what it is called: its id is made of that, so that it
+/// does not change before.
 const SEEN_FOR_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 #[async_trait]
@@ -61,7 +63,7 @@ impl TestHistory for SqlStore {
     ) -> PortResult<Vec<KnownTest>> {
         let mut on = self.database.read().await?;
         let mut tests = Vec::with_capacity(ids.len());
-        for row in by_ids(&mut on, repository, ids).await? {
+        for row in by_ids(&mut on, NAMES, repository, ids).await? {
             tests.push(known_test(&row)?);
         }
         Ok(tests)
@@ -147,25 +149,24 @@ fn marks(from: usize, count: usize) -> String {
 }
 
 /// What is stored of a test.
+#[derive(Clone, Copy)]
 struct Stored {
     number: i64,
-    name: TestName,
     seen_ms: i64,
 }
 
 impl Stored {
     /// Whether nothing is to be written when it is seen now.
-    fn is_as(&self, name: &TestName, now_ms: i64) -> bool {
-        self.name == *name && now_ms - self.seen_ms < SEEN_FOR_MS
-    }
-
-    fn number(&self) -> u32 {
-        u32::try_from(self.number).unwrap_or(u32::MAX)
+    fn is_fresh(self, now_ms: i64) -> bool {
+        now_ms - self.seen_ms < SEEN_FOR_MS
     }
 }
 
+fn short(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 /// Tests by their ids.
-#[derive(Default)]
 struct Known(HashMap<String, Stored>);
 
 impl Known {
@@ -173,7 +174,7 @@ impl Known {
     fn all(&self, tests: &[TestName], now_ms: i64) -> Option<Vec<u32>> {
         let numbers = tests.iter().map(|name| {
             let stored = self.0.get(&name.id)?;
-            stored.is_as(name, now_ms).then(|| stored.number())
+            stored.is_fresh(now_ms).then(|| short(stored.number))
         });
         numbers.collect()
     }
@@ -181,12 +182,13 @@ impl Known {
 
 async fn by_ids(
     on: &mut AnyConnection,
+    statement: &str,
     repository: &RepositoryId,
     ids: &[&str],
 ) -> Result<Vec<AnyRow>> {
     let mut rows = Vec::with_capacity(ids.len());
     for some in ids.chunks(AT_ONCE) {
-        let text = format!("{NAMES} ({})", marks(2, some.len()));
+        let text = format!("{statement} ({})", marks(2, some.len()));
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(repository.as_str());
         for id in some {
             query = query.bind(*id);
@@ -197,23 +199,14 @@ async fn by_ids(
 }
 
 fn known_test(row: &AnyRow) -> Result<KnownTest> {
-    let stored = stored(row)?;
     Ok(KnownTest {
-        number: stored.number(),
-        name: stored.name,
-    })
-}
-
-fn stored(row: &AnyRow) -> Result<Stored> {
-    Ok(Stored {
-        number: row.try_get("number")?,
+        number: short(row.try_get("number")?),
         name: TestName {
             id: row.try_get("id")?,
             suite: row.try_get("suite")?,
             class: row.try_get("class")?,
             name: row.try_get("name")?,
         },
-        seen_ms: row.try_get("seen_ms")?,
     })
 }
 
@@ -224,9 +217,12 @@ async fn known(
 ) -> Result<Known> {
     let ids: Vec<&str> = tests.iter().map(|name| name.id.as_str()).collect();
     let mut known = Known(HashMap::with_capacity(tests.len()));
-    for row in by_ids(on, repository, &ids).await? {
-        let stored = stored(&row)?;
-        known.0.insert(stored.name.id.clone(), stored);
+    for row in by_ids(on, NUMBERS, repository, &ids).await? {
+        let stored = Stored {
+            number: row.try_get(1)?,
+            seen_ms: row.try_get(2)?,
+        };
+        known.0.insert(row.try_get(0)?, stored);
     }
     Ok(known)
 }
@@ -244,7 +240,7 @@ async fn numbers(
     let mut numbers = Vec::with_capacity(tests.len());
     for name in tests {
         let number = match known.0.get(&name.id) {
-            Some(stored) if stored.is_as(name, now_ms) => stored.number,
+            Some(stored) if stored.is_fresh(now_ms) => stored.number,
             Some(stored) => {
                 changed.push((stored.number, name));
                 stored.number
@@ -259,13 +255,9 @@ async fn numbers(
                 number
             }
         };
-        let now = Stored {
-            number,
-            name: name.clone(),
-            seen_ms: now_ms,
-        };
-        numbers.push(now.number());
-        known.0.insert(name.id.clone(), now);
+        numbers.push(short(number));
+        let seen_ms = now_ms;
+        known.0.insert(name.id.clone(), Stored { number, seen_ms });
     }
     for some in changed.chunks(AT_ONCE) {
         write(on, repository, some, now_ms).await?;
@@ -414,7 +406,7 @@ async fn drop_old(on: &mut AnyConnection, before_ms: i64, limit: i64) -> Result<
 mod tests {
     use sqlx::Row;
 
-    use super::{FIRST_FREE, NAMES, NEXT_JOB, OF_NUMBERS, OLD_ATTEMPTS, OLD_TESTS, PAST};
+    use super::{FIRST_FREE, NAMES, NEXT_JOB, NUMBERS, OF_NUMBERS, OLD_ATTEMPTS, OLD_TESTS, PAST};
     use crate::store::SqlStore;
 
     #[tokio::test]
@@ -424,6 +416,7 @@ mod tests {
         let store = store.unwrap();
         let mut on = store.database.read().await.unwrap();
         for statement in [
+            &format!("{NUMBERS} ($2, $3)"),
             &format!("{NAMES} ($2, $3)"),
             &format!("{OF_NUMBERS} ($2, $3)"),
             FIRST_FREE,

@@ -1,6 +1,10 @@
 //! The contract of the history of tests, on SQLite and, where `HERALD_TEST_POSTGRES` names a server, on PostgreSQL.
 
+use sqlx::migrate::Migrator;
+use sqlx::{AnyConnection, Connection};
+
 use super::SqlStore;
+use super::database::migrator;
 use super::tests::{on_both, repository};
 use crate::domain::RepositoryId;
 use crate::domain::history::{Attempted, KnownTest, Packed, Run, TestName, pack};
@@ -156,10 +160,11 @@ async fn tests_are_known_by_the_names_under_which_they_were_last_seen() {
         let by_number = store.tests_of_numbers(&id, &[2, 7]).await.unwrap();
         assert_eq!(by_number, both[1..]);
 
+        // Kept otherwise by another version.
         let mut other = name("b");
         other.class = "another".to_owned();
         let seen = [name("c"), other.clone()];
-        let again = store.test_numbers(&id, &seen, 1).await.unwrap();
+        let again = store.test_numbers(&id, &seen, 31 * DAY_MS).await.unwrap();
         assert_eq!(again, [3, 2]);
         assert_eq!(known(store, &["b"]).await[0].name, other);
     })
@@ -226,4 +231,34 @@ async fn old_attempts_go_in_small_steps_and_then_the_tests_that_are_in_none() {
         assert_eq!(drop_before(store, 300 * DAY_MS, 9).await, Vec::<u64>::new());
     })
     .await;
+}
+
+#[tokio::test]
+async fn tests_that_were_kept_without_names_get_them_when_they_are_seen_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("herald.db");
+    sqlx::any::install_default_drivers();
+    let address = format!("sqlite://{}?mode=rwc", file.display());
+    let mut before = AnyConnection::connect(&address).await.unwrap();
+    let all = migrator("sqlite");
+    let old = all.iter().filter(|one| one.version <= 12).cloned();
+    let old = Migrator::with_migrations(old.collect());
+    old.run(&mut before).await.unwrap();
+    let id = repository().id;
+    for statement in [
+        "INSERT INTO tests (repository, id, number) VALUES ($1, 'a', 7)",
+        "INSERT INTO attempts (repository, job, build, attempt, commit_id, tested, at_ms, runs) \
+         VALUES ($1, 'test', 1, 1, '', '', 8640000000, X'01')",
+    ] {
+        let insert = sqlx::query(statement).bind(id.as_str());
+        insert.execute(&mut before).await.unwrap();
+    }
+    before.close().await.unwrap();
+
+    let at_ms = 100 * DAY_MS;
+    let store = SqlStore::sqlite(&file).await.unwrap();
+    assert_eq!(drop_before(&store, at_ms, 9).await, Vec::<u64>::new());
+    assert_eq!(known(&store, &["a"]).await[0].name.name, "");
+    assert_eq!(numbers(&store, &["a"], at_ms + 1).await, [7]);
+    assert_eq!(known(&store, &["a"]).await[0].name, name("a"));
 }
