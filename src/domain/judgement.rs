@@ -204,7 +204,7 @@ fn at_least(name: &str, share: Share, least: Percent, threshold: Percent) -> Gat
     // Who has got further may hold on to it.
     if is(least.0 + 100) && least.0 < 10_000 {
         let reached = share.covered.saturating_mul(100) / share.total.max(1);
-        text.push_str(&format!("; {reached}% would hold as well"));
+        text.push_str(&format!("; it could be raised to {reached}%"));
     }
     let status = if is(enough) {
         Met::Success

@@ -122,6 +122,8 @@ struct BuildPage {
     tests_title: String,
     /// What is known of the failed tests, in one sentence.
     headline: String,
+    /// What became of the tests of each job against its base.
+    against: Vec<(i64, String)>,
     tests_left: usize,
     coverage: Option<view::CoverageRow>,
     progress: Option<Progress>,
@@ -320,6 +322,20 @@ struct ErrandButton {
 }
 
 /// What the viewer can do with a build. Forms are for people who have signed in.
+/// The base of each job's tests, and what became of them, each base and sentence once.
+fn against(view: &BuildView) -> Vec<(i64, String)> {
+    let mut all = Vec::new();
+    for insight in view.insights() {
+        let Some(said) = insight.base.zip(insight.changes()) else {
+            continue;
+        };
+        if !all.contains(&said) {
+            all.push(said);
+        }
+    }
+    all
+}
+
 async fn errands(web: &Web, who: &Who, view: &BuildView) -> Vec<ErrandButton> {
     let may = who.session.is_some()
         && web.app.permission(&who.visitor, &view.repository).await >= Permission::Write;
@@ -454,6 +470,7 @@ pub(super) async fn build(
             .collect(),
         tests_left: failures.saturating_sub(tests.len()),
         headline: view.verdicts().headline(),
+        against: against(&view),
         tests,
         tests_title: if report.tests.is_empty() {
             String::new()

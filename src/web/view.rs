@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::code::CodeLine;
 use super::part::Covered;
-use crate::domain::history::{Verdict, Verdicts};
+use crate::domain::history::Verdicts;
 use crate::domain::{
     Build, BuildView, Conclusion, Job, JobFailure, Judgement, Occasion, State, StepRecord,
     StepState,
@@ -351,13 +351,13 @@ pub(super) fn tests(
     let rows: Vec<TestRow> = rest
         .iter()
         .take(most)
-        .map(|test| TestRow::new(test, verdicts.of(&test.id)))
+        .map(|test| TestRow::new(test, verdicts.words(&test.id)))
         .collect();
     (rows, rest.len().saturating_sub(most))
 }
 
 impl TestRow {
-    fn new(test: &Test, verdict: Option<&Verdict>) -> Self {
+    fn new(test: &Test, verdict: String) -> Self {
         let details = test.details.as_deref();
         let details = details
             .filter(|_| test.outcome.is_red())
@@ -368,7 +368,7 @@ impl TestRow {
             name: test.name.clone(),
             class: test.class.clone().unwrap_or_default(),
             location: test.location.clone(),
-            verdict: verdict.map(Verdict::words).unwrap_or_default(),
+            verdict,
             log: test.log.as_ref().map(LogLine::address),
             code: Vec::new(),
             message: text::ansi::strip(test.message.as_deref().unwrap_or_default()).into_owned(),

@@ -99,7 +99,13 @@ async fn what_a_change_fixes_is_said_also_when_all_is_green() {
         assert_eq!(check.conclusion.as_deref(), Some("success"));
         let text = "| **Against** | [#1](https://herald.test/repos/octo/project/builds/1): 1 fixed, 1 added |";
         assert!(check.summary.contains(text), "{}", check.summary);
+        let page = w.get("/repos/octo/project/builds/2").await.1;
+        assert!(page.contains("#1</a>: 1 fixed, 1 added"), "{page}");
+        let page = w.get("/repos/octo/project/builds/2/tests").await.1;
+        assert!(page.contains("fixed here: it failed on the base"), "{page}");
         assert_eq!(w.state().comments.len(), 1, "a test is fixed");
+        let comment = w.state().comments[0].body.clone();
+        assert!(comment.contains("**Fixed:** b"), "{comment}");
         w.read_comments();
     })
     .await;

@@ -12,7 +12,7 @@ mod survey_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +162,7 @@ impl Verdict {
 #[derive(Debug, Default)]
 pub struct Verdicts<'a> {
     by_test: HashMap<&'a str, &'a Verdict>,
+    fixed: HashSet<&'a str>,
     /// Whether there was a base to compare with.
     has_base: bool,
 }
@@ -172,6 +173,7 @@ impl<'a> Verdicts<'a> {
         let mut all = Self::default();
         for insight in insights {
             all.has_base |= insight.base.is_some();
+            all.fixed.extend(insight.fixed.iter().map(String::as_str));
             for (test, verdict) in &insight.verdicts {
                 let known = all.by_test.entry(test).or_insert(verdict);
                 if verdict.rank() < known.rank() {
@@ -185,6 +187,20 @@ impl<'a> Verdicts<'a> {
     /// The verdict on a failed test.
     pub fn of(&self, test: &str) -> Option<&'a Verdict> {
         self.by_test.get(test).copied()
+    }
+
+    /// Whether a test passes now and did not on the base.
+    pub fn is_fixed(&self, test: &str) -> bool {
+        self.fixed.contains(test)
+    }
+
+    /// What is said after the name of a test; empty where there is nothing to say.
+    pub fn words(&self, test: &str) -> String {
+        match self.of(test) {
+            Some(verdict) => verdict.words(),
+            None if self.is_fixed(test) => "fixed here: it failed on the base".to_owned(),
+            None => String::new(),
+        }
     }
 
     /// Puts what is to be seen first in front.
@@ -249,7 +265,16 @@ pub struct Insight {
 impl Insight {
     /// What it was compared with, and what became of the tests, as in `#12: 2 fixed, 1 added`; `None` without a base.
     pub fn summary(&self) -> Option<String> {
-        let base = self.base?;
+        let base = match self.base? {
+            0 => "the base".to_owned(),
+            base => format!("#{base}"),
+        };
+        Some(format!("{base}: {}", self.changes()?))
+    }
+
+    /// What became of the tests, as in `2 fixed, 1 added`; `None` without a base.
+    pub fn changes(&self) -> Option<String> {
+        self.base?;
         let fixed = u32::try_from(self.fixed.len()).unwrap_or(u32::MAX);
         let parts = [
             (fixed, "fixed"),
@@ -267,11 +292,7 @@ impl Insight {
         if parts.is_empty() {
             parts.push("the same tests".to_owned());
         }
-        let base = match base {
-            0 => "the base".to_owned(),
-            base => format!("#{base}"),
-        };
-        Some(format!("{base}: {}", parts.join(", ")))
+        Some(parts.join(", "))
     }
 }
 
