@@ -26,6 +26,7 @@ use herald::app::{overview_of_tests, past_of_test, slower_tests};
 use herald::domain::RepositoryId;
 use herald::domain::history::{Attempted, Run, TestName, judge, runs};
 use herald::ports::TestHistory;
+use herald::ports::history::Back;
 use herald::report::{Collector, Limits, Outcome, Report};
 use herald::store::SqlStore;
 use rand::rngs::StdRng;
@@ -261,7 +262,13 @@ impl Bench {
     async fn pages(&mut self) {
         let (store, repository) = (&self.store, &self.repository);
         let (slower, found) = timed(async || {
-            let slower = slower_tests(store, repository, JOBS[0], self.builds + 1, &self.report);
+            let back = Back {
+                job: JOBS[0],
+                before: self.builds + 1,
+                attempts: 60,
+                bytes: 3_000_000,
+            };
+            let slower = slower_tests(store, repository, back, &self.report);
             slower.await.unwrap()
         })
         .await;

@@ -52,6 +52,10 @@ impl Drop for Place {
 pub(super) struct Change {
     /// What it adds, as a unified diff; `None` when it cannot be told.
     pub(super) diff: Option<String>,
+    /// Why it cannot, where it should.
+    pub(super) diff_failed: Option<PortError>,
+    /// Where it left its base.
+    pub(super) from: Option<String>,
     /// Commits that it stands on, the nearest first.
     pub(super) ancestors: Vec<String>,
     /// How many commits the branch that a pull request goes to has beyond those that it stands on.
@@ -89,7 +93,9 @@ impl App {
         Ok(CheckedOut {
             tree: source.tree(&remote.id, commit).await?,
             commit_count: source.commit_count(&remote.id, commit).await.ok(),
-            quarantine: self.quarantine_file(&remote.id, &claim.build).await,
+            quarantine: self
+                .quarantine_file(&remote, &claim.repository, &claim.build)
+                .await,
             change: self.change(&remote.id, &claim.build).await?,
         })
     }
@@ -124,14 +130,18 @@ impl App {
             Some(base) => self.left(repository, base.as_str(), commit).await?,
             None => None,
         };
-        let diff = match &from {
-            Some(from) => source.diff(repository, from, commit).await.ok(),
-            None => None,
-        };
+        let (mut diff, mut diff_failed) = (None, None);
+        if let Some(from) = &from {
+            match source.diff(repository, from, commit).await {
+                Ok(text) => diff = Some(text),
+                Err(error) => diff_failed = Some(error),
+            }
+        }
         let is_change = matches!(
             build.occasion,
             Occasion::PullRequest { .. } | Occasion::MergeGroup { .. }
         );
+        let left = from.clone();
         let from = from.filter(|from| is_change && from != commit);
         let begin = from.as_deref().unwrap_or(commit);
         // It only helps to tell what is new, so nothing fails for it.
@@ -147,6 +157,8 @@ impl App {
         };
         Ok(Change {
             diff,
+            diff_failed,
+            from: left,
             ancestors,
             behind,
         })

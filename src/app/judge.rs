@@ -1,42 +1,105 @@
 //! From the ends of a build's jobs to what the build is called.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tracing::warn;
 
 use super::attempt::apart;
 use super::checkout::Change;
 use super::state::App;
-use crate::domain::judgement::{coverage_gates, has_stopped, project_coverage, tests_gate};
-use crate::domain::{BuildId, BuildView, Judgement, State};
-use crate::ports::Kind;
+use crate::domain::judgement::{self, coverage_gates, has_stopped, tests_gate};
+use crate::domain::{BuildId, BuildView, Conclusion, Job, Judgement, State};
 use crate::ports::error::Result;
+use crate::ports::{Kind, PortError};
 use crate::report::{Coverage, CoverageChange, Diff};
+use crate::spec::ProjectGate;
 
-/// Builds that are judged at once.
+/// Builds that are taken up at once, and how many of them are judged at the same time.
 const AT_ONCE: i64 = 20;
+const CONCURRENT: usize = 4;
 /// Builds before a change among which one with coverage is looked for.
 const EARLIER: usize = 5;
+/// Builds before a change that are looked at for that.
+const LOOKED_AT: usize = 20;
 /// How long what went wrong is tried again.
 const AGAIN_MS: i64 = 10_000;
-/// For how long the change itself may be out of reach before a build is judged without it.
+/// For how long that may go on before a build is judged without what could not be had.
 const PATIENCE_MS: i64 = 10 * 60 * 1000;
+/// How long one try may take: a lost mirror is fetched anew.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// When judging a build failed first, in unix milliseconds, of those that are tried again.
+#[derive(Debug, Default)]
+pub(super) struct Failing(Mutex<HashMap<BuildId, i64>>);
+
+impl Failing {
+    /// For how long it has failed, in milliseconds.
+    fn since(&self, build: &BuildId, now_ms: i64) -> i64 {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now_ms - *all.entry(build.clone()).or_insert(now_ms)
+    }
+
+    fn forget(&self, build: &BuildId) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(build);
+    }
+}
+
+/// What a build is judged by.
+struct Grounds {
+    change: Change,
+    /// Builds with coverage that it stands on, the nearest first.
+    earlier: Vec<BuildView>,
+    /// What has become different since the first of them; `None` where that is the change itself.
+    since: Option<String>,
+}
 
 impl App {
     /// Judges builds whose jobs have ended; `false` when none is due.
     pub(super) async fn judge_builds(&self) -> Result<bool> {
         let store = &self.parts.store;
         let builds = store.unjudged(self.now_ms(), AT_ONCE).await?;
-        for build in &builds {
-            // One that cannot be judged must not keep the others.
-            if let Err(error) = self.judge(build).await {
-                warn!(build = build.as_str(), "failed to {error}");
-                let due_ms = self.now_ms() + AGAIN_MS;
-                store.postpone_judging(build, due_ms).await?;
-            }
-        }
-        if !builds.is_empty() {
+        // One that waits for git must not keep the others.
+        let is_none = builds.is_empty();
+        let judging = builds.into_iter().map(|build| self.judge_or_later(build));
+        let judged = stream::iter(judging).buffer_unordered(CONCURRENT);
+        let () = judged.try_collect().await?;
+        if !is_none {
             self.stir();
         }
-        Ok(!builds.is_empty())
+        Ok(!is_none)
+    }
+
+    async fn judge_or_later(&self, build: BuildId) -> Result<()> {
+        let store = &self.parts.store;
+        let Err(error) = self.judge(&build).await else {
+            self.failing.forget(&build);
+            return Ok(());
+        };
+        let now_ms = self.now_ms();
+        let failing_ms = self.failing.since(&build, now_ms);
+        warn!(build = build.as_str(), "failed to {error}");
+        if failing_ms < PATIENCE_MS && error.kind != Kind::Gone {
+            return store.postpone_judging(&build, now_ms + AGAIN_MS).await;
+        }
+        // A build is never left without an end.
+        let Some(view) = store.view(&build).await? else {
+            return Ok(());
+        };
+        let mut judgement = Judgement {
+            notes: vec![format!("Coverage is not compared: failed to {error}.")],
+            ..judgement(&view, &[], None, None, None)
+        };
+        let gates = &view.build.plan.coverage_gates;
+        if gates.project == Some(ProjectGate::Auto) || gates.patch.is_some() {
+            judgement.trouble = Some(format!("failed to {error}"));
+        }
+        store.judge(&view, &judgement, now_ms).await?;
+        self.failing.forget(&build);
+        Ok(())
     }
 
     async fn judge(&self, build: &BuildId) -> Result<()> {
@@ -44,64 +107,73 @@ impl App {
         let Some(view) = store.view(build).await? else {
             return Ok(());
         };
-        let ended = view.jobs.iter().filter_map(|job| job.finished_ms).max();
-        let waited = self.now_ms() - ended.unwrap_or(0);
-        let (change, notes) = match self.change_of(&view).await {
-            Ok(change) => (change, Vec::new()),
-            // A build is never left without an end for what only helps to judge it.
-            Err(error) if waited > PATIENCE_MS || error.kind == Kind::Gone => {
-                let note = format!("What the change adds is not known: failed to {error}.");
-                (Change::default(), vec![note])
-            }
-            Err(error) => return Err(error),
-        };
-        let earlier = self.earlier(&view, &change.ancestors).await?;
-        let (view, mut judgement) = apart(move || {
-            let judgement = judgement(&view, &earlier, change.diff.as_deref(), change.behind);
+        let grounds = tokio::time::timeout(PATIENCE, self.grounds(&view)).await;
+        let grounds = grounds.map_err(|_| {
+            PortError::transient("find out what the change is: it took more than two minutes")
+        })??;
+        let (view, judgement) = apart(move || {
+            let Change { diff, behind, .. } = &grounds.change;
+            let since = grounds.since.as_deref();
+            let judgement = judgement(&view, &grounds.earlier, diff.as_deref(), since, *behind);
             (view, judgement)
         })
         .await?;
-        judgement.notes.extend(notes);
         store.judge(&view, &judgement, self.now_ms()).await
     }
 
-    /// What the change of a build is, once more: the mirror has it unless it was lost.
-    async fn change_of(&self, view: &BuildView) -> Result<Change> {
+    /// What the change of a build is, once more (the mirror has it unless it was lost), and what it is held against.
+    async fn grounds(&self, view: &BuildView) -> Result<Grounds> {
         let remote = self.parts.forge.remote(&view.repository).await?;
         self.fetch_tested(&remote, &view.build).await?;
-        self.change(&remote.id, &view.build).await
+        let change = self.change(&remote.id, &view.build).await?;
+        if let Some(error) = &change.diff_failed
+            && view.build.plan.coverage_gates.patch.is_some()
+        {
+            return Err(error.clone());
+        }
+        let earlier = self.earlier(view, &change.ancestors).await?;
+        let mut since = None;
+        if let (Some(base), Some(from)) = (earlier.first(), &change.from)
+            && base.build.commit.as_str() != from.as_str()
+        {
+            let (base, head) = (base.build.commit.as_str(), view.build.tested.as_str());
+            since = Some(self.parts.source.diff(&remote.id, base, head).await?);
+        }
+        Ok(Grounds {
+            change,
+            earlier,
+            since,
+        })
     }
 
     /// Builds that the change stands on, the nearest first: up to the first one with coverage, and a few more where that
-    /// of jobs that did not run has to be found.
+    /// of jobs without any has to be found.
     async fn earlier(&self, view: &BuildView, ancestors: &[String]) -> Result<Vec<BuildView>> {
-        let has_coverage = |view: &BuildView| {
-            let results = view.jobs.iter().filter_map(|job| job.result.as_ref());
-            results
-                .into_iter()
-                .any(|result| result.report.coverage.is_some())
+        let has_coverage = |job: &Job| {
+            let result = job.result.as_ref();
+            result.is_some_and(|result| result.report.coverage.is_some())
         };
         let gates = &view.build.plan.coverage_gates;
-        if !has_coverage(view) && gates.project.is_none() {
+        if !view.jobs.iter().any(has_coverage) && gates.project.is_none() {
             return Ok(Vec::new());
         }
         let store = &self.parts.store;
-        let skips = |view: &BuildView| {
-            let skipped = Some(crate::domain::Conclusion::Skipped);
-            view.jobs.iter().any(|job| job.conclusion == skipped)
-        };
-        let mut all_ran = !skips(view);
+        let mut all_have = view.jobs.iter().all(has_coverage);
         let mut earlier: Vec<BuildView> = Vec::new();
-        for build in store.built(&view.repository.id, ancestors).await? {
-            let Some(before) = store.view(&build).await? else {
-                continue;
-            };
-            if before.build.state != State::Finished || !has_coverage(&before) {
+        let built = store.built(&view.repository.id, ancestors).await?;
+        for build in built.iter().take(LOOKED_AT) {
+            // What cannot be read is no ground to leave this one without an end.
+            let before = store.view(build).await.unwrap_or_else(|error| {
+                warn!(build = build.as_str(), "failed to {error}");
+                None
+            });
+            let Some(before) = before else { continue };
+            if before.build.state != State::Finished || !before.jobs.iter().any(has_coverage) {
                 continue;
             }
-            all_ran &= !skips(&before);
+            all_have &= before.jobs.iter().all(has_coverage);
             earlier.push(before);
-            if all_ran || earlier.len() == EARLIER {
+            if all_have || earlier.len() == EARLIER {
                 break;
             }
         }
@@ -110,28 +182,35 @@ impl App {
 }
 
 /// Judges a build by what is known of it; `earlier` are builds with coverage that it stands on, the nearest first, `diff`
-/// what the change adds, as a unified diff, and `behind` how many commits its base has beyond those that it stands on.
+/// what the change adds, as a unified diff, `since` what has become different since the first of those builds where that
+/// is something else, and `behind` how many commits its base has beyond those that it stands on.
 pub fn judgement(
     view: &BuildView,
     earlier: &[BuildView],
     diff: Option<&str>,
+    since: Option<&str>,
     behind: Option<u64>,
 ) -> Judgement {
     let plan = &view.build.plan;
     let diff = diff.map(Diff::parse);
-    let (own, others) = project_coverage(view, earlier);
+    let since = since.map(Diff::parse).or_else(|| diff.clone());
+    let own = |view: &BuildView| view.report().coverage;
+    let mut now = own(view).unwrap_or_default();
+    let did_not_run = |job: &Job| job.conclusion == Some(Conclusion::Skipped);
     let mut carried = Vec::new();
-    let mut now = own.unwrap_or_default();
-    for (job, coverage) in others {
+    for (job, coverage) in judgement::carried(view, earlier, did_not_run) {
         carried.push(job);
-        let untouched = diff.as_ref().map(|diff| coverage.clone().untouched(diff));
+        let untouched = since
+            .as_ref()
+            .map(|since| coverage.clone().untouched(since));
         now.merge(untouched.unwrap_or(coverage));
     }
     let base = earlier.first();
     let before = base.and_then(|base| {
-        let (own, others) = project_coverage(base, earlier.get(1..).unwrap_or_default());
-        let mut all = own?;
-        for (_, coverage) in others {
+        let mut all = own(base)?;
+        // Also of jobs that ended before they could report: what they cover has not gone.
+        let before_it = earlier.get(1..).unwrap_or_default();
+        for (_, coverage) in judgement::carried(base, before_it, |_| true) {
             all.merge(coverage);
         }
         Some(all)
@@ -145,7 +224,8 @@ pub fn judgement(
     };
     let now = (!now.is_empty()).then(|| both(now));
     let before = before.map(both);
-    let coverage = now.map(|now| CoverageChange::new(&now, before.as_ref(), diff.as_ref()));
+    let coverage =
+        now.map(|now| CoverageChange::new(&now, before.as_ref(), diff.as_ref(), since.as_ref()));
     let gates = coverage_gates(
         &plan.coverage_gates,
         coverage.as_ref(),
@@ -159,5 +239,6 @@ pub fn judgement(
         carried,
         behind,
         notes: Vec::new(),
+        trouble: None,
     }
 }

@@ -237,7 +237,7 @@ pub async fn overview_of_tests(
     })
 }
 
-/// Of the tests of a report that passed, those that took significantly longer than in the builds before this one. Those
+/// Of the tests of a report that passed, those that took significantly longer than in these attempts before it. Those
 /// that take most more time come first.
 ///
 /// # Errors
@@ -245,8 +245,7 @@ pub async fn overview_of_tests(
 pub async fn slower_tests(
     store: &dyn TestHistory,
     repository: &RepositoryId,
-    job: &str,
-    build: i64,
+    back: Back<'_>,
     report: &Report,
 ) -> Result<Vec<SlowerTest>> {
     let clean = report
@@ -266,12 +265,6 @@ pub async fn slower_tests(
         .iter()
         .filter_map(|test| Some((test.number, *times.get(test.name.id.as_str())?)))
         .collect();
-    let back = Back {
-        job,
-        before: build,
-        attempts: BEFORE,
-        bytes: BYTES_OF_JOB,
-    };
     let past = store.packed_attempts(repository, back).await?;
     let ids: HashMap<u32, &str> = known
         .iter()
@@ -281,7 +274,7 @@ pub async fn slower_tests(
     let named = found.into_iter().filter_map(|slower| {
         Some(SlowerTest {
             id: (*ids.get(&slower.test)?).to_owned(),
-            job: job.to_owned(),
+            job: back.job.to_owned(),
             seconds: slower.seconds,
             usual: slower.usual,
         })
@@ -358,10 +351,19 @@ impl App {
         let store = self.parts.store.as_ref();
         let (repository, build) = (&view.repository.id, view.build.number);
         let mut all: Vec<SlowerTest> = Vec::new();
-        for job in jobs {
-            let Some(result) = &job.result else { continue };
-            let (name, report) = (job.check_name(), &result.report);
-            all.extend(slower_tests(store, repository, name, build, report).await?);
+        let with_tests = jobs.iter().filter_map(|job| {
+            let report = &job.result.as_ref()?.report;
+            (!report.tests.is_empty()).then_some((job, report))
+        });
+        let with_tests: Vec<_> = with_tests.take(JOBS).collect();
+        for (job, report) in &with_tests {
+            let back = Back {
+                job: job.check_name(),
+                before: build,
+                attempts: BEFORE,
+                bytes: BYTES_OF_JOB.min(BYTES / with_tests.len()),
+            };
+            all.extend(slower_tests(store, repository, back, report).await?);
         }
         let more = |one: &SlowerTest| one.seconds - one.usual;
         all.sort_by(|one, other| more(other).total_cmp(&more(one)));

@@ -1,10 +1,11 @@
 //! Putting tests away: what people ask for, and what the file of the repository says.
 
 use super::state::App;
-use crate::domain::quarantine::{self, FILE, Quarantined};
+use crate::domain::quarantine::{self, FILE, Named, Quarantined};
 use crate::domain::{Build, Change, Occasion, PersonId, Quarantining, Repository, pull_subject};
 use crate::feedback::Asked;
 use crate::ports::error::Result;
+use crate::ports::source::Remote;
 use crate::report::{Report, Test};
 
 /// Bytes of the file that are read.
@@ -19,19 +20,31 @@ pub(super) struct FromFile {
 }
 
 impl App {
-    /// What the file says that counts for a build. That is the file of the base: no change puts its own failures away.
-    pub(super) async fn quarantine_file(&self, mirror: &str, build: &Build) -> FromFile {
+    /// What the file says that counts for a build. That is the file of the base, for what is pushed to another branch
+    /// that of the default branch: no change puts its own failures away.
+    pub(super) async fn quarantine_file(
+        &self,
+        remote: &Remote,
+        repository: &Repository,
+        build: &Build,
+    ) -> FromFile {
         let commit = match &build.occasion {
-            Occasion::PullRequest { .. } | Occasion::MergeGroup { .. } => {
-                build.plan.base.as_ref().or(build.occasion.base())
+            Occasion::PullRequest { .. } | Occasion::MergeGroup { .. } => build
+                .plan
+                .base
+                .as_ref()
+                .or(build.occasion.base())
+                .map(ToString::to_string),
+            Occasion::Push { branch, .. } if *branch != repository.default_branch => {
+                self.tip_of_default(remote, repository).await
             }
-            Occasion::Push { .. } | Occasion::Tag { .. } => Some(&build.tested),
+            Occasion::Push { .. } | Occasion::Tag { .. } => Some(build.tested.to_string()),
         };
         let Some(commit) = commit else {
             return FromFile::default();
         };
         // Without it failures count, which is on the safe side.
-        let file = self.parts.source.file(mirror, commit.as_str(), FILE).await;
+        let file = self.parts.source.file(&remote.id, &commit, FILE).await;
         let Ok(Some(bytes)) = file else {
             return FromFile::default();
         };
@@ -49,6 +62,16 @@ impl App {
             tests,
             notes: unreadable.iter().map(said).collect(),
         }
+    }
+
+    /// The newest commit of the default branch, present.
+    async fn tip_of_default(&self, remote: &Remote, repository: &Repository) -> Option<String> {
+        let source = &self.parts.source;
+        let branch = &repository.default_branch;
+        let tip = source.tip(remote, branch).await.ok()??;
+        let names = [format!("refs/heads/{branch}")];
+        source.fetch(remote, &tip, &names).await.ok()?;
+        Some(tip)
     }
 
     /// What follows from `/herald quarantine`.
@@ -71,11 +94,9 @@ impl App {
         let Some(report) = self.report_of_pull(repository, asked.pull).await? else {
             return Ok(say(asked.no_tests()));
         };
-        let meant: Vec<&Test> = report
-            .tests
-            .iter()
-            .filter(|test| wanted.means(test))
-            .collect();
+        let named = Named::new([&wanted]);
+        let tests = report.tests.iter();
+        let meant: Vec<&Test> = tests.filter(|test| named.find(test).is_some()).collect();
         let [test] = meant.as_slice() else {
             return Ok(say(asked.which_test(&wanted.test, &meant)));
         };
@@ -97,19 +118,19 @@ impl App {
     ) -> Result<Change> {
         let now_ms = self.now_ms();
         let all = self.parts.store.quarantined(&repository.id, now_ms).await?;
-        let is_meant = |one: &&Quarantined| one.test == name || one.is_called(name);
-        let mut meant = all.iter().filter(is_meant);
+        let meant: Vec<&Quarantined> = all.iter().filter(|one| one.is_called(name)).collect();
         let answer = |answer| Change::Say {
             repository: repository.id.clone(),
             answer,
         };
-        Ok(match (meant.next(), meant.next()) {
-            (Some(one), None) => Change::Quarantine {
+        Ok(match meant.as_slice() {
+            [one] => Change::Quarantine {
                 repository: repository.id.clone(),
                 what: Quarantining::TakenBack(one.test.clone()),
                 answers: asked.taken_back(&one.name),
             },
-            _ => answer(asked.not_quarantined(name, &all)),
+            [] => answer(asked.not_quarantined(name, &all)),
+            _ => answer(asked.which_quarantined(name, &meant)),
         })
     }
 

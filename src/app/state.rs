@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::access::Remembered;
+use super::judge::Failing;
 use crate::feedback::Links;
 use crate::ports::store::Room;
 use crate::ports::{
@@ -72,6 +73,8 @@ pub struct App {
     pub settings: Settings,
     /// What GitHub said lately about what people may see.
     pub(super) remembered: Remembered,
+    /// Builds that could not be judged yet.
+    pub(super) failing: Failing,
     /// Changes with everything that may give another loop something to do.
     pulse: watch::Sender<u64>,
 }
@@ -83,6 +86,7 @@ impl App {
             parts,
             settings,
             remembered: Remembered::default(),
+            failing: Failing::default(),
             pulse: watch::Sender::new(0),
         }
     }

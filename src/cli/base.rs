@@ -6,10 +6,11 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::checkout::Checkout;
+use super::local::reported;
 use crate::app::judgement;
 use crate::domain::history::{Attempted, Insight, judge, runs};
 use crate::domain::quarantine::{FILE, Quarantined, read_file};
-use crate::domain::{BuildView, Job, tolerance};
+use crate::domain::{BuildView, Job, Preparation, tolerance};
 use crate::feedback::local_view;
 use crate::report::Report;
 use crate::spec::JobSpecification;
@@ -27,6 +28,15 @@ pub(super) struct Against {
     put_away: Vec<Quarantined>,
 }
 
+/// By which a job is told apart from others: its key, of a member of a matrix its name.
+pub(super) fn name_of(job: &JobSpecification) -> &str {
+    if job.matrix.is_empty() {
+        &job.key
+    } else {
+        job.check_name()
+    }
+}
+
 /// Results of a commit as they are kept beside git's own files.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -34,14 +44,17 @@ struct Kept {
     version: String,
     /// How it was built.
     executor: String,
+    /// The names of the jobs that were asked for; the base may not have all of them.
+    asked: Vec<String>,
     jobs: HashMap<String, Report>,
 }
 
 impl Against {
     /// Without results of the base yet.
-    pub(super) fn new(checkout: &Checkout, now_ms: i64) -> Option<(Self, Vec<String>)> {
+    pub(super) fn new(checkout: &Checkout, base: &str, now_ms: i64) -> Option<(Self, Vec<String>)> {
         let commit = checkout.left.clone()?;
-        let file = checkout.file_at(&commit, FILE).unwrap_or_default();
+        // As on the server, what the base says now counts, and not what it said when the change left it.
+        let file = checkout.file_at(base, FILE).unwrap_or_default();
         let (put_away, unreadable) = read_file(&file, now_ms);
         let against = Self {
             diff: checkout.diff.clone(),
@@ -73,7 +86,7 @@ impl Against {
         let kept = kept.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
         let Some(kept) = kept else { return false };
         let fits = kept.version == env!("CARGO_PKG_VERSION") && kept.executor == executor;
-        if !fits || !wanted.all(|job| kept.jobs.contains_key(job)) {
+        if !fits || !wanted.all(|job| kept.asked.iter().any(|asked| asked == job)) {
             return false;
         }
         self.jobs = kept.jobs;
@@ -81,7 +94,13 @@ impl Against {
     }
 
     /// Takes the results of the base, and keeps them for the next time. That this may not work out is no harm.
-    pub(super) fn take(&mut self, checkout: &Checkout, executor: &str, jobs: Vec<Job>) {
+    pub(super) fn take(
+        &mut self,
+        checkout: &Checkout,
+        executor: &str,
+        asked: Vec<String>,
+        jobs: Vec<Job>,
+    ) {
         for job in jobs {
             let name = job.check_name().to_owned();
             self.jobs
@@ -90,6 +109,7 @@ impl Against {
         let kept = Kept {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             executor: executor.to_owned(),
+            asked,
             jobs: self.jobs.clone(),
         };
         let (Some(dir), Ok(text)) = (checkout.kept(), serde_json::to_vec(&kept)) else {
@@ -126,12 +146,7 @@ impl Against {
             at_ms,
             runs: runs(report, &number(report)),
         };
-        let name = if job.matrix.is_empty() {
-            &job.key
-        } else {
-            job.check_name()
-        };
-        let past = self.jobs.get(name);
+        let past = self.jobs.get(name_of(job));
         let past: Vec<Attempted> = past
             .map(|report| attempted(report, &self.commit, 1))
             .into_iter()
@@ -151,17 +166,13 @@ impl Against {
 
     /// Judges a build as a whole against the base.
     pub(super) fn judge_whole(&self, view: &mut BuildView) {
-        let earlier = self.report().map(|report| {
-            let mut jobs = view.jobs.clone();
-            jobs.truncate(1);
-            for job in &mut jobs {
-                if let Some(result) = &mut job.result {
-                    result.report = report.clone();
-                }
-            }
-            local_view(jobs, view.build.plan.clone())
+        let base = (!self.jobs.is_empty()).then(|| {
+            let jobs = self.jobs.iter();
+            let jobs = jobs.map(|(name, report)| reported(name.clone(), report.clone()));
+            local_view(jobs.collect(), Preparation::default())
         });
-        judge_whole(view, earlier.as_slice(), self.diff.as_deref(), self.behind);
+        let earlier = base.as_slice();
+        judge_whole(view, earlier, self.diff.as_deref(), self.behind);
     }
 }
 
@@ -172,7 +183,7 @@ pub(super) fn judge_whole(
     diff: Option<&str>,
     behind: Option<u64>,
 ) {
-    let judged = judgement(view, earlier, diff, behind);
+    let judged = judgement(view, earlier, diff, None, behind);
     let of_jobs = view.build.conclusion;
     view.build.conclusion = of_jobs.map(|conclusion| judged.conclusion(conclusion));
     view.judgement = Some(judged);

@@ -9,7 +9,10 @@ use serde_json::json;
 use super::arguments::CheckFormat;
 use super::screen::{BOLD, GREEN, PLAIN, RED, Screen, YELLOW};
 use super::{End, wrong};
+use crate::domain::quarantine::{FILE, Unreadable, read_file};
+use crate::ports::Clock;
 use crate::spec::{self, Parsed, Problem, Severity, Specification};
+use crate::wire::SystemClock;
 
 /// Reads a specification file; without a path the one of the current folder.
 fn read(path: Option<&Path>) -> anyhow::Result<(String, Vec<u8>)> {
@@ -87,25 +90,65 @@ pub(super) fn check(
     format: CheckFormat,
     screen: &Screen,
 ) -> anyhow::Result<End> {
+    let is_quarantine = file.is_some_and(|file| file.file_name() == Some(FILE.as_ref()));
+    if is_quarantine {
+        let (name, bytes) = read(file)?;
+        let problems = quarantine(&bytes);
+        show(&name, &problems, problems.is_empty(), format, screen);
+        return Ok(if problems.is_empty() {
+            End::Good
+        } else {
+            End::Wrong
+        });
+    }
     let (name, bytes) = read(file)?;
     let parsed = spec::parse(&bytes);
+    let mut is_good = parsed.specification.is_some();
+    show(&name, &parsed.problems, is_good, format, screen);
+    // The other file of a repository that people write for Herald.
+    if file.is_none()
+        && let Ok(bytes) = std::fs::read(FILE)
+    {
+        let problems = quarantine(&bytes);
+        is_good &= problems.is_empty();
+        match format {
+            // One document is one file.
+            CheckFormat::Json => screen.say(text(FILE, &problems).trim_end()),
+            _ => show(FILE, &problems, problems.is_empty(), format, screen),
+        }
+    }
+    Ok(if is_good { End::Good } else { End::Wrong })
+}
+
+/// What is wrong with a file of tests that are put away.
+fn quarantine(bytes: &[u8]) -> Vec<Problem> {
+    let now_ms = SystemClock.now_ms();
+    let (_, unreadable) = read_file(&String::from_utf8_lossy(bytes), now_ms);
+    let problem = |one: Unreadable| Problem {
+        severity: Severity::Error,
+        line: one.line,
+        column: 1,
+        message: one.text,
+        hint: None,
+    };
+    unreadable.into_iter().map(problem).collect()
+}
+
+/// Says what is wrong with a file, or that it is good.
+fn show(name: &str, problems: &[Problem], is_good: bool, format: CheckFormat, screen: &Screen) {
     match format {
         CheckFormat::Text => {
-            screen.result(&text(&name, &parsed.problems));
-            if parsed.specification.is_some() {
+            screen.result(&text(name, problems));
+            if is_good {
                 screen.say(&format!("{GREEN}{name} is good{PLAIN}"));
             }
         }
         CheckFormat::Json => {
-            let answer = json!({
-                "file": name,
-                "valid": parsed.specification.is_some(),
-                "problems": parsed.problems,
-            });
+            let answer = json!({"file": name, "valid": is_good, "problems": problems});
             screen.result(&format!("{answer:#}\n"));
         }
         CheckFormat::Github => {
-            for problem in &parsed.problems {
+            for problem in problems {
                 let level = match problem.severity {
                     Severity::Error => "error",
                     Severity::Warning => "warning",
@@ -122,11 +165,6 @@ pub(super) fn check(
             }
         }
     }
-    Ok(if parsed.specification.is_some() {
-        End::Good
-    } else {
-        End::Wrong
-    })
 }
 
 pub(super) fn explain(dir: &Path, screen: &Screen) -> anyhow::Result<End> {

@@ -52,6 +52,9 @@ impl Checkout {
                     .ok_or_else(|| wrong(format!("--base: git knows no common commit with {base}")))
             })
             .transpose()?;
+        // What git does not know yet is built, so it is part of the change.
+        let untracked = git(&["ls-files", "-z", "--others", "--exclude-standard"]);
+        let untracked = untracked.unwrap_or_default();
         let against = |arguments: &[&str]| {
             let from = from.as_deref()?;
             git(&[arguments, &[from, "--"]].concat())
@@ -67,7 +70,8 @@ impl Checkout {
                     .map(str::to_owned)
                     .collect()
             }),
-            diff: against(&["diff", "--no-color", "--no-ext-diff", "-U0"]),
+            diff: against(&["diff", "--no-color", "--no-ext-diff", "-U0"])
+                .map(|diff| diff + "\n" + &added(dir, &untracked)),
             behind: base
                 .and_then(|base| git(&["rev-list", "--count", &format!("HEAD..{base}"), "--"]))
                 .and_then(|count| count.parse().ok()),
@@ -187,4 +191,23 @@ fn git(dir: &Path, arguments: &[&str]) -> Option<String> {
             .trim_end_matches('\n')
             .to_owned()
     })
+}
+
+/// Files that git does not know yet, of a list that ends each with a zero byte, as a diff that adds them.
+fn added(dir: &Path, untracked: &str) -> String {
+    let mut diff = String::new();
+    for path in untracked.split('\0').filter(|path| !path.is_empty()) {
+        // What is no text has no lines that could be executed.
+        let Ok(text) = std::fs::read_to_string(dir.join(path)) else {
+            continue;
+        };
+        let lines = text.lines().count();
+        diff.push_str(&format!(
+            "--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{lines} @@\n"
+        ));
+        for line in text.lines() {
+            diff.push_str(&format!("+{line}\n"));
+        }
+    }
+    diff
 }

@@ -17,6 +17,7 @@ use crate::ports::executor::{JobEnd, Purpose};
 use crate::ports::source::TreeEntry;
 use crate::ports::{Clock, Executor, JobEvent, JobOrder};
 use crate::protocol::CollectKind;
+use crate::report::Report;
 use crate::spec::{Decision, JobSpecification, PlannedJob};
 use crate::text;
 use crate::wire::SystemClock;
@@ -290,4 +291,17 @@ fn record(
         finished_ms: Some(finish).filter(|finish| *finish > 0),
         result: Some(result),
     }
+}
+
+/// A job of which nothing is known but its name and what it reports.
+pub(super) fn reported(name: String, report: Report) -> Job {
+    let job = JobSpecification {
+        key: name,
+        ..JobSpecification::default()
+    };
+    let result = JobResult {
+        report,
+        ..empty_result(Conclusion::Success)
+    };
+    record(&job, 0, Vec::new(), result, (0, 0))
 }

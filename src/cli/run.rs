@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::arguments::{ReportFormat, RunEvent, RunExecutor, RunFlags};
-use super::base::{Against, judge_whole};
+use super::base::{Against, judge_whole, name_of};
 use super::checkout::Checkout;
 use super::local::Local;
 use super::screen::{BOLD, DIM, GREEN, PLAIN, RED, Screen, YELLOW};
@@ -77,7 +77,8 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
         executor: executor.as_ref(),
         against: None,
     };
-    let against = Against::new(&checkout, SystemClock.now_ms());
+    let base = flags.base.as_deref().unwrap_or_default();
+    let against = Against::new(&checkout, base, SystemClock.now_ms());
     let against = match against {
         Some((mut against, notes)) => {
             for note in notes {
@@ -147,8 +148,10 @@ async fn build_base(
     let due = wanted
         .iter()
         .filter(|planned| planned.decision == Decision::Run);
-    let keys: HashSet<&str> = due.map(|planned| planned.job.key.as_str()).collect();
-    if against.take_kept(checkout, executor, keys.iter().copied()) {
+    let asked: Vec<String> = due
+        .map(|planned| name_of(&planned.job).to_owned())
+        .collect();
+    if against.take_kept(checkout, executor, asked.iter().map(String::as_str)) {
         screen.say(&format!(
             "{DIM}held against {base} at {short}, built before{PLAIN}"
         ));
@@ -173,7 +176,7 @@ async fn build_base(
         by_default: true,
     };
     let mut jobs = spec::plan(&specification, &occasion).jobs;
-    jobs.retain(|planned| keys.contains(planned.job.key.as_str()));
+    jobs.retain(|planned| asked.iter().any(|name| name == name_of(&planned.job)));
     let scratch = local.scratch.join("base-scratch");
     let of_base = Local {
         files: &checkout.files_at(&commit),
@@ -185,7 +188,7 @@ async fn build_base(
         ..*local
     };
     let jobs = of_base.run_all(jobs).await?;
-    against.take(checkout, executor, jobs);
+    against.take(checkout, executor, asked, jobs);
     screen.say(&format!("{BOLD}building the change{PLAIN}"));
     Ok(())
 }

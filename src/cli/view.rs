@@ -135,6 +135,10 @@ pub(super) fn insight(view: &BuildView) -> String {
                 }
             }
         }
+        for file in change.files.iter().filter(|file| file.now.is_none()) {
+            let path = clean(&file.path);
+            out.push_str(&format!("  {path}: {YELLOW}in no report any more{PLAIN}\n"));
+        }
         for path in &change.unmentioned {
             out.push_str(&format!("  {}: {YELLOW}in no report{PLAIN}\n", clean(path)));
         }

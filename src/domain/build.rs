@@ -479,7 +479,8 @@ impl BuildView {
                     .tests
                     .iter()
                     .filter(|test| test.outcome.is_red());
-                red.filter(|test| !result.tolerated.contains(&test.id))
+                let tolerated: HashSet<&String> = result.tolerated.iter().collect();
+                red.filter(move |test| !tolerated.contains(&test.id))
             })
             .map(|test| test.id.as_str())
             .collect();

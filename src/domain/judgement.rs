@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::build::{BuildView, Conclusion, StepState};
+use super::build::{BuildView, Conclusion, Job, StepState};
 use crate::report::json::{Conclusion as Met, Gate};
 use crate::report::{Coverage, CoverageChange, Share};
 use crate::spec::{CoverageGates, Percent, ProjectGate};
@@ -25,6 +25,8 @@ pub struct Judgement {
     pub behind: Option<u64>,
     /// What could not be found out, and why.
     pub notes: Vec<String>,
+    /// Why conditions could not be judged that the specification has, where that was trouble of ours.
+    pub trouble: Option<String>,
 }
 
 /// Coverage that counts for a job that did not run.
@@ -46,29 +48,28 @@ impl Judgement {
     pub fn conclusion(&self, of_jobs: Conclusion) -> Conclusion {
         match of_jobs {
             Conclusion::Success if self.failed().next().is_some() => Conclusion::Failure,
+            // What was not judged has not passed, and is no failure of the code either.
+            Conclusion::Success if self.trouble.is_some() => Conclusion::Cancelled,
             other => other,
         }
     }
 }
 
-/// The coverage that a build stands for: what its jobs report and, of those that did not run, what the nearest of the
-/// builds before it has (the nearest first). `None` where there is none.
-pub fn project_coverage(
+/// The coverage that counts for jobs which have none of their own: that of the nearest of the builds before (the nearest
+/// first) in which they had. `counts` says for which jobs it is looked for.
+pub fn carried(
     view: &BuildView,
     earlier: &[BuildView],
-) -> (Option<Coverage>, Vec<(Carried, Coverage)>) {
-    let of = |view: &BuildView| {
-        view.report()
-            .coverage
-            .filter(|coverage| !coverage.is_empty())
+    counts: impl Fn(&Job) -> bool,
+) -> Vec<(Carried, Coverage)> {
+    let has_none = |job: &&Job| {
+        let result = job.result.as_ref();
+        result.is_none_or(|result| result.report.coverage.is_none())
     };
-    let mut carried = Vec::new();
-    for job in &view.jobs {
-        if job.conclusion != Some(Conclusion::Skipped) {
-            continue;
-        }
-        let found = earlier.iter().find_map(|before| {
-            let same = |other: &&super::build::Job| other.check_name() == job.check_name();
+    let without = view.jobs.iter().filter(has_none).filter(|job| counts(job));
+    let found = without.filter_map(|job| {
+        earlier.iter().find_map(|before| {
+            let same = |other: &&Job| other.check_name() == job.check_name();
             let other = before.jobs.iter().find(same)?;
             let coverage = other.result.as_ref()?.report.coverage.clone()?;
             let carried = Carried {
@@ -76,24 +77,30 @@ pub fn project_coverage(
                 build: before.build.number,
             };
             Some((carried, coverage))
-        });
-        carried.extend(found);
-    }
-    (of(view), carried)
+        })
+    });
+    found.collect()
 }
 
-/// Whether a job ended before it could write its reports.
+/// Whether a job ended before it could report coverage.
 pub fn has_stopped(view: &BuildView) -> bool {
     view.jobs.iter().any(|job| {
-        let stopped = job.steps.iter().any(|step| {
-            step.is_to_blame() || (step.phase != "after" && step.state == StepState::Skipped)
-        });
-        stopped
-            || matches!(
-                job.conclusion,
-                Some(Conclusion::TimedOut | Conclusion::Cancelled)
-            )
+        let result = job.result.as_ref();
+        let has_coverage = result.is_some_and(|result| result.report.coverage.is_some());
+        !has_coverage && ended_early(job)
     })
+}
+
+/// Whether a job ended before all of its steps had their turn, or with one that failed.
+fn ended_early(job: &Job) -> bool {
+    let stopped = job.steps.iter().any(|step| {
+        step.is_to_blame() || (step.phase != "after" && step.state == StepState::Skipped)
+    });
+    stopped
+        || matches!(
+            job.conclusion,
+            Some(Conclusion::TimedOut | Conclusion::Cancelled)
+        )
 }
 
 /// How the conditions on coverage turn out. `change`: what is known of coverage, if any report has it; `base`: the
@@ -126,16 +133,29 @@ pub fn coverage_gates(
                 text.to_owned(),
             )
         }
-        (ProjectGate::AtLeast(least), Some(change)) => {
-            at_least("coverage.project", change.now, least, gates.threshold)
+        (ProjectGate::AtLeast(least), Some(change)) => unless(
+            stopped,
+            at_least("coverage.project", change.now, least, gates.threshold),
+        ),
+        (ProjectGate::Auto, Some(change)) => {
+            unless(stopped, as_before(change, base, gates.threshold))
         }
-        (ProjectGate::Auto, Some(change)) => as_before(change, base, gates.threshold),
     });
     let patch = gates.patch.map(|least| match change {
         None => missing("coverage.patch", Some(least)),
         Some(change) => patch(change, least, gates.threshold),
     });
     project.into_iter().chain(patch).collect()
+}
+
+/// What a part of the coverage does not meet, all of it may.
+fn unless(stopped: bool, mut gate: Gate) -> Gate {
+    if stopped && gate.status == Met::Failure {
+        gate.status = Met::Neutral;
+        gate.text
+            .push_str("; a job ended before it could report coverage");
+    }
+    gate
 }
 
 /// How the condition on the number of tests turns out, where reports of tests are declared: the job that has the fewest
@@ -150,7 +170,7 @@ pub fn tests_gate(view: &BuildView) -> Option<Gate> {
     let fewest = counts.min().filter(|_| required > 1)?;
     let status = match fewest >= required {
         true => Met::Success,
-        false if has_stopped(view) => Met::Neutral,
+        false if view.jobs.iter().any(ended_early) => Met::Neutral,
         false => Met::Failure,
     };
     Some(Gate {
@@ -284,4 +304,117 @@ fn hundredths(percent: Percent) -> f64 {
 /// In percent, rounded down to two digits.
 fn actual(share: Share) -> f64 {
     (share.percent() * 100.0 + 1e-9).floor() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Judgement, coverage_gates};
+    use crate::domain::Conclusion;
+    use crate::report::json::Conclusion as Met;
+    use crate::report::{CoverageChange, Share};
+    use crate::spec::{CoverageGates, Percent, ProjectGate};
+
+    fn share(covered: u64, total: u64) -> Share {
+        Share { covered, total }
+    }
+
+    fn change(now: Share, kept: Option<Share>, patch: Option<Share>) -> CoverageChange {
+        CoverageChange {
+            now,
+            before: kept,
+            kept,
+            patch,
+            ..CoverageChange::default()
+        }
+    }
+
+    fn gates(project: Option<ProjectGate>, patch: Option<u32>, threshold: u32) -> CoverageGates {
+        CoverageGates {
+            project,
+            patch: patch.map(Percent),
+            threshold: Percent(threshold),
+            partial_lines_miss: false,
+        }
+    }
+
+    fn one(gates: &CoverageGates, change: Option<&CoverageChange>, stopped: bool) -> (Met, String) {
+        let mut all = coverage_gates(gates, change, Some(4), stopped);
+        let gate = all.remove(0);
+        assert!(all.is_empty(), "{all:?}");
+        (gate.status, gate.text)
+    }
+
+    #[test]
+    fn a_share_is_compared_exactly_and_a_threshold_lets_less_pass() {
+        let at_least =
+            |threshold| gates(Some(ProjectGate::AtLeast(Percent(8_000))), None, threshold);
+        let with = |covered| change(share(covered, 1_000), None, None);
+        for (covered, threshold, status) in [
+            (800, 0, Met::Success),
+            (799, 0, Met::Failure),
+            (799, 10, Met::Success),
+            (798, 10, Met::Failure),
+        ] {
+            let (found, text) = one(&at_least(threshold), Some(&with(covered)), false);
+            assert_eq!(found, status, "{covered}, {threshold}: {text}");
+        }
+        let (_, text) = one(&at_least(50), Some(&with(915)), false);
+        assert_eq!(
+            text,
+            "91.5% of the lines are covered, at least 80% required, 0.5% less let pass; it could be raised to 91%"
+        );
+    }
+
+    #[test]
+    fn the_base_is_compared_exactly_too() {
+        let auto = |threshold| gates(Some(ProjectGate::Auto), None, threshold);
+        let change = |now| change(now, Some(share(2, 3)), None);
+        // Two thirds, in other numbers.
+        let (same, _) = one(&auto(0), Some(&change(share(666, 999))), false);
+        let (less, text) = one(&auto(0), Some(&change(share(665, 999))), false);
+        let (let_pass, _) = one(&auto(11), Some(&change(share(665, 999))), false);
+        assert_eq!(
+            (same, less, let_pass),
+            (Met::Success, Met::Failure, Met::Success)
+        );
+        assert_eq!(
+            text,
+            "66.56% of the lines are covered, the base (#4) has 66.66%"
+        );
+        // What a part of the jobs covers is no verdict on all of them.
+        let (stopped, text) = one(&auto(0), Some(&change(share(1, 999))), true);
+        assert_eq!(stopped, Met::Neutral);
+        assert!(
+            text.ends_with("a job ended before it could report coverage"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_change_without_lines_that_can_be_executed_meets_its_condition() {
+        let patch = gates(None, Some(8_000), 0);
+        let with = |patch| change(share(1, 2), None, patch);
+        let said = |patch_share| one(&patch, Some(&with(patch_share)), false);
+        assert_eq!(said(Some(share(0, 0))).0, Met::Success);
+        assert_eq!(said(Some(share(4, 5))).0, Met::Success);
+        assert_eq!(said(Some(share(3, 5))).0, Met::Failure);
+        assert_eq!(said(None).0, Met::Neutral);
+        assert_eq!(one(&patch, None, false).0, Met::Failure);
+        assert_eq!(one(&patch, None, true).0, Met::Neutral);
+    }
+
+    #[test]
+    fn what_could_not_be_judged_has_neither_passed_nor_failed() {
+        let trouble = Judgement {
+            trouble: Some("failed to reach GitHub".to_owned()),
+            ..Judgement::default()
+        };
+        assert_eq!(
+            trouble.conclusion(Conclusion::Success),
+            Conclusion::Cancelled
+        );
+        assert_eq!(trouble.conclusion(Conclusion::Failure), Conclusion::Failure);
+        let nothing = Judgement::default();
+        assert_eq!(nothing.conclusion(Conclusion::Success), Conclusion::Success);
+    }
 }

@@ -1,5 +1,7 @@
 //! Tests whose failures do not count for a while.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::id::PersonId;
@@ -35,28 +37,49 @@ pub struct Quarantined {
 }
 
 impl Quarantined {
-    /// Whether a test is meant, by its id, its name, or class and name as tools join them: `pkg.Class.name`,
-    /// `pkg.Class name`, `pkg::class::name`, and pytest's `pkg/file.py::Class::name`.
-    pub fn means(&self, test: &Test) -> bool {
-        let written = self.test.as_str();
-        if written == test.id || written == test.name {
-            return true;
-        }
-        let Some(class) = &test.class else {
-            return false;
-        };
-        is_same(&format!("{class}.{}", test.name), written)
-    }
-
-    /// Whether it is called so, in one of those ways.
+    /// Whether it is called so, by its id or its name.
     pub fn is_called(&self, written: &str) -> bool {
-        is_same(&self.name, written)
+        self.test == written
+            || self.name == written
+            || spellings(written).contains(&plain(&self.name))
     }
 }
 
-fn is_same(name: &str, written: &str) -> bool {
-    let name = plain(name);
-    name == plain(written) || name == plain(&written.replacen(".py::", "::", 1))
+/// What is put away, by the ways in which tests are named: by the id, by the name, or by class and name as tools join
+/// them: `pkg.Class.name`, `pkg.Class name`, `pkg::class::name`, and pytest's `pkg/file.py::Class::name`.
+#[derive(Debug)]
+pub struct Named<'a> {
+    as_written: HashMap<&'a str, &'a Quarantined>,
+    joined: HashMap<String, &'a Quarantined>,
+}
+
+impl<'a> Named<'a> {
+    /// Of two that mean the same test, the first one counts.
+    pub fn new(all: impl IntoIterator<Item = &'a Quarantined>) -> Self {
+        let (mut as_written, mut joined) = (HashMap::new(), HashMap::new());
+        for one in all {
+            as_written.entry(one.test.as_str()).or_insert(one);
+            for spelling in spellings(&one.test) {
+                joined.entry(spelling).or_insert(one);
+            }
+        }
+        Self { as_written, joined }
+    }
+
+    /// What puts a test away.
+    pub fn find(&self, test: &Test) -> Option<&'a Quarantined> {
+        let by = |name: &str| self.as_written.get(name).copied();
+        by(&test.id).or_else(|| by(&test.name)).or_else(|| {
+            let class = test.class.as_ref()?;
+            let name = plain(&format!("{class}.{}", test.name));
+            self.joined.get(&name).copied()
+        })
+    }
+}
+
+/// What somebody may mean who writes a test's class and name.
+fn spellings(written: &str) -> [String; 2] {
+    [plain(written), plain(&written.replacen(".py::", "::", 1))]
 }
 
 /// With one sign between the parts of a name.
@@ -193,7 +216,7 @@ pub fn last_day(until_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Quarantined, read_command, read_file};
+    use super::{Named, Quarantined, read_command, read_file};
     use crate::domain::PersonId;
     use crate::report::Test;
 
@@ -274,10 +297,12 @@ mod tests {
             "tests.test_api.TestRetry test_once",
             "tests/test_api.py::TestRetry::test_once",
         ] {
-            assert!(quarantined(name).means(&test), "{name}");
+            let one = quarantined(name);
+            assert!(Named::new([&one]).find(&test).is_some(), "{name}");
         }
         for name in ["test_on", "TestRetry.test_once", "other.test_once"] {
-            assert!(!quarantined(name).means(&test), "{name}");
+            let one = quarantined(name);
+            assert!(Named::new([&one]).find(&test).is_none(), "{name}");
         }
     }
 }

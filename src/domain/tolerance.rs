@@ -1,10 +1,10 @@
 //! Failures that do not count, and steps that are red for nothing else.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::build::{StepRecord, StepState};
 use super::history::{Insight, Verdict};
-use super::quarantine::Quarantined;
+use super::quarantine::{Named, Quarantined};
 use crate::report::Report;
 use crate::spec::{JobSpecification, Step};
 
@@ -13,15 +13,21 @@ pub fn put_away(insight: &mut Insight, report: &Report, quarantined: &[Quarantin
     if quarantined.is_empty() {
         return;
     }
+    let named = Named::new(quarantined);
+    let places = insight.verdicts.iter().enumerate();
+    let places: HashMap<String, usize> = places.map(|(at, (id, _))| (id.clone(), at)).collect();
     for test in report.tests.iter().filter(|test| test.outcome.is_red()) {
-        let Some(found) = quarantined.iter().find(|one| one.means(test)) else {
+        let Some(found) = named.find(test) else {
             continue;
         };
         let verdict = Verdict::Quarantined {
             until_ms: found.until_ms,
             reason: found.reason.clone(),
         };
-        match insight.verdicts.iter_mut().find(|(id, _)| *id == test.id) {
+        let known = places
+            .get(&test.id)
+            .and_then(|at| insight.verdicts.get_mut(*at));
+        match known {
             Some((_, known)) => *known = verdict,
             None => insight.verdicts.push((test.id.clone(), verdict)),
         }

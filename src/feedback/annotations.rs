@@ -1,5 +1,7 @@
 //! Failures and specification errors as annotations.
 
+use std::collections::HashSet;
+
 use crate::domain::{Annotation, Level};
 use crate::report::{Outcome, Report, Test};
 use crate::spec::{Problem, Severity};
@@ -32,15 +34,17 @@ pub struct AnnotationOptions<'a> {
 /// Annotations for all failed tests that have a place.
 pub fn annotations(report: &Report, options: AnnotationOptions<'_>) -> Vec<Annotation> {
     let (mut first, mut rest, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let in_diff: HashSet<&String> = options.in_diff.iter().collect();
+    let tolerated: HashSet<&String> = options.tolerated.iter().collect();
     for test in report.tests.iter().filter(|test| test.outcome.is_red()) {
-        let is_in_diff = options.in_diff.contains(&test.id);
+        let is_in_diff = in_diff.contains(&test.id);
         if options.only_in_diff && !is_in_diff {
             continue;
         }
         let Some(mut annotation) = annotation(test, options.show_locals, options.page) else {
             continue;
         };
-        if options.tolerated.contains(&test.id) {
+        if tolerated.contains(&test.id) {
             annotation.level = Level::Warning;
             last.push(annotation);
         } else if is_in_diff {

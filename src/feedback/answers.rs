@@ -151,24 +151,23 @@ impl Asked<'_> {
         }
     }
 
-    /// To `unquarantine` of something that is not put away, or of several tests.
+    /// To `unquarantine` of something that is not put away.
     pub fn not_quarantined(&self, written: &str, all: &[Quarantined]) -> Answer {
-        let mut text = format!(
-            "{} is no test that is quarantined by a person.",
-            markdown::code(written)
-        );
+        let written = markdown::code(written);
+        let mut text = format!("{written} is no test that is quarantined by a person.");
         if !all.is_empty() {
-            text.push_str(" These are:\n\n");
-        }
-        for one in all.iter().take(NAMED) {
-            let name = markdown::code(&one.name);
-            text.push_str(&format!(
-                "- `{}` {name}, until {}\n",
-                one.test,
-                last_day(one.until_ms)
-            ));
+            text.push_str(&format!(" These are:\n\n{}", listed(all)));
         }
         self.text(&text)
+    }
+
+    /// To `unquarantine` of a name that several tests have.
+    pub fn which_quarantined(&self, written: &str, meant: &[&Quarantined]) -> Answer {
+        let written = markdown::code(written);
+        let listed = listed(meant.iter().copied());
+        self.text(&format!(
+            "{written} are several tests. Name one by its id:\n\n{listed}"
+        ))
     }
 
     /// To `approve` of this commit.
@@ -198,4 +197,13 @@ impl Asked<'_> {
              `/herald approve {head}`."
         ))
     }
+}
+
+/// The first tests that are put away, with their ids.
+fn listed<'a>(all: impl IntoIterator<Item = &'a Quarantined>) -> String {
+    let line = |one: &Quarantined| {
+        let (name, day) = (markdown::code(&one.name), last_day(one.until_ms));
+        format!("- `{}` {name}, until {day}\n", one.test)
+    };
+    all.into_iter().take(NAMED).map(line).collect()
 }

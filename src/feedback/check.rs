@@ -234,6 +234,13 @@ pub(super) fn build_title(view: &BuildView) -> String {
     if let Some(title) = gate_title(view) {
         return title;
     }
+    let trouble = view
+        .judgement
+        .as_ref()
+        .and_then(|judged| judged.trouble.as_ref());
+    if let Some(trouble) = trouble.filter(|_| build.conclusion == Some(Conclusion::Cancelled)) {
+        return format!("Herald could not finish: {trouble}");
+    }
     if let [job] = view.jobs.as_slice()
         && let Some(result) = &job.result
     {

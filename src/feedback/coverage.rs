@@ -1,7 +1,7 @@
 //! Coverage in words: of the whole, of the change, file by file, and the conditions on it.
 
 use super::links::lead_to_builds;
-use crate::domain::{Annotation, BuildView, Level};
+use crate::domain::{Annotation, BuildView, Carried, Level};
 use crate::report::json::{Conclusion as Met, Gate};
 use crate::report::{ChangedFile, CoverageChange, Report, Share, stretch};
 use crate::text::{self, markdown, shorten};
@@ -112,7 +112,8 @@ pub(super) fn files(view: &BuildView, page: &str, most: usize, all: bool) -> Fil
         return Files::default();
     };
     let speaks = |file: &&ChangedFile| {
-        !file.missed.is_empty() || !file.lost.is_empty() || (all && file.patch.total > 0)
+        let is_lost = !file.lost.is_empty() || file.now.is_none();
+        !file.missed.is_empty() || is_lost || (all && file.patch.total > 0)
     };
     let worth: Vec<&ChangedFile> = change.files.iter().filter(speaks).collect();
     let mut remarks = Vec::new();
@@ -124,17 +125,30 @@ pub(super) fn files(view: &BuildView, page: &str, most: usize, all: bool) -> Fil
         let names = named(change.unmentioned.iter().map(String::as_str));
         remarks.push(format!("In no coverage report: {names}."));
     }
-    for carried in &judgement.carried {
-        remarks.push(format!(
-            "{} did not run; its coverage is that of {}, but for files of the change.",
-            markdown::code(&shorten::chars(&carried.job, PATH)),
-            lead_to_builds(&format!("#{}", carried.build), page)
-        ));
-    }
+    remarks.extend(carried(&judgement.carried, page));
     Files {
         rows: worth.into_iter().take(most).map(row).collect(),
         remarks,
     }
+}
+
+/// Which jobs did not run, and whose coverage counts for them.
+fn carried(carried: &[Carried], page: &str) -> Option<String> {
+    let first = carried.first()?;
+    let names = named(carried.iter().map(|one| one.job.as_str()));
+    if carried.iter().any(|one| one.build != first.build) {
+        return Some(format!(
+            "Did not run: {names}. The coverage of earlier builds counts for them, but for files of the change."
+        ));
+    }
+    let build = match first.build {
+        0 => "the base".to_owned(),
+        build => lead_to_builds(&format!("#{build}"), page),
+    };
+    let whose = if carried.len() == 1 { "its" } else { "their" };
+    Some(format!(
+        "{names} did not run; {whose} coverage is that of {build}, but for files of the change."
+    ))
 }
 
 fn row(file: &ChangedFile) -> Row {
@@ -152,10 +166,13 @@ fn row(file: &ChangedFile) -> Row {
             format!("{missed}; {lost}")
         };
     }
+    if file.now.is_none() {
+        "in no report any more".clone_into(&mut missed);
+    }
     Row {
         path: markdown::code(&shorten::chars(&file.path, PATH)),
         patch: match file.patch.total {
-            0 => "not touched".to_owned(),
+            0 => "none".to_owned(),
             total => format!("{} {} of {total}", bar(file.patch), file.patch.covered),
         },
         whole,

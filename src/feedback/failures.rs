@@ -1,5 +1,7 @@
 //! Failed tests as Markdown.
 
+use std::collections::HashSet;
+
 use super::annotations::{display_name, log_address, without_locals};
 use super::links::lead_to_builds;
 use super::summary::short;
@@ -25,7 +27,7 @@ pub(super) struct Known<'a> {
     pub(super) page: &'a str,
     pub(super) verdicts: &'a Verdicts<'a>,
     /// Ids of tests whose failures do not count.
-    pub(super) tolerated: &'a [&'a str],
+    pub(super) tolerated: &'a HashSet<&'a str>,
 }
 
 impl Known<'_> {
@@ -39,7 +41,7 @@ impl Known<'_> {
     }
 
     fn mark(&self, test: &Test) -> &'static str {
-        if self.tolerated.contains(&test.id.as_str()) {
+        if self.tolerated.contains(test.id.as_str()) {
             "⚠️"
         } else {
             "❌"

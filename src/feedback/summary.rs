@@ -148,7 +148,7 @@ impl Summary for CheckSummary<'_> {
         let known = Known {
             page: &self.page,
             verdicts: &verdicts,
-            tolerated: &self.tolerated(),
+            tolerated: &self.tolerated().into_iter().collect(),
         };
         let failures: Vec<Failure> = failed
             .iter()

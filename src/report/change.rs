@@ -74,25 +74,42 @@ impl ChangedFile {
 }
 
 impl CoverageChange {
-    /// Compares. Without `before`, nothing is said of what was; without `diff`, nothing of what the change adds, and lines
-    /// are taken to be where they were.
-    pub fn new(now: &Coverage, before: Option<&Coverage>, diff: Option<&Diff>) -> Self {
+    /// Compares. Without `before`, nothing is said of what was; without `diff`, nothing of what the change adds. `since`
+    /// is what has become different since the commit that `before` is of: the same as `diff` where that is the one that
+    /// the change stands on. Without it lines are taken to be where they were.
+    pub fn new(
+        now: &Coverage,
+        before: Option<&Coverage>,
+        diff: Option<&Diff>,
+        since: Option<&Diff>,
+    ) -> Self {
         let nothing = Diff::default();
         let diff_or_none = diff.unwrap_or(&nothing);
+        let since = since.unwrap_or(&nothing);
         let earlier: HashMap<&str, &FileCoverage> = before
             .iter()
             .flat_map(|coverage| &coverage.files)
             .map(|file| (file.place(), file))
             .collect();
         let mut files = Vec::new();
-        let mut mentioned = BTreeSet::new();
+        let (mut mentioned, mut known) = (BTreeSet::new(), BTreeSet::new());
         for file in &now.files {
             let path = file.place();
             mentioned.insert(path);
-            let was = earlier.get(diff_or_none.old_name(path)).copied();
-            let changed = compare(file, was, before.is_some(), diff_or_none);
+            known.insert(since.old_name(path));
+            let was = earlier.get(since.old_name(path)).copied();
+            let changed = compare(file, was, diff_or_none, since);
             if diff_or_none.touches(path) || changed.is_indirect() {
                 files.push(changed);
+            }
+        }
+        for (path, was) in &earlier {
+            if !known.contains(path) && !since.is_gone(path) {
+                files.push(ChangedFile {
+                    path: (*path).to_owned(),
+                    before: Some(was.line_share()),
+                    ..ChangedFile::default()
+                });
             }
         }
         let unmentioned = unmentioned(&mentioned, diff_or_none);
@@ -107,7 +124,7 @@ impl CoverageChange {
         Self {
             now: now.lines(),
             before: before.map(Coverage::lines),
-            kept: before.map(|before| before.without_deleted(diff_or_none)),
+            kept: before.map(|before| before.without_deleted(since)),
             patch: diff.map(|diff| now.patch(diff)),
             files,
             more: more as u64,
@@ -125,8 +142,8 @@ impl CoverageChange {
 fn compare(
     now: &FileCoverage,
     was: Option<&FileCoverage>,
-    comparable: bool,
     diff: &Diff,
+    since: &Diff,
 ) -> ChangedFile {
     let path = now.place();
     let mut patch = Share::default();
@@ -140,9 +157,9 @@ fn compare(
         });
     }
     let (mut lost, mut gained) = (Vec::new(), 0);
-    if let Some(was) = was.filter(|_| comparable) {
+    if let Some(was) = was {
         let old_lines = was.lines.iter().map(|(line, _)| line);
-        for (old, new) in diff.kept(path, old_lines) {
+        for (old, new) in since.kept(path, old_lines) {
             match (was.is_line_covered(old), now.is_line_covered(new)) {
                 (Some(true), Some(false)) => lost.push((new, true)),
                 (Some(false), Some(true)) => {
@@ -227,7 +244,7 @@ mod tests {
             "SF:a.py\nDA:1,1\nDA:2,1\nDA:3,0\nDA:4,0\nDA:5,1\nDA:11,0\nend_of_record\nSF:b.py\nDA:1,1\nDA:2,7\nend_of_record\n",
         );
         let diff = Diff::parse("--- a/a.py\n+++ b/a.py\n@@ -2 +2,3 @@\n-x\n+x\n+y\n+z\n");
-        let change = CoverageChange::new(&now, Some(&before), Some(&diff));
+        let change = CoverageChange::new(&now, Some(&before), Some(&diff), Some(&diff));
         assert_eq!(change.now, share(5, 8));
         assert_eq!(change.before, Some(share(5, 6)));
         assert_eq!(change.kept, Some(share(4, 5)));
@@ -253,7 +270,7 @@ mod tests {
         let diff = Diff::parse(
             "diff --git a/old.py b/new.py\nsimilarity index 100%\nrename from old.py\nrename to new.py\n",
         );
-        let change = CoverageChange::new(&now, Some(&before), Some(&diff));
+        let change = CoverageChange::new(&now, Some(&before), Some(&diff), Some(&diff));
         assert_eq!(change.files[0].lost, [(2, 2)]);
         assert_eq!(
             (change.patch, change.kept),
@@ -273,9 +290,30 @@ mod tests {
             "tests/b.py",
         ];
         let diff = names.map(add).concat();
-        let change = CoverageChange::new(&now, None, Some(&Diff::parse(&diff)));
+        let change = CoverageChange::new(&now, None, Some(&Diff::parse(&diff)), None);
         assert_eq!(change.unmentioned, ["src/new.py"]);
         assert_eq!((change.before, change.difference()), (None, None));
+    }
+
+    #[test]
+    fn lines_are_followed_from_the_commit_that_was_built() {
+        let before =
+            coverage("SF:a.py\nDA:1,1\nDA:2,0\nend_of_record\nSF:lost.py\nDA:1,1\nend_of_record\n");
+        // Somebody else has put a line before them since; the change itself adds one to another file.
+        let now = coverage(
+            "SF:a.py\nDA:1,0\nDA:2,1\nDA:3,0\nend_of_record\nSF:b.py\nDA:1,1\nend_of_record\n",
+        );
+        let own = "--- a/b.py\n+++ b/b.py\n@@ -0,0 +1 @@\n+x\n";
+        let since = format!("{own}--- a/a.py\n+++ b/a.py\n@@ -0,0 +1 @@\n+x\n");
+        let (own, since) = (Diff::parse(own), Diff::parse(&since));
+        let change = CoverageChange::new(&now, Some(&before), Some(&own), Some(&since));
+        assert_eq!(change.patch, Some(share(1, 1)));
+        let told: Vec<_> = change
+            .files
+            .iter()
+            .map(|file| (file.path.as_str(), file.now))
+            .collect();
+        assert_eq!(told, [("b.py", Some(share(1, 1))), ("lost.py", None)]);
     }
 
     #[test]
@@ -283,7 +321,7 @@ mod tests {
         let before = coverage("SF:a.py\nDA:1,1\nend_of_record\nSF:b.py\nDA:1,0\nend_of_record\n");
         let now = coverage("SF:b.py\nDA:1,0\nend_of_record\n");
         let diff = Diff::parse("--- a/a.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n");
-        let change = CoverageChange::new(&now, Some(&before), Some(&diff));
+        let change = CoverageChange::new(&now, Some(&before), Some(&diff), Some(&diff));
         assert_eq!(
             (change.before, change.kept),
             (Some(share(1, 2)), Some(share(0, 1)))

@@ -371,12 +371,11 @@ impl Coverage {
         all
     }
 
-    /// Without the files that the change touches, under the names that they have after it.
+    /// Without the files that the change touches, under the names that they have after it. Totals without files stay.
     #[must_use]
     pub fn untouched(mut self, diff: &Diff) -> Self {
         self.files
             .retain(|file| !diff.touches(file.place()) && !diff.is_gone(file.place()));
-        self.declared = None;
         self
     }
 

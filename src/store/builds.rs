@@ -356,7 +356,7 @@ pub(super) async fn cancel(
 ) -> Result<()> {
     let open = sqlx::query(
         "UPDATE builds SET cancel_reason = $2 WHERE id = $1 AND state <> 'finished' \
-         AND cancel_reason IS NULL",
+         AND judge_ms IS NULL AND cancel_reason IS NULL",
     )
     .bind(build)
     .bind(reason)

@@ -185,7 +185,8 @@ pub(super) async fn open(on: &mut AnyConnection, build: &str) -> Result<Option<(
     let row = sqlx::query(
         "UPDATE builds SET attempt = attempt + 1, state = 'queued', conclusion = NULL, \
          reason = NULL, cancel_reason = NULL, judge_ms = NULL, started_ms = NULL, finished_ms = NULL, \
-         revision = revision + 1 WHERE id = $1 AND state = 'finished' RETURNING attempt",
+         revision = revision + 1 WHERE id = $1 AND (state = 'finished' OR judge_ms IS NOT NULL) \
+         RETURNING attempt",
     )
     .bind(build)
     .fetch_optional(on)

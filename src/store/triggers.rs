@@ -297,7 +297,7 @@ pub(super) async fn cancel_subject(
     let open = sqlx::query(
         "SELECT t.id FROM triggers t LEFT JOIN builds b ON b.id = t.build \
          WHERE t.repository = $1 AND t.subject = $2 AND (t.state = 'waiting' \
-         OR (t.state = 'attached' AND b.state <> 'finished')) LIMIT 1",
+         OR (t.state = 'attached' AND b.state <> 'finished' AND b.judge_ms IS NULL)) LIMIT 1",
     )
     .bind(repository.as_str())
     .bind(subject)
@@ -319,7 +319,8 @@ pub(super) async fn cancel_build(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE triggers SET state = 'ended', settled = 1 WHERE build = $1 AND state = 'attached' \
-         AND EXISTS (SELECT 1 FROM builds b WHERE b.id = $1 AND b.state <> 'finished')",
+         AND EXISTS (SELECT 1 FROM builds b WHERE b.id = $1 AND b.state <> 'finished' \
+         AND b.judge_ms IS NULL)",
     )
     .bind(build)
     .execute(&mut *on)

@@ -88,7 +88,10 @@ fn row(file: &ChangedFile) -> ChangedRow {
         whole: file.now.map_or_else(String::new, Share::rounded),
         moved: moved.map_or_else(String::new, signed),
         missed: ranges(&file.missed),
-        lost: ranges(&file.lost),
+        lost: match file.now {
+            Some(_) => ranges(&file.lost),
+            None => "in no report any more".to_owned(),
+        },
         gained: file.gained,
     }
 }

@@ -321,7 +321,6 @@ struct ErrandButton {
     failed: bool,
 }
 
-/// What the viewer can do with a build. Forms are for people who have signed in.
 /// The base of each job's tests, and what became of them, each base and sentence once.
 fn against(view: &BuildView) -> Vec<(i64, String)> {
     let mut all = Vec::new();
@@ -336,6 +335,7 @@ fn against(view: &BuildView) -> Vec<(i64, String)> {
     all
 }
 
+/// What the viewer can do with a build. Forms are for people who have signed in.
 async fn errands(web: &Web, who: &Who, view: &BuildView) -> Vec<ErrandButton> {
     let may = who.session.is_some()
         && web.app.permission(&who.visitor, &view.repository).await >= Permission::Write;

@@ -6,8 +6,7 @@ use super::code::CodeLine;
 use super::part::Covered;
 use crate::domain::history::Verdicts;
 use crate::domain::{
-    Build, BuildView, Conclusion, Job, JobFailure, Judgement, Occasion, State, StepRecord,
-    StepState,
+    Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
 use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
@@ -393,7 +392,6 @@ pub(super) struct CoverageRow {
 
 /// Coverage, if a report has any, and that of the lines that the change adds.
 pub(super) fn coverage(covered: &Covered, report: &Report) -> Option<CoverageRow> {
-    let coverage = report.coverage.as_ref()?;
     let lines = covered.lines.filter(|lines| lines.total > 0)?;
     Some(CoverageRow {
         percent: crate::badge::coverage(lines.covered, lines.total).0,
@@ -403,9 +401,10 @@ pub(super) fn coverage(covered: &Covered, report: &Report) -> Option<CoverageRow
             .patch
             .filter(|patch| patch.total > 0)
             .map(|patch| (patch.covered, patch.total)),
-        unresolved: coverage
-            .files
+        unresolved: report
+            .coverage
             .iter()
+            .flat_map(|coverage| &coverage.files)
             .filter(|file| file.resolved.is_none())
             .count(),
     })
@@ -417,8 +416,10 @@ pub(super) fn reasons(view: &BuildView) -> Vec<String> {
     if let Some(reason) = &view.build.reason {
         reasons.push(reason.clone());
     }
-    let gates = view.judgement.iter().flat_map(Judgement::failed);
-    reasons.extend(gates.map(|gate| gate.text.clone()));
+    if let Some(judgement) = &view.judgement {
+        reasons.extend(judgement.failed().map(|gate| gate.text.clone()));
+        reasons.extend(judgement.notes.iter().cloned());
+    }
     for job in &view.jobs {
         let Some(result) = &job.result else { continue };
         for failure in &result.failures {

@@ -1,22 +1,11 @@
 //! `herald run --base`: the same verdicts on somebody's own machine.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::commands::herald;
 use crate::world::git;
-
-fn herald(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_herald"))
-        .current_dir(dir)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", std::env::var("PATH").unwrap())
-        .env("HOME", dir)
-        .output()
-        .unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

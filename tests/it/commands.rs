@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::surfer::Browser;
 
-fn herald(dir: &Path, arguments: &[&str]) -> Output {
+/// Runs the program in a folder, away from anybody's settings.
+pub(crate) fn herald(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_herald"))
         .current_dir(dir)
         .args(arguments)
@@ -475,6 +476,33 @@ fn a_slip_in_the_specification_is_named_with_its_place() {
         "{}",
         err(&output)
     );
+}
+
+#[test]
+fn a_slip_in_the_list_of_tests_that_are_put_away_is_named_with_its_line() {
+    let dir = folder(&[
+        (".herald.yml", "execute: ['true']\n"),
+        (
+            ".herald-quarantine",
+            "# why\ntest_a until soon\ntest_b until 2020-01-01\n",
+        ),
+    ]);
+    let output = herald(dir.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = ".herald-quarantine:2:1: error: `soon` is no day: write it as 2026-12-31";
+    assert!(out(&output).starts_with(said), "{}", out(&output));
+    let output = herald(
+        dir.path(),
+        &["check", ".herald-quarantine", "--format", "json"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&document["valid"], &document["problems"][0]["line"]),
+        (&false.into(), &2.into())
+    );
+    std::fs::remove_file(dir.path().join(".herald-quarantine")).unwrap();
+    assert_eq!(herald(dir.path(), &["check"]).status.code(), Some(0));
 }
 
 #[test]

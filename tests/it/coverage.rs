@@ -79,7 +79,7 @@ async fn a_change_that_is_not_tested_fails_the_conditions_on_coverage() {
             "| **Coverage of the change** | `███░░░░░░░` 33.3% (1 of 3 added lines) |",
             "| **Gate `coverage.patch`** | ❌ 1 of 3 added lines covered",
             "| `shop.py` | `███░░░░░░░` 1 of 3 | 71.4% (−28.57) | 5–7 |",
-            "| `till.py` | not touched | 50% (−50) | not any more: 2 |",
+            "| `till.py` | none | 50% (−50) | not any more: 2 |",
             "In no coverage report: `lost.py`.",
         ] {
             assert!(check.summary.contains(text), "{text}\n{}", check.summary);

@@ -223,7 +223,18 @@ impl Change {
         let mut missed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for lines in patch.missed {
             let stretch = u64::from(lines.first)..=u64::from(lines.last);
-            missed.entry(lines.path).or_default().extend(stretch);
+            // Lines in between that cannot be executed belong to a stretch, and are none of those that were missed.
+            let coverage = gathered.report.coverage.as_ref().unwrap();
+            let file = coverage
+                .files
+                .iter()
+                .find(|file| file.place() == lines.path)
+                .unwrap();
+            let executable = stretch.filter(|line| {
+                let line = u32::try_from(*line).unwrap();
+                file.is_line_covered(line).is_some()
+            });
+            missed.entry(lines.path).or_default().extend(executable);
         }
         Patch {
             covered: patch.covered,
