@@ -135,6 +135,8 @@ impl<'a> Cobertura<'a> {
 }
 
 impl Sink for Cobertura<'_> {
+    const READS_AHEAD: bool = true;
+
     fn open(&mut self, tag: &Tag<'_>) -> Contents {
         match tag.name {
             "coverage" => {

@@ -29,6 +29,9 @@ pub(super) trait Sink {
     fn text(&mut self, text: &str);
     /// The element that was opened last ends.
     fn close(&mut self, name: &str);
+    /// Whether [`Sink::read_ahead`] ever takes anything; where it does not, nobody pays for asking.
+    const READS_AHEAD: bool = false;
+
     /// Takes in whole elements at the beginning of what comes next in this element, where they are written as the format
     /// writes thousands of them, and says how many bytes it took. Those have to be well-formed.
     fn read_ahead(&mut self, _: &[u8]) -> usize {
@@ -192,7 +195,7 @@ impl<S: Sink> Document<'_, S> {
 
     /// Whether there were elements that the sink has taken in.
     fn read_ahead<R: Read>(&mut self, source: &mut Source<R>) -> bool {
-        if self.skip_from.is_some() || self.open.depth() >= DEEPEST {
+        if !S::READS_AHEAD || self.skip_from.is_some() || self.open.depth() >= DEEPEST {
             return false;
         }
         // What fails here fails again where it is told.
