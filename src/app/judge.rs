@@ -149,10 +149,7 @@ impl App {
     /// Builds that the change stands on, the nearest first: up to the first one with coverage, and a few more where that
     /// of jobs without any has to be found.
     async fn earlier(&self, view: &BuildView, ancestors: &[String]) -> Result<Vec<BuildView>> {
-        let has_coverage = |job: &Job| {
-            let result = job.result.as_ref();
-            result.is_some_and(|result| result.report.coverage.is_some())
-        };
+        let has_coverage = |job: &Job| job.coverage().is_some();
         let gates = &view.build.plan.coverage_gates;
         if !view.jobs.iter().any(has_coverage) && gates.project.is_none() {
             return Ok(Vec::new());

@@ -245,6 +245,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// The coverage that it reports, if it does.
+    pub fn coverage(&self) -> Option<&Coverage> {
+        self.result.as_ref()?.report.coverage.as_ref()
+    }
+
     /// What is known of its tests.
     pub fn insight(&self) -> Option<&Insight> {
         self.result.as_ref()?.insight.as_ref()

@@ -62,16 +62,12 @@ pub fn carried(
     earlier: &[BuildView],
     counts: impl Fn(&Job) -> bool,
 ) -> Vec<(Carried, Coverage)> {
-    let has_none = |job: &&Job| {
-        let result = job.result.as_ref();
-        result.is_none_or(|result| result.report.coverage.is_none())
-    };
-    let without = view.jobs.iter().filter(has_none).filter(|job| counts(job));
+    let jobs = view.jobs.iter();
+    let without = jobs.filter(|job| job.coverage().is_none() && counts(job));
     let found = without.filter_map(|job| {
         earlier.iter().find_map(|before| {
             let same = |other: &&Job| other.check_name() == job.check_name();
-            let other = before.jobs.iter().find(same)?;
-            let coverage = other.result.as_ref()?.report.coverage.clone()?;
+            let coverage = before.jobs.iter().find(same)?.coverage()?.clone();
             let carried = Carried {
                 job: job.check_name().to_owned(),
                 build: before.build.number,
@@ -84,11 +80,8 @@ pub fn carried(
 
 /// Whether a job ended before it could report coverage.
 pub fn has_stopped(view: &BuildView) -> bool {
-    view.jobs.iter().any(|job| {
-        let result = job.result.as_ref();
-        let has_coverage = result.is_some_and(|result| result.report.coverage.is_some());
-        !has_coverage && ended_early(job)
-    })
+    let mut jobs = view.jobs.iter();
+    jobs.any(|job| job.coverage().is_none() && ended_early(job))
 }
 
 /// Whether a job ended before all of its steps had their turn, or with one that failed.
