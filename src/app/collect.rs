@@ -11,7 +11,7 @@ use crate::domain::{MissedLines, PatchCoverage};
 use crate::ports::error::{PortError, Result};
 use crate::ports::source::TreeEntry;
 use crate::protocol::CollectKind;
-use crate::report::{Collector, Diff, Index, Limits, Report};
+use crate::report::{ArchiveLimits, Archives, Collector, Diff, Index, Limits, Report};
 
 /// Gathers the report files of one job.
 #[derive(Debug)]
@@ -160,6 +160,64 @@ impl Reports {
             coverage_files: self.coverage_files,
         }
     }
+}
+
+/// Gathers reports that come from elsewhere. None of their files is one of the commit, and nobody says which they are.
+#[derive(Debug)]
+pub(super) struct Imported {
+    reports: Reports,
+    archives: Archives,
+}
+
+impl Default for Imported {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Imported {
+    /// Expects reports of a commit with these files.
+    pub(super) fn new(tree: &[TreeEntry]) -> Self {
+        Self {
+            reports: Reports::new(tree, Declared::default()),
+            archives: Archives::new(ArchiveLimits::default()),
+        }
+    }
+
+    /// Reads what is in a zip archive of this name, and says what is wrong with it.
+    ///
+    /// # Errors
+    /// `Transient` when the disk does not give it.
+    pub(super) fn add_archive(&mut self, name: &str, stored: &Path) -> Result<Vec<String>> {
+        let unreadable =
+            |error| PortError::transient(format!("read {}: {error}", stored.display()));
+        let file = File::open(stored).map_err(unreadable)?;
+        let reports = &mut self.reports;
+        let found = self.archives.read(BufReader::new(file), &mut |path, file| {
+            let path = format!("{name}/{path}");
+            reports.collector.read(&path, file);
+            if !is_called_report(&path) {
+                reports.guessed.insert(path);
+            }
+        });
+        let said = |what: String| format!("the artifact `{name}`: {what}");
+        Ok(found.problems.into_iter().map(said).collect())
+    }
+
+    /// See [`Reports::finish`].
+    pub(super) fn finish(self, diff: Option<&str>, partial_lines_miss: bool) -> Gathered {
+        self.reports.finish(diff, partial_lines_miss)
+    }
+}
+
+/// Whether a file is called as tools call their reports, so that people want to know when it is none.
+fn is_called_report(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    let is = |beginning: &str, ending: &str| name.starts_with(beginning) && name.ends_with(ending);
+    is("junit", ".xml")
+        || is("test-", ".xml")
+        || is("", ".trx")
+        || ["coverage.xml", "cobertura.xml", "jacoco.xml", "lcov.info"].contains(&name.as_str())
 }
 
 /// Git's id of a file's content: SHA-1 over `blob SIZE\0` and the bytes ("Git Internals - Git

@@ -194,6 +194,7 @@ fn describe(event: &Event) -> &'static str {
             Wish::Unclear => "asked for something else",
         },
         Event::Pushed { .. } => "push",
+        Event::WorkflowEnded { .. } => "workflow ended",
         Event::Rerequested { .. } => "run again",
         Event::Installed { .. } => "installed",
         Event::Uninstalled { .. } => "uninstalled",

@@ -157,7 +157,9 @@ impl App {
         let store = &self.parts.store;
         let mut all_have = view.jobs.iter().all(has_coverage);
         let mut earlier: Vec<BuildView> = Vec::new();
-        let built = store.built(&view.repository.id, ancestors).await?;
+        let built = store
+            .built(&view.repository.id, &view.build.plan.origin(), ancestors)
+            .await?;
         for build in built.iter().take(LOOKED_AT) {
             // What cannot be read is no ground to leave this one without an end.
             let before = store.view(build).await.unwrap_or_else(|error| {

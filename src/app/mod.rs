@@ -12,6 +12,8 @@ mod ask;
 mod attempt;
 mod checkout;
 mod collect;
+mod ended;
+mod import;
 mod insight;
 mod intake;
 mod judge;

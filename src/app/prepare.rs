@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
+use super::ended::{bad_specification, conflict, emptied, ended};
 use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, again_at};
 use crate::domain::{
@@ -11,7 +12,7 @@ use crate::domain::{
 };
 use crate::ports::error::Result;
 use crate::ports::source::{Merged, Remote};
-use crate::ports::store::{BuildDraft, DraftJob, Postponement};
+use crate::ports::store::{BuildDraft, DraftJob, Nothing, Postponement};
 use crate::ports::{Kind, PortError};
 use crate::spec::{self, BuiltTree, Decision, Specification};
 use crate::text::markdown;
@@ -23,9 +24,9 @@ const LEASE_MS: i64 = 10 * 60 * 1000;
 const WAITS: &str = "someone with write permission must approve this commit";
 
 /// A specification file as it was found.
-struct Found {
-    path: &'static str,
-    bytes: Vec<u8>,
+pub(super) struct Found {
+    pub(super) path: &'static str,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl App {
@@ -38,13 +39,13 @@ impl App {
             return Ok(false);
         };
         match self.prepare(&trigger, &repository).await {
-            Ok(Some(draft)) => {
+            Ok(Ok(draft)) => {
                 let settings = draft.plan.badges.clone();
                 store.attach(&trigger.id, draft, self.now_ms()).await?;
                 self.speak_of_repository(&trigger, &repository, &settings)
                     .await?;
             }
-            Ok(None) => {
+            Ok(Err(why)) => {
                 info!(
                     repository = repository.full_name(),
                     commit = trigger.commit.as_str(),
@@ -52,11 +53,7 @@ impl App {
                     trigger.occasion.subject(),
                     repository.full_name()
                 );
-                // Where something is built by default, only the lack of a specification says no.
-                let unspecified = is_default(&trigger.occasion, &repository);
-                store
-                    .drop_trigger(&trigger.id, unspecified, self.now_ms())
-                    .await?;
+                store.drop_trigger(&trigger.id, why, self.now_ms()).await?;
             }
             Err(error) => self.trigger_failed(&trigger, &error).await?,
         }
@@ -83,12 +80,9 @@ impl App {
         };
         if hopeless {
             let what = format!("Herald could not finish: {error}");
-            let draft = ended(
-                trigger,
-                Conclusion::Cancelled,
-                &what,
-                &markdown::escape(&what),
-            );
+            let escaped = markdown::escape(&what);
+            let mut draft = ended(trigger, Conclusion::Cancelled, &what, &escaped);
+            draft.plan.import.clone_from(&trigger.import);
             return store.attach(&trigger.id, draft, self.now_ms()).await;
         }
         let postponement = Postponement {
@@ -99,22 +93,17 @@ impl App {
         store.postpone_trigger(&trigger.id, postponement).await
     }
 
-    /// The build that the trigger asks for; `None` when it asks for nothing.
+    /// The build that the trigger asks for; or why it asks for nothing.
     async fn prepare(
         &self,
         trigger: &Trigger,
         repository: &Repository,
-    ) -> Result<Option<BuildDraft>> {
-        if trigger.trust == Trust::Fork
-            && let Some(why) = self.no_forks()
-        {
-            let summary = format!("This pull request comes from a fork, and {why}.");
-            return Ok(Some(ended(
-                trigger,
-                Conclusion::ActionRequired,
-                why,
-                &summary,
-            )));
+    ) -> Result<std::result::Result<BuildDraft, Nothing>> {
+        if let Some(import) = &trigger.import {
+            return self.prepare_import(trigger, repository, import).await;
+        }
+        if let Some(refused) = self.refused_fork(trigger, repository).await? {
+            return Ok(refused);
         }
         let source = &self.parts.source;
         let remote = self.parts.forge.remote(repository).await?;
@@ -128,10 +117,17 @@ impl App {
             None => None,
         };
         let by_default = is_default(&trigger.occasion, repository);
+        // Where something is built by default, only the lack of a specification says no.
+        let nothing = if by_default {
+            Nothing::Unspecified
+        } else {
+            Nothing::Unselected
+        };
         let Some(head) = head else {
-            return self
+            let draft = self
                 .without_specification(trigger, repository, before.as_ref(), by_default)
-                .await;
+                .await?;
+            return Ok(draft.ok_or(nothing));
         };
         let differs = before
             .as_ref()
@@ -150,8 +146,13 @@ impl App {
         };
         let Some(specification) = parsed.specification else {
             // A branch that nobody asked to build says nothing.
-            return Ok(by_default.then(|| bad_specification(trigger, &head, preparation)));
+            let draft = by_default.then(|| bad_specification(trigger, &head, preparation));
+            return Ok(draft.ok_or(nothing));
         };
+        if specification.jobs.is_empty() {
+            let draft = before.as_ref().and_then(|before| emptied(trigger, before));
+            return Ok(draft.ok_or(Nothing::ReportsOnly));
+        }
         let places = parsed.places;
         let changed = match &base {
             Some(base) => self.changed(&remote.id, base, &trigger.commit).await,
@@ -161,7 +162,7 @@ impl App {
         let mut plan = spec::plan(&specification, &occasion);
         if plan.skips_everything() {
             if !by_default {
-                return Ok(None);
+                return Ok(Err(nothing));
             }
             // A change must not switch off its own gate: the `when` of the base decides.
             let former = before
@@ -182,19 +183,38 @@ impl App {
         if !refused.is_empty() {
             let mut preparation = preparation;
             preparation.problems.extend(refused);
-            return Ok(Some(bad_specification(trigger, &head, preparation)));
+            return Ok(Ok(bad_specification(trigger, &head, preparation)));
         }
         let mut draft = draft(trigger, &head, preparation, &specification, plan);
         if let (BuiltTree::Merge, Some(pull)) = (specification.build, trigger.occasion.pull())
             && let Err(conflict) = self.merge(&remote, trigger, pull, &mut draft).await?
         {
-            return Ok(Some(conflict));
+            return Ok(Ok(conflict));
         }
         if trigger.trust == Trust::Fork {
             self.ask_for_approval(trigger, repository, &mut draft)
                 .await?;
         }
-        Ok(Some(draft))
+        Ok(Ok(draft))
+    }
+
+    /// What becomes of a stranger's code that this server does not build.
+    async fn refused_fork(
+        &self,
+        trigger: &Trigger,
+        repository: &Repository,
+    ) -> Result<Option<std::result::Result<BuildDraft, Nothing>>> {
+        let Some(why) = self.no_forks().filter(|_| trigger.trust == Trust::Fork) else {
+            return Ok(None);
+        };
+        let remote = self.parts.forge.remote(repository).await?;
+        let standing = self.default_specification(repository, &remote).await?;
+        if standing.is_some_and(|standing| standing.jobs.is_empty()) {
+            return Ok(Some(Err(Nothing::ReportsOnly)));
+        }
+        let summary = format!("This pull request comes from a fork, and {why}.");
+        let draft = ended(trigger, Conclusion::ActionRequired, why, &summary);
+        Ok(Some(Ok(draft)))
     }
 
     /// Why jobs that would run cannot.
@@ -435,76 +455,6 @@ fn images(specification: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// What is said of a change that does not merge, for `build: merge`.
-fn conflict(trigger: &Trigger, pull: &PullRequest, paths: &[String]) -> BuildDraft {
-    let title = format!("conflicts with {}", pull.base_ref);
-    let base = markdown::code(&pull.base_ref);
-    let mut summary = format!(
-        "`build: merge` tests the tree that merging would give, and this commit does not merge \
-         into {base}:\n\n"
-    );
-    for path in paths.iter().take(50) {
-        summary.push_str(&format!("- {}\n", markdown::code(path)));
-    }
-    if paths.len() > 50 {
-        summary.push_str(&format!("\n…and {} more\n", paths.len() - 50));
-    }
-    ended(trigger, Conclusion::Failure, &title, &summary)
-}
-
-/// A build that ends before it begins.
-fn ended(trigger: &Trigger, conclusion: Conclusion, reason: &str, summary: &str) -> BuildDraft {
-    BuildDraft {
-        tested: trigger.commit.clone(),
-        specification: hash(&[conclusion.as_str().as_bytes(), reason.as_bytes()]),
-        plan: Preparation {
-            verdict: Some((reason.to_owned(), summary.to_owned())),
-            min_tests: 1,
-            ..Preparation::default()
-        },
-        jobs: Vec::new(),
-        ended: Some((conclusion, reason.to_owned())),
-        approved_by: None,
-    }
-}
-
-fn bad_specification(trigger: &Trigger, found: &Found, mut preparation: Preparation) -> BuildDraft {
-    let errors: Vec<&spec::Problem> = preparation
-        .problems
-        .iter()
-        .filter(|problem| problem.severity == spec::Severity::Error)
-        .collect();
-    let title = match errors.as_slice() {
-        [only] => format!("{}:{}: {}", found.path, only.line, only.message),
-        many => format!("{} has {} errors", found.path, many.len()),
-    };
-    let mut summary = format!("`{}` cannot be carried out:\n\n", found.path);
-    for error in errors.iter().take(50) {
-        let hint = error
-            .hint
-            .as_deref()
-            .map_or_else(String::new, |hint| format!(" ({})", markdown::escape(hint)));
-        summary.push_str(&format!(
-            "- line {}, column {}: {}{hint}\n",
-            error.line,
-            error.column,
-            markdown::escape(&error.message)
-        ));
-    }
-    preparation.specification_failed = true;
-    preparation.verdict = Some((title.clone(), summary));
-    // What is wrong may be this server's executor, and another one later.
-    let said: Vec<String> = errors.iter().map(|error| error.message.clone()).collect();
-    BuildDraft {
-        tested: trigger.commit.clone(),
-        specification: hash(&[b"bad", &found.bytes, said.join("\n").as_bytes()]),
-        plan: preparation,
-        jobs: Vec::new(),
-        ended: Some((Conclusion::Failure, title)),
-        approved_by: None,
-    }
-}
-
 fn draft(
     trigger: &Trigger,
     found: &Found,
@@ -545,11 +495,12 @@ fn draft(
         jobs,
         ended: None,
         approved_by: None,
+        occasion: None,
     }
 }
 
 /// SHA-256 over length-prefixed parts, in hex.
-fn hash(parts: &[&[u8]]) -> String {
+pub(super) fn hash(parts: &[&[u8]]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());

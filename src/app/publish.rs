@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use super::state::App;
-use crate::domain::{BuildId, CheckState, Content, Measure, Publication, State, Target};
+use crate::domain::{BuildId, BuildView, CheckState, Content, Measure, Publication, State, Target};
 use crate::feedback;
 use crate::ports::error::Result;
 use crate::ports::store::Spoken;
@@ -56,6 +56,30 @@ impl App {
         Ok(())
     }
 
+    /// Builds of the same commit that speak in the same comment; and leaves out pull requests that have another head by
+    /// now, whose comment is not about this commit any more.
+    async fn beside(&self, view: &mut BuildView) -> Result<Vec<BuildView>> {
+        let (store, repository) = (&self.parts.store, &view.repository.id);
+        if view.build.state != State::Finished || view.pulls.is_empty() {
+            return Ok(Vec::new());
+        }
+        if view.build.plan.import.is_some() {
+            let mut current = Vec::new();
+            for pull in &view.pulls {
+                let newest = store.newest_of_pull(repository, *pull).await?;
+                if newest.is_none_or(|(head, _)| head == view.build.commit) {
+                    current.push(*pull);
+                }
+            }
+            view.pulls = current;
+        }
+        let mut beside = Vec::new();
+        for build in store.beside(&view.build.id).await? {
+            beside.extend(store.view(&build).await?);
+        }
+        Ok(beside)
+    }
+
     async fn render(&self, build: &BuildId) -> Result<bool> {
         let store = &self.parts.store;
         let Some(mut view) = store.view(build).await? else {
@@ -65,7 +89,8 @@ impl App {
             let queue = store.queue(build, self.now_ms()).await?;
             view.ahead = queue.map_or(0, |queue| queue.waits_for(self.settings.room));
         }
-        let mut publications = feedback::publications(&self.settings.links, &view);
+        let beside = self.beside(&mut view).await?;
+        let mut publications = feedback::publications(&self.settings.links, &view, &beside);
         if view.jobs.len() > TOLD_ONE_BY_ONE {
             publications.retain(|publication| !is_job_running(publication));
         }

@@ -66,6 +66,20 @@ impl App {
         Ok(claim)
     }
 
+    /// Takes the next job that reads reports; `None` when there is none.
+    pub(super) async fn claim_import(&self) -> Result<Option<Claim>> {
+        let now_ms = self.now_ms();
+        let worker = &self.settings.worker;
+        let store = &self.parts.store;
+        let claim = store
+            .claim_import(worker, now_ms, now_ms + LEASE_MS)
+            .await?;
+        if claim.is_some() {
+            self.stir();
+        }
+        Ok(claim)
+    }
+
     /// Jobs that a worker did not finish get a new attempt. `false` when there are none.
     pub(super) async fn recover(&self, what: &str, worker: &str) -> Result<bool> {
         let store = &self.parts.store;
@@ -201,6 +215,9 @@ impl App {
         mut cancelled: watch::Receiver<Option<String>>,
         stop: &CancellationToken,
     ) -> Result<Outcome> {
+        if let Some(import) = &claim.build.plan.import {
+            return self.import(claim, import, cancelled, stop).await;
+        }
         // It may have been approved for another executor, or under another policy.
         if claim.build.trust == Trust::Fork
             && let Some(why) = self.no_forks()

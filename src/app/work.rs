@@ -36,12 +36,15 @@ const SWEEP: Duration = Duration::from_mins(1);
 const QUEUE: Duration = Duration::from_secs(30);
 /// How many triggers are prepared at once.
 const PREPARERS: usize = 2;
+/// How many commits have their reports fetched from elsewhere at once.
+const IMPORTERS: usize = 3;
 
 /// One kind of work.
 #[derive(Debug, Clone, Copy)]
 enum Work {
     Deliveries(Lane),
     Triggers,
+    Imports,
     Judge,
     Render,
     Send,
@@ -51,6 +54,7 @@ async fn once(app: &App, work: Work) -> Result<bool> {
     match work {
         Work::Deliveries(lane) => app.handle_delivery(lane).await,
         Work::Triggers => app.handle_trigger().await,
+        Work::Imports => app.import_next().await,
         Work::Judge => app.judge_builds().await,
         Work::Render => app.render_builds().await,
         Work::Send => app.send_publication().await,
@@ -86,6 +90,9 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     tasks.spawn(async move { keep_looking(&looking, &stopped).await });
     let (tidying, stopped) = (Arc::clone(&app), stop.clone());
     tasks.spawn(async move { keep_tidy(&tidying, &stopped).await });
+    for _ in 0..IMPORTERS {
+        tasks.spawn(repeat(Arc::clone(&app), Work::Imports, stop.clone()));
+    }
     for work in [Work::Judge, Work::Render] {
         tasks.spawn(repeat(Arc::clone(&app), work, last.clone()));
     }
@@ -197,6 +204,7 @@ pub async fn step(app: &App) -> Result<bool> {
         Work::Deliveries(Lane::Quick),
         Work::Deliveries(Lane::Asking),
         Work::Triggers,
+        Work::Imports,
         Work::Judge,
         Work::Render,
         Work::Send,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{Insight, Verdicts};
 use super::id::{BuildId, JobId, PersonId, Sha};
+use super::import::Import;
 use super::judgement::Judgement;
 use super::repository::Repository;
 use super::trigger::{Occasion, Trust};
@@ -207,8 +208,21 @@ pub struct Preparation {
     /// How badges look.
     #[serde(default)]
     pub badges: spec::BadgeSettings,
+    /// Where its reports come from, where it is no build of Herald's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
+    /// Whether it leaves it to the repository's own builds to speak for a branch as a whole.
+    #[serde(default)]
+    pub is_aside: bool,
     /// Headline and paragraphs of a build that ended without running, as Markdown of our own.
     pub verdict: Option<(String, String)>,
+}
+
+impl Preparation {
+    /// Of what it is a build: empty for the specification, else the key of where its reports come from.
+    pub fn origin(&self) -> String {
+        self.import.as_ref().map_or_else(String::new, Import::key)
+    }
 }
 
 /// One attempt of one job of a build.

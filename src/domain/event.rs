@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::id::{BuildId, InstallationId, PersonId, RepositoryId, Sha};
+use super::import::{ImportRequest, WorkflowRun};
 use super::publication::{Answer, CheckRun};
 use super::quarantine::Quarantined;
 use super::repository::{Installation, PullRequest, Repository};
@@ -74,6 +75,15 @@ pub enum Event {
         repository: Repository,
         /// The queue's branch for it.
         branch: String,
+    },
+    /// A workflow of GitHub Actions has run.
+    WorkflowEnded {
+        /// The repository.
+        repository: Repository,
+        /// Its run.
+        run: WorkflowRun,
+        /// Who caused it.
+        sender: PersonId,
     },
     /// A person asks Herald for something.
     Asked {
@@ -168,6 +178,8 @@ pub enum Change {
         /// the commit stands already, or the branch is not the default one, it is not used.
         announcement: Option<Box<CheckRun>>,
     },
+    /// Read the reports of a commit that come from elsewhere.
+    Import(Box<ImportRequest>),
     /// End what runs for this pull request, with the reason as people read it, unless a newer
     /// state of it is known.
     Cancel {
@@ -373,6 +385,13 @@ pub fn changes(event: Event) -> Vec<Change> {
             reason,
         }],
         Event::RepositoryDeleted { repository } => vec![Change::PauseRepository(repository)],
+        Event::WorkflowEnded {
+            repository,
+            run,
+            sender,
+        } => with(repository, |repository| {
+            Change::Import(Box::new(ImportRequest::of_run(repository, run, sender)))
+        }),
         // What somebody asks for depends on what GitHub says of the person.
         Event::RepositoryChanged { repository } | Event::Asked { repository, .. } => {
             vec![Change::KeepRepository(repository)]

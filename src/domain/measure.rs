@@ -28,15 +28,23 @@ impl Measure {
     /// The numbers of a build that ran to its end, with what its reports say; `None` for any other.
     pub fn of(view: &BuildView, report: &Report) -> Option<Self> {
         let build = &view.build;
+        // The branch has numbers of its own builds.
+        if build.plan.is_aside {
+            return None;
+        }
         let red = match (build.state, build.conclusion) {
             (State::Finished, Some(Conclusion::Success)) => false,
             (State::Finished, Some(Conclusion::Failure | Conclusion::TimedOut)) => true,
             _ => return None,
         };
-        let took = build
-            .finished_ms
-            .zip(build.started_ms)
-            .and_then(|(end, start)| u64::try_from(end - start).ok());
+        let ran_elsewhere = view.jobs.iter().filter(|_| build.plan.import.is_some());
+        let took = ran_elsewhere
+            .filter_map(|job| Some(job.result.as_ref()?.duration_ms))
+            .max()
+            .or_else(|| {
+                let took = build.finished_ms? - build.started_ms?;
+                u64::try_from(took).ok()
+            });
         let totals = report.totals();
         let lines = view.lines(report).unwrap_or_default();
         Some(Self {

@@ -8,6 +8,7 @@ pub mod build;
 pub mod event;
 pub mod history;
 pub mod id;
+pub mod import;
 pub mod judgement;
 pub mod measure;
 pub mod permission;
@@ -30,6 +31,7 @@ pub use build::{
 };
 pub use event::{Again, Answers, Approved, Change, Event, Quarantining};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};
+pub use import::{Import, ImportRequest, WorkflowRun};
 pub use judgement::{Carried, Judgement};
 pub use measure::Measure;
 pub use permission::Permission;

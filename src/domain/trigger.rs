@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{PersonId, RepositoryId, Sha};
+use super::import::Import;
 use super::repository::{PullRequest, Repository};
 
 /// What happened, from the view of a build.
@@ -193,6 +194,8 @@ pub struct Trigger {
     pub created_ms: i64,
     /// How often preparing it was tried before.
     pub tries: u32,
+    /// Where the reports come from, where nothing is built.
+    pub import: Option<Import>,
 }
 
 #[cfg(test)]

@@ -118,21 +118,7 @@ fn report_failures(facts: &Facts<'_>, totals: &Totals) -> Vec<JobFailure> {
                 && !step.tolerated
                 && matches!(step.state, StepState::Failed | StepState::TimedOut)
         });
-    for file in facts.report.broken_files() {
-        let first = file
-            .diagnostics
-            .iter()
-            .find(|one| one.severity == DiagnosticSeverity::Error);
-        let place = first.map_or_else(String::new, |one| {
-            format!(
-                " at line {}, column {}: {}",
-                one.line, one.column, one.message
-            )
-        });
-        found.push(JobFailure::Report {
-            text: format!("the report {} is broken{place}", file.path),
-        });
-    }
+    found.extend(broken(facts.report));
     if !stopped && !facts.declared_tests.is_empty() {
         if facts.test_files == 0 {
             found.push(JobFailure::Report {
@@ -162,7 +148,27 @@ fn report_failures(facts: &Facts<'_>, totals: &Totals) -> Vec<JobFailure> {
     found
 }
 
-fn quoted(globs: &[String]) -> String {
+/// What is said of reports that cannot be read to their end.
+pub(super) fn broken(report: &Report) -> Vec<JobFailure> {
+    let said = report.broken_files().map(|file| {
+        let first = file
+            .diagnostics
+            .iter()
+            .find(|one| one.severity == DiagnosticSeverity::Error);
+        let place = first.map_or_else(String::new, |one| {
+            format!(
+                " at line {}, column {}: {}",
+                one.line, one.column, one.message
+            )
+        });
+        JobFailure::Report {
+            text: format!("the report {} is broken{place}", file.path),
+        }
+    });
+    said.collect()
+}
+
+pub(super) fn quoted(globs: &[String]) -> String {
     globs
         .iter()
         .map(|glob| format!("`{glob}`"))

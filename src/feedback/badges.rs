@@ -21,7 +21,10 @@ pub fn badge_values(view: &BuildView, report: &Report) -> Vec<BadgeValue> {
         return Vec::new();
     };
     let settings = &build.plan.badges;
-    let mut values = of(settings, "", word, report, view.lines(report));
+    let mut values = Vec::new();
+    if !build.plan.is_aside {
+        values = of(settings, "", word, report, view.lines(report));
+    }
     for job in &view.jobs {
         if let (Some(word), Some(result)) = (job.conclusion.and_then(self::word), &job.result) {
             let report = &result.report;

@@ -71,7 +71,7 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
     };
     CheckRun {
         commit: build.commit.clone(),
-        name: NAME.to_owned(),
+        name: build_check_name(view),
         details_url: url,
         state,
         started_ms: build.started_ms,
@@ -160,6 +160,16 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
     }
 }
 
+/// `herald`, or `herald / WORKFLOW` where the reports come from elsewhere.
+pub(super) fn build_check_name(view: &BuildView) -> String {
+    /// Characters: a name is read in a list.
+    const MOST: usize = 100;
+    match &view.build.plan.import {
+        Some(import) => format!("{NAME} / {}", shorten::chars(import.name(), MOST)),
+        None => NAME.to_owned(),
+    }
+}
+
 /// `herald / JOB`, of a member of a matrix `herald / JOB (v1, v2)`.
 pub(super) fn job_check_name(job: &Job) -> String {
     format!("{NAME} / {}", job.check_name())
@@ -218,6 +228,7 @@ pub(super) fn build_title(view: &BuildView) -> String {
     }
     match build.state {
         State::Finished => {}
+        _ if build.plan.import.is_some() => return "Reading the reports".to_owned(),
         State::Running => {
             let done = view
                 .jobs

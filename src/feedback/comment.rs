@@ -38,7 +38,6 @@ struct Failure {
 #[derive(Template)]
 #[template(path = "github/comment.md", escape = "none")]
 struct Body {
-    marker: String,
     icon: &'static str,
     title: String,
     commit: String,
@@ -64,39 +63,30 @@ struct Content<'a> {
     report: &'a Report,
 }
 
-/// The comment for each pull request whose head this is, when the build has something to say.
-pub(super) fn comments(links: &Links, view: &BuildView) -> Vec<Comment> {
-    let policy = view.build.plan.publish.comment;
-    let Some(conclusion) = view.build.conclusion else {
-        return Vec::new();
-    };
-    let silent = view.build.state != State::Finished
-        || policy == CommentPolicy::Off
-        || matches!(
-            conclusion,
-            Conclusion::Cancelled | Conclusion::Neutral | Conclusion::Skipped
-        );
-    if silent {
+/// The comment for each pull request whose head this is, when the build has something to say. `beside`: builds of the
+/// same commit whose reports come from elsewhere, or that theirs come beside; there is one comment for all.
+pub(super) fn comments(links: &Links, view: &BuildView, beside: &[BuildView]) -> Vec<Comment> {
+    if speaks(view).is_none() {
         return Vec::new();
     }
-    let red = matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut);
-    let report = view.report();
-    let flaky = report.totals().flaky > 0;
-    let fixed = view.insights().any(|insight| !insight.fixed.is_empty());
-    let difference = view.coverage_change().and_then(CoverageChange::difference);
-    let moved = difference.is_some_and(|points| points.abs() >= MOVED);
-    let worth_a_first = match policy {
-        CommentPolicy::Always => true,
-        CommentPolicy::Changes => red || flaky || fixed || moved,
-        CommentPolicy::Failures => red,
-        CommentPolicy::Off => false,
-    };
-    let content = Content {
-        links,
-        view,
-        report: &report,
-    };
-    let body = fit(&content, BODY);
+    let mut views: Vec<&BuildView> = std::iter::once(view).chain(beside).collect();
+    views.retain(|view| speaks(view).is_some());
+    views.sort_by_key(|view| view.build.plan.origin());
+    let worth_a_first = views.iter().any(|view| is_worth_a_first(view));
+    let room = BODY / views.len().max(1);
+    let parts: Vec<String> = views
+        .iter()
+        .map(|view| {
+            let report = &view.report();
+            let content = Content {
+                links,
+                view,
+                report,
+            };
+            fit(&content, room)
+        })
+        .collect();
+    let body = format!("{}\n{}", links.marker(), parts.join("\n---\n\n"));
     view.pulls
         .iter()
         .map(|pull| Comment {
@@ -107,6 +97,38 @@ pub(super) fn comments(links: &Links, view: &BuildView) -> Vec<Comment> {
             is_answer: false,
         })
         .collect()
+}
+
+/// How a build ended that has something to say in a comment.
+fn speaks(view: &BuildView) -> Option<Conclusion> {
+    let is_off = view.build.plan.publish.comment == CommentPolicy::Off;
+    let conclusion = view.build.conclusion?;
+    let is_silent = view.build.state != State::Finished
+        || is_off
+        || matches!(
+            conclusion,
+            Conclusion::Cancelled | Conclusion::Neutral | Conclusion::Skipped
+        );
+    (!is_silent).then_some(conclusion)
+}
+
+/// Whether what a build says is worth a first comment.
+fn is_worth_a_first(view: &BuildView) -> bool {
+    let red = matches!(
+        view.build.conclusion,
+        Some(Conclusion::Failure | Conclusion::TimedOut)
+    );
+    let report = view.report();
+    let flaky = report.totals().flaky > 0;
+    let fixed = view.insights().any(|insight| !insight.fixed.is_empty());
+    let difference = view.coverage_change().and_then(CoverageChange::difference);
+    let moved = difference.is_some_and(|points| points.abs() >= MOVED);
+    match view.build.plan.publish.comment {
+        CommentPolicy::Always => true,
+        CommentPolicy::Changes => red || flaky || fixed || moved,
+        CommentPolicy::Failures => red,
+        CommentPolicy::Off => false,
+    }
 }
 
 impl Summary for Content<'_> {
@@ -144,9 +166,8 @@ impl Summary for Content<'_> {
             coverage::files(self.view, &url, most.min(FEW), false),
         );
         let body = Body {
-            marker: self.links.marker(),
             icon: icon(self.view.build.conclusion),
-            title: short(&build_title(self.view), WORDS),
+            title: short(&self.title(), WORDS),
             commit: self.view.build.commit.short().to_owned(),
             more: if left > 0 {
                 format!(
@@ -175,6 +196,15 @@ impl Summary for Content<'_> {
 }
 
 impl Content<'_> {
+    /// With the name of the workflow, where it is none of Herald's.
+    fn title(&self) -> String {
+        let title = build_title(self.view);
+        match &self.view.build.plan.import {
+            Some(import) => format!("{}: {title}", import.name()),
+            None => title,
+        }
+    }
+
     fn reasons(&self, url: &str, most: usize) -> Vec<String> {
         let several = self.view.jobs.len() > 1;
         let mut reasons = Few::new(most);

@@ -1,16 +1,17 @@
 //! All publications of a build.
 
-use super::check::{NAME, build_check, job_check, job_check_name};
+use super::check::{build_check, build_check_name, job_check, job_check_name};
 use super::comment::comments;
 use super::links::Links;
 use super::status::statuses;
 use crate::domain::{BuildView, Content, Publication, Target};
 
-/// What should be on GitHub for this state of a build.
-pub fn publications(links: &Links, view: &BuildView) -> Vec<Publication> {
+/// What should be on GitHub for this state of a build. `beside`: finished builds of the same commit and other origins,
+/// which speak in the same comment.
+pub fn publications(links: &Links, view: &BuildView, beside: &[BuildView]) -> Vec<Publication> {
     let mut all = vec![Publication {
         target: Target::Check {
-            name: NAME.to_owned(),
+            name: build_check_name(view),
             job: None,
             attempt: view.build.attempt,
         },
@@ -36,7 +37,7 @@ pub fn publications(links: &Links, view: &BuildView) -> Vec<Publication> {
             content: Content::Status(status),
         });
     }
-    for comment in comments(links, view) {
+    for comment in comments(links, view, beside) {
         all.push(Publication {
             target: Target::Comment { pull: comment.pull },
             content: Content::Comment(comment),

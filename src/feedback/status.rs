@@ -11,10 +11,11 @@ use crate::text::{self, shorten};
 /// GitHub cuts longer descriptions.
 const DESCRIPTION: usize = 140;
 
-/// The statuses of a build; none when the specification turns them off.
+/// The statuses of a build; none when the specification turns them off, nor of reports from elsewhere, which have a
+/// check of their own.
 pub(super) fn statuses(links: &Links, view: &BuildView) -> Vec<Status> {
     let plan = &view.build.plan;
-    if !plan.publish.statuses {
+    if !plan.publish.statuses || plan.import.is_some() {
         return Vec::new();
     }
     let url = links.build(&view.repository, &view.build);

@@ -9,7 +9,9 @@ use super::few::{Few, and_more};
 use super::links::{job_page, lead_to_builds};
 use crate::domain::history::{Insight, Verdicts};
 use crate::domain::verdict::counts;
-use crate::domain::{BuildView, Conclusion, Job, JobFailure, JobResult, StepRecord, StepState};
+use crate::domain::{
+    BuildView, Conclusion, Import, Job, JobFailure, JobResult, StepRecord, StepState,
+};
 use crate::report::{Outcome, Report, Share};
 use crate::text::{self, markdown, shorten};
 
@@ -303,6 +305,9 @@ impl CheckSummary<'_> {
                 text,
             });
         };
+        if let Some(import) = &self.view.build.plan.import {
+            add("Reports of", source(import));
+        }
         let totals = self.report.totals();
         if totals.tests > 0 {
             let mut text = counts(&totals, self.tolerated().len() as u64);
@@ -419,6 +424,22 @@ impl CheckSummary<'_> {
         }
         notes.end("remark")
     }
+}
+
+/// Where reports come from, with a link.
+fn source(import: &Import) -> String {
+    let Import::Actions { run, .. } = import;
+    let name = short(&format!("{} #{}", run.name, run.number), 200);
+    let name = match run.url.as_str() {
+        "" => name,
+        url => format!("[{name}]({url})"),
+    };
+    let again = if run.attempt > 1 {
+        format!(", attempt {}", run.attempt)
+    } else {
+        String::new()
+    };
+    format!("{name} for {}{again}", markdown::code(&run.event))
 }
 
 /// A text of others on one line, at most this long.

@@ -107,7 +107,7 @@ const TESTS: &str = r#"<testsuite name="pytest">
 </testsuite>"#;
 
 fn one(view: &BuildView, name: &str) -> Content {
-    publications(&links(), view)
+    publications(&links(), view, &[])
         .into_iter()
         .find(|publication| match &publication.target {
             Target::Check { name: other, .. } | Target::Status { context: other } => other == name,
@@ -228,7 +228,7 @@ fn statuses_say_the_counts_and_end_always() {
     }
     cancelled.build.plan.publish.statuses = false;
     assert!(
-        publications(&links(), &cancelled)
+        publications(&links(), &cancelled, &[])
             .iter()
             .all(|one| !matches!(one.target, Target::Status { .. }))
     );
@@ -406,7 +406,7 @@ fn of_thousands_of_jobs_the_red_ones_are_shown_and_the_rest_is_counted() {
             assert!(text.contains(" more remarks\n"), "{text}");
         }
     }
-    let comment = comments(&links(), &view).remove(0).body;
+    let comment = comments(&links(), &view, &[]).remove(0).body;
     assert!(comment.starts_with("<!-- herald:7 -->\n### ❌ "));
     assert!(comment.contains(" more reasons\n"), "{comment}");
     assert!(comment.len() <= 30_000);

@@ -1,11 +1,10 @@
 //! Requests to GitHub's REST API.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION,
+    RETRY_AFTER, USER_AGENT,
 };
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -17,6 +16,7 @@ use tracing::warn;
 
 use super::answer::{cursor, error_chain, said, understand};
 use super::cache::{Cache, Kept};
+use super::download::http_client;
 use super::limit::{Cost, Limits, Told, Urgency};
 use super::token::{AppKey, Skew, Token, Tokens};
 use crate::domain::{InstallationId, Repository, RepositoryId, Secret};
@@ -95,6 +95,8 @@ impl As {
 /// A good answer.
 struct Answer {
     body: Vec<u8>,
+    /// Where it leads, instead of being one.
+    location: Option<String>,
     /// Where the list goes on.
     cursor: Option<String>,
 }
@@ -215,6 +217,18 @@ impl Client {
         self.request(who, &method, path, body).await.map(|_| ())
     }
 
+    /// Where GitHub leads who asks for a file: to an address that needs no token.
+    pub(super) async fn location(&self, who: As, path: &str) -> Result<String> {
+        let answer = self.request(who, &Method::GET, path, None).await?;
+        let missing = || PortError::transient(format!("find where GET {path} leads"));
+        answer.location.ok_or_else(missing)
+    }
+
+    /// Carries requests to whole addresses, without credentials.
+    pub(super) fn http(&self) -> &Octocrab {
+        &self.http
+    }
+
     /// Reads all pages of a list. Pages are asked for by number: the addresses in `Link` name
     /// the host, and a token must go to the configured host only.
     pub(super) async fn pages<T: DeserializeOwned>(
@@ -291,14 +305,21 @@ impl Client {
                 && let Some(known) = known
             {
                 return Ok(Answer {
+                    location: None,
                     body: known.body,
                     cursor: known.cursor,
                 });
             }
-            if !returned.status.is_success() {
+            let location = returned
+                .headers
+                .get(LOCATION)
+                .and_then(|to| to.to_str().ok());
+            let location = location.filter(|_| returned.status == StatusCode::FOUND);
+            if !returned.status.is_success() && location.is_none() {
                 return Err(Self::refusal(&asked, &returned));
             }
             let answer = Answer {
+                location: location.map(str::to_owned),
                 cursor: cursor(&returned.headers),
                 body: returned.body,
             };
@@ -561,16 +582,6 @@ impl std::fmt::Debug for Client {
             .field("app", &self.key)
             .finish_non_exhaustive()
     }
-}
-
-/// Carries requests to whole addresses, without credentials of its own.
-pub(super) fn http_client() -> Result<Octocrab> {
-    Octocrab::builder()
-        .set_connect_timeout(Some(Duration::from_secs(10)))
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .set_write_timeout(Some(Duration::from_secs(30)))
-        .build()
-        .map_err(|error| PortError::refused(format!("make an HTTP client: {error}")))
 }
 
 /// What a request costs. GitHub does not list what creates content; whatever makes something in a

@@ -7,6 +7,7 @@
 mod answer;
 mod cache;
 mod client;
+mod download;
 mod forge;
 mod found;
 mod limit;
@@ -17,6 +18,7 @@ mod register;
 mod shown;
 mod signature;
 mod token;
+mod workflows;
 
 pub use client::{Client, ClientOptions};
 pub use forge::{AppInfo, GitHub};

@@ -4,11 +4,14 @@
 //! event refuses unknown actions and costs thirteen times as much. Shapes as in GitHub's
 //! "Webhook events and payloads".
 
+mod installation;
+
 use serde::Deserialize;
 
+use super::workflows::RunRow;
 use crate::domain::{
-    Ask, Event, Installation, InstallationId, Occasion, PersonId, Place, PullRequest, Repository,
-    RepositoryId, Sha, Wish,
+    Ask, Event, InstallationId, Occasion, PersonId, Place, PullRequest, Repository, RepositoryId,
+    Sha, Wish,
 };
 use crate::ports::PortError;
 use crate::ports::error::Result;
@@ -33,6 +36,10 @@ struct Payload {
     requested_action: Option<ButtonRow>,
     #[serde(default)]
     merge_group: Option<MergeGroupRow>,
+    #[serde(default)]
+    workflow_run: Option<RunRow>,
+    #[serde(default)]
+    workflow: Option<WorkflowName>,
     #[serde(default)]
     comment: Option<CommentRow>,
     #[serde(default)]
@@ -65,7 +72,7 @@ struct InstallationRow {
 }
 
 #[derive(Deserialize)]
-struct Account {
+pub(super) struct Account {
     id: i64,
     #[serde(default)]
     login: Option<String>,
@@ -77,7 +84,11 @@ struct Account {
 }
 
 impl Account {
-    fn login(&self) -> String {
+    pub(super) fn is_bot(&self) -> bool {
+        self.kind.as_deref() == Some("Bot")
+    }
+
+    pub(super) fn login(&self) -> String {
         self.login
             .clone()
             .or_else(|| self.name.clone())
@@ -86,8 +97,13 @@ impl Account {
 }
 
 #[derive(Deserialize)]
-struct RepositoryName {
-    id: i64,
+pub(super) struct RepositoryName {
+    pub(super) id: i64,
+}
+
+#[derive(Deserialize)]
+struct WorkflowName {
+    name: String,
 }
 
 /// What an event of an installation tells of a repository.
@@ -194,34 +210,23 @@ struct CheckSuiteRow {
 /// # Errors
 /// `Refused` when the body is not what GitHub sends for such an event.
 pub fn read_event(host: &str, event: &str, body: &str) -> Result<Event> {
-    let known = matches!(
-        event,
-        "pull_request"
-            | "push"
-            | "check_run"
-            | "check_suite"
-            | "installation"
-            | "installation_repositories"
-            | "issue_comment"
-            | "merge_group"
-            | "repository"
-    );
-    if !known {
-        return Ok(Event::Ignored {
-            reason: "an event that Herald does not react to",
-        });
-    }
+    let read: fn(&str, Payload) -> Result<Event> = match event {
+        "pull_request" => |host, payload| pull_request(host, &payload),
+        "push" => |host, payload| push(host, &payload),
+        "check_run" => |host, payload| rerequested(host, "check_run", &payload),
+        "check_suite" => |host, payload| rerequested(host, "check_suite", &payload),
+        "issue_comment" => |host, payload| comment(host, &payload),
+        "merge_group" => |host, payload| merge_group(host, &payload),
+        "workflow_run" => workflow_run,
+        "installation" | "installation_repositories" => {
+            |host, payload| installation::changed(host, &payload)
+        }
+        "repository" => |host, payload| installation::repository(host, &payload),
+        _ => return Ok(ignored("an event that Herald does not react to")),
+    };
     let payload: Payload = serde_json::from_str(body)
         .map_err(|error| PortError::refused(format!("read a {event} delivery: {error}")))?;
-    match event {
-        "pull_request" => pull_request(host, &payload),
-        "push" => push(host, &payload),
-        "check_run" | "check_suite" => rerequested(host, event, &payload),
-        "issue_comment" => comment(host, &payload),
-        "merge_group" => merge_group(host, &payload),
-        "installation" | "installation_repositories" => installation(host, &payload),
-        _ => repository_event(host, &payload),
-    }
+    read(host, payload)
 }
 
 fn missing(what: &str) -> PortError {
@@ -233,12 +238,12 @@ fn ignored(reason: &'static str) -> Event {
 }
 
 /// A time in unix milliseconds; 0 where there is none.
-fn time_ms(text: Option<&str>) -> i64 {
+pub(super) fn time_ms(text: Option<&str>) -> i64 {
     text.and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
         .map_or(0, |time| time.timestamp_millis())
 }
 
-fn sha(text: &str) -> Result<Sha> {
+pub(super) fn sha(text: &str) -> Result<Sha> {
     Sha::parse(text).map_err(|error| PortError::refused(error.to_string()))
 }
 
@@ -293,7 +298,7 @@ fn sender(payload: &Payload) -> PersonId {
 }
 
 fn is_bot(account: Option<&Account>) -> bool {
-    account.is_some_and(|account| account.kind.as_deref() == Some("Bot"))
+    account.is_some_and(Account::is_bot)
 }
 
 const NO_INSTALLATION: &str = "a delivery without an installation";
@@ -393,6 +398,29 @@ fn merge_group(host: &str, payload: &Payload) -> Result<Event> {
         },
         commit: sha(&row.head_sha)?,
         sender: sender(payload),
+    })
+}
+
+fn workflow_run(host: &str, payload: Payload) -> Result<Event> {
+    if payload.action.as_deref() != Some("completed") {
+        return Ok(ignored("a workflow that has not ended"));
+    }
+    let Some(repository) = repository(host, &payload)? else {
+        return Ok(ignored(NO_INSTALLATION));
+    };
+    let sender = sender(&payload);
+    let row = payload
+        .workflow_run
+        .ok_or_else(|| missing("workflow_run"))?;
+    let name = payload
+        .workflow
+        .as_ref()
+        .map(|workflow| workflow.name.as_str());
+    let run = row.read(&repository.id, host, name)?;
+    Ok(Event::WorkflowEnded {
+        repository,
+        run,
+        sender,
     })
 }
 
@@ -536,65 +564,5 @@ fn button(host: &str, payload: &Payload) -> Result<Event> {
             wish,
             place: Place::Button { check },
         },
-    })
-}
-
-fn installation(host: &str, payload: &Payload) -> Result<Event> {
-    let row = payload
-        .installation
-        .as_ref()
-        .ok_or_else(|| missing("installation"))?;
-    let id = InstallationId(row.id);
-    Ok(match payload.action.as_deref() {
-        Some(action @ ("deleted" | "suspend")) => Event::Uninstalled {
-            host: host.to_owned(),
-            installation: id,
-            reason: if action == "suspend" {
-                "the installation was suspended"
-            } else {
-                "Herald was uninstalled"
-            },
-        },
-        Some("created" | "unsuspend" | "new_permissions_accepted" | "added" | "removed") => {
-            let account = row.account.as_ref();
-            let reached = [&payload.repositories, &payload.repositories_added];
-            let left = payload.repositories_removed.iter().flatten();
-            Event::Installed {
-                installation: Installation {
-                    host: host.to_owned(),
-                    id,
-                    account: PersonId(account.map_or(0, |account| account.id)),
-                    login: account.map_or_else(String::new, Account::login),
-                    selected_by_hand: row.repository_selection.as_deref() != Some("all"),
-                },
-                reached: reached
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .filter_map(|row| row.read(host, id))
-                    .collect(),
-                left: left
-                    .map(|repository| RepositoryId::new(host, repository.id))
-                    .collect(),
-            }
-        }
-        _ => ignored("an action that changes nothing for Herald"),
-    })
-}
-
-fn repository_event(host: &str, payload: &Payload) -> Result<Event> {
-    let action = payload.action.as_deref().unwrap_or_default();
-    if action == "deleted" {
-        let row = payload
-            .repository
-            .as_ref()
-            .ok_or_else(|| missing("repository"))?;
-        return Ok(Event::RepositoryDeleted {
-            repository: RepositoryId::new(host, row.id),
-        });
-    }
-    Ok(match repository(host, payload)? {
-        Some(repository) => Event::RepositoryChanged { repository },
-        None => ignored(NO_INSTALLATION),
     })
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answer::{error_chain, said, understand};
-use super::client::http_client;
+use super::download::http_client;
 use crate::domain::{PersonId, RepositoryId, Secret};
 use crate::ports::error::Result;
 use crate::ports::people::{SignInRequest, SignedIn};

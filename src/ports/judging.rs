@@ -14,7 +14,12 @@ pub trait Judging: Send + Sync {
     async fn postpone_judging(&self, build: &BuildId, due_ms: i64) -> Result<()>;
     /// Keeps what is said of this attempt of a build, and ends it. Nothing happens to a build that was judged already.
     async fn judge(&self, view: &BuildView, judgement: &Judgement, now_ms: i64) -> Result<()>;
-    /// Builds of these commits that ran to their end and whose code came from the repository itself, in the order of the
-    /// commits, the newest of each.
-    async fn built(&self, repository: &RepositoryId, commits: &[String]) -> Result<Vec<BuildId>>;
+    /// Builds of these commits and this origin ([`crate::domain::Preparation::origin`]) that ran to their end and whose
+    /// code came from the repository itself, in the order of the commits, the newest of each.
+    async fn built(
+        &self,
+        repository: &RepositoryId,
+        origin: &str,
+        commits: &[String],
+    ) -> Result<Vec<BuildId>>;
 }

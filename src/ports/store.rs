@@ -10,12 +10,13 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use super::history::TestHistory;
+use super::imports::Imports;
 use super::judging::Judging;
 use super::quarantine::Quarantines;
 pub use super::stored::{
     Awaiting, BuildDraft, Claim, Delivery, DraftJob, Heartbeat, Interruption, KeptDelivery,
-    KnownPull, Lane, NewDelivery, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent,
-    Spoken, StoredBadge, StoredSecret, Waiting,
+    KnownPull, Lane, NewDelivery, Nothing, Outgoing, Postponement, Queue, Recorded, Replayed, Room,
+    Sent, Spoken, StoredBadge, StoredSecret, Waiting,
 };
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, Job, JobId,
@@ -25,7 +26,7 @@ use crate::domain::{
 
 /// The durable state.
 #[async_trait]
-pub trait Store: Judging + Quarantines + TestHistory + Send + Sync {
+pub trait Store: Imports + Judging + Quarantines + TestHistory + Send + Sync {
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.
     ///
@@ -86,8 +87,8 @@ pub trait Store: Judging + Quarantines + TestHistory + Send + Sync {
     /// Gives a trigger its build: an existing one with the same key, else a new one. Nothing
     /// happens to a trigger that was cancelled in between.
     async fn attach(&self, trigger: &str, draft: BuildDraft, now_ms: i64) -> Result<()>;
-    /// The trigger wants nothing built; `unspecified` when there is no specification at all.
-    async fn drop_trigger(&self, trigger: &str, unspecified: bool, now_ms: i64) -> Result<()>;
+    /// Nothing comes of the trigger.
+    async fn drop_trigger(&self, trigger: &str, why: Nothing, now_ms: i64) -> Result<()>;
     /// Preparing did not succeed, and is tried again.
     async fn postpone_trigger(&self, trigger: &str, postponement: Postponement) -> Result<()>;
 

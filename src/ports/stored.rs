@@ -1,8 +1,8 @@
 //! What goes into the store, and what comes out of it.
 
 use crate::domain::{
-    BadgeValue, Build, Conclusion, Content, Job, Measure, PersonId, Preparation, Repository,
-    RepositoryId, Sha,
+    BadgeValue, Build, Conclusion, Content, Job, Measure, Occasion, PersonId, Preparation,
+    Repository, RepositoryId, Sha,
 };
 use crate::spec;
 
@@ -100,6 +100,19 @@ pub struct BuildDraft {
     pub ended: Option<(Conclusion, String)>,
     /// Who approved it by asking for it: an author with write permission.
     pub approved_by: Option<PersonId>,
+    /// What the trigger was for, where that was found out only now.
+    pub occasion: Option<Occasion>,
+}
+
+/// Why nothing comes of a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// The specification asks for nothing.
+    Unselected,
+    /// There is no specification.
+    Unspecified,
+    /// Nothing is ever built in this repository: its reports come from elsewhere.
+    ReportsOnly,
 }
 
 /// A job of a draft.

@@ -8,6 +8,7 @@
 //! This module knows no files, clocks or GitHub. A new format is one file that fills a `Found`,
 //! and one line of the table in `collect`.
 
+mod archive;
 mod attributes;
 mod by_line;
 mod case;
@@ -64,6 +65,7 @@ mod trx;
 mod xml;
 mod xunit_net;
 
+pub use archive::{ArchiveLimits, Archived, Archives};
 pub use change::{ChangedFile, CoverageChange};
 pub use collect::{Collector, Limits, is_other_document};
 pub use compare::{Comparison, compare};

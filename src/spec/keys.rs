@@ -168,7 +168,11 @@ pub(super) const TOP: &[Key] = &[
         Shape::Object(BADGES),
         "Colour thresholds and labels of badges.",
     ),
-    key("actions", Shape::Later, "Reports from GitHub Actions."),
+    key(
+        "actions",
+        Shape::Object(ACTIONS),
+        "Reports from artifacts of GitHub Actions; read from the default branch.",
+    ),
     key(
         "promote",
         Shape::Later,
@@ -217,6 +221,19 @@ pub(super) const JOB: &[Key] = &[
         "Names of stored secrets to expose; never to a build of a fork or a bot.",
     ),
     key("deploy", Shape::Later, "A GitHub deployment."),
+];
+
+pub(super) const ACTIONS: &[Key] = &[
+    key(
+        "workflows",
+        Shape::Texts,
+        "Names of the workflows whose artifacts are read.",
+    ),
+    key(
+        "artifacts",
+        Shape::Texts,
+        "Globs of the names of artifacts that hold reports. Default: all are looked through.",
+    ),
 ];
 
 /// A step that is a map.

@@ -33,9 +33,10 @@ mod tree;
 pub use condition::Occasion;
 pub use explain::explain;
 pub use model::{
-    AnnotationPolicy, BadgeSettings, BuiltTree, CacheSpecification, Command, CommentPolicy,
-    CoverageGates, DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Network, Percent, Probe,
-    ProjectGate, Publish, Ready, Reports, Resources, Service, Specification, Step, When,
+    Actions, AnnotationPolicy, BadgeSettings, BuiltTree, CacheSpecification, Command,
+    CommentPolicy, CoverageGates, DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Network,
+    Percent, Probe, ProjectGate, Publish, Ready, Reports, Resources, Service, Specification, Step,
+    When,
 };
 pub use parse::{Parsed, parse};
 pub use plan::{Decision, Plan, PlannedJob, plan};

@@ -10,7 +10,7 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 60 * 60 * 1000;
 /// A specification that was read without errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Specification {
-    /// The jobs, in the order of the file; never empty.
+    /// The jobs, in the order of the file; empty only where nothing is built and reports come from elsewhere.
     pub jobs: Vec<JobSpecification>,
     /// Whether the file has `jobs`; without, the one job is `build`.
     pub declares_jobs: bool,
@@ -24,6 +24,8 @@ pub struct Specification {
     pub gates: Gates,
     /// How badges look.
     pub badges: BadgeSettings,
+    /// Which reports are taken from GitHub Actions.
+    pub actions: Option<Actions>,
 }
 
 impl Specification {
@@ -36,6 +38,15 @@ impl Specification {
     pub fn job(&self, key: &str) -> Option<&JobSpecification> {
         self.jobs.iter().find(|job| job.key == key)
     }
+}
+
+/// Which reports are taken from GitHub Actions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actions {
+    /// Names of workflows; never empty.
+    pub workflows: Vec<String>,
+    /// Globs of the names of artifacts that hold reports; `None` for all artifacts, as far as there are reports in them.
+    pub artifacts: Option<Vec<String>>,
 }
 
 /// A job, with what it inherits.

@@ -95,6 +95,7 @@ fn specification(
     let publish = sections::publish(&top, problems);
     let gates = sections::gates(&top, problems);
     let badges = badges::badges(&top, problems);
+    let actions = sections::actions(&top, problems);
     let inherited = Parts::read(&top, problems);
     let jobs = match top.entry("jobs") {
         Some((name, node)) => {
@@ -110,6 +111,8 @@ fn specification(
             }
             jobs(node, &top, &inherited, places, problems)
         }
+        // What is built is built elsewhere.
+        None if top.get("actions").is_some() && inherited.is_without_steps() => Vec::new(),
         None => {
             places.note("build", top.at, |key| {
                 top.entry(key).map(|(name, _)| name.at)
@@ -125,6 +128,7 @@ fn specification(
         publish,
         gates,
         badges,
+        actions,
     })
 }
 
@@ -173,6 +177,10 @@ impl Parts {
             network: container::network(fields, problems),
             ports: container::ports(fields, problems),
         }
+    }
+
+    fn is_without_steps(&self) -> bool {
+        self.setup.is_none() && self.execute.is_none() && self.after.is_none()
     }
 
     /// These parts, with what they leave out taken from `inherited`.

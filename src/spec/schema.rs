@@ -19,7 +19,14 @@ pub fn schema() -> Value {
         );
         root.insert(
             "oneOf".to_owned(),
-            json!([{ "required": ["execute"] }, { "required": ["jobs"] }]),
+            json!([
+                { "required": ["execute"] },
+                { "required": ["jobs"] },
+                {
+                    "required": ["actions"],
+                    "not": { "anyOf": [{ "required": ["execute"] }, { "required": ["jobs"] }] }
+                }
+            ]),
         );
         root.insert(
             "$defs".to_owned(),

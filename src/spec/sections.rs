@@ -1,11 +1,11 @@
 //! The parts of the specification that are no steps: reports, `when`, `cache`, `secrets`,
-//! `publish`, `gates`.
+//! `publish`, `gates`, `actions`.
 
 use super::fields::{self, Fields};
 use super::keys;
 use super::model::{
-    AnnotationPolicy, CacheSpecification, CommentPolicy, CoverageGates, Event, Gates, ProjectGate,
-    Publish, Reports, When,
+    Actions, AnnotationPolicy, CacheSpecification, CommentPolicy, CoverageGates, Event, Gates,
+    ProjectGate, Publish, Reports, When,
 };
 use super::problem::{Place, Problems, quoted};
 use super::step::is_ours;
@@ -164,6 +164,26 @@ fn check_cache_path(path: &str, at: Place, problems: &mut Problems) {
     } else if !stays_inside(below) {
         problems.error(at, format!("{word} leads out of its folder"));
     }
+}
+
+pub(super) fn actions(top: &Fields<'_>, problems: &mut Problems) -> Option<Actions> {
+    let node = top.get("actions")?;
+    let fields = Fields::of(node, "`actions`", keys::ACTIONS, problems)?;
+    let Some(workflows) = fields.get("workflows") else {
+        problems.hinted(
+            node.at,
+            "`actions` without `workflows`".to_owned(),
+            "the names of the workflows, as in workflows: [CI]".to_owned(),
+        );
+        return None;
+    };
+    let workflows = fields::words(workflows, "`actions.workflows`", problems)?;
+    Some(Actions {
+        workflows: workflows.into_iter().map(|(_, name)| name).collect(),
+        artifacts: fields
+            .get("artifacts")
+            .and_then(|node| fields::name_globs(node, "`actions.artifacts`", problems)),
+    })
 }
 
 pub(super) fn publish(top: &Fields<'_>, problems: &mut Problems) -> Publish {

@@ -21,7 +21,10 @@ pub(super) async fn join_or_create(
     let repository: String = trigger.try_get("repository")?;
     let commit: String = trigger.try_get("commit_id")?;
     let trust: String = trigger.try_get("trust")?;
+    // Checks of other names: no announced one is theirs, nor is a build of ours in their place.
+    let is_import = draft.plan.import.is_some();
     if trust == Trust::Fork.as_str()
+        && !is_import
         && let Some(id) = trusted(on, &repository, &commit).await?
     {
         touch(on, &id).await?;
@@ -55,7 +58,9 @@ pub(super) async fn join_or_create(
             Meeting::Again => begin_again(on, &id, trigger, draft, now_ms).await?,
         }
         jobs::hurry(on, &id, priority).await?;
-        publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+        if !is_import {
+            publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+        }
         return Ok(Some(id));
     }
     let id = rows::new_id();
@@ -72,8 +77,8 @@ pub(super) async fn join_or_create(
     };
     sqlx::query(
         "INSERT INTO builds (id, repository, number, commit_id, tested, specification, trust, \
-         occasion, sender, preparation, state, conclusion, reason, created_ms, finished_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         occasion, sender, preparation, state, conclusion, reason, created_ms, finished_ms, origin) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(&id)
     .bind(&repository)
@@ -90,10 +95,13 @@ pub(super) async fn join_or_create(
     .bind(reason)
     .bind(now_ms)
     .bind(conclusion.map(|_| now_ms))
+    .bind(draft.plan.origin())
     .execute(&mut *on)
     .await?;
     add_jobs(on, &id, trigger, draft, 1, now_ms).await?;
-    publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+    if !is_import {
+        publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+    }
     if draft.ended.is_none() {
         settle(on, &id, now_ms).await?;
     }
@@ -106,7 +114,7 @@ pub(super) async fn join_or_create(
 async fn trusted(on: &mut AnyConnection, repository: &str, commit: &str) -> Result<Option<String>> {
     let row = sqlx::query(
         "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 AND trust <> $3 \
-         AND cancel_reason IS NULL AND (conclusion IS NULL OR conclusion <> 'cancelled') \
+         AND origin = '' AND cancel_reason IS NULL AND (conclusion IS NULL OR conclusion <> 'cancelled') \
          ORDER BY number DESC LIMIT 1",
     )
     .bind(repository)
@@ -226,6 +234,7 @@ async fn add_jobs(
             skipped: job.skipped.as_deref(),
             interrupted: 0,
             priority,
+            imported: i64::from(draft.plan.import.is_some()),
         };
         add_job(on, &new, now_ms).await?;
     }

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::rows::Result;
 use super::triggers::Ending;
-use super::{approvals, publications, quarantines, reruns, triggers};
+use super::{approvals, imports, publications, quarantines, reruns, triggers};
 use crate::domain::{
     Answers, Change, Installation, InstallationId, Occasion, Repository, RepositoryId,
 };
@@ -226,6 +226,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             };
             triggers::add(on, &new, moment.received_ms, now_ms).await
         }
+        Change::Import(request) => imports::add(on, request, now_ms).await,
         Change::Cancel {
             repository,
             pull,

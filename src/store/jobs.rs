@@ -25,6 +25,8 @@ pub(super) struct NewJob<'a> {
     pub(super) skipped: Option<&'a str>,
     pub(super) interrupted: i64,
     pub(super) priority: i64,
+    /// 1 where it reads what comes from elsewhere.
+    pub(super) imported: i64,
 }
 
 pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i64) -> Result<()> {
@@ -36,8 +38,8 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     };
     sqlx::query(
         "INSERT INTO jobs (id, build, repository, key, name, position, attempt, state, \
-         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms, priority) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms, priority, imported) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(&id)
     .bind(new.build)
@@ -54,6 +56,7 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     .bind(now_ms)
     .bind(new.skipped.map(|_| now_ms))
     .bind(new.priority)
+    .bind(new.imported)
     .execute(&mut *on)
     .await?;
     if let Some(reason) = new.skipped {
@@ -108,7 +111,7 @@ pub(super) async fn repeat_job(
 ) -> Result<()> {
     let row = sqlx::query(
         "UPDATE jobs SET newest = 0 WHERE id = $1 RETURNING repository, job_order, skipped, \
-         priority",
+         priority, imported",
     )
     .bind(job.id.as_str())
     .fetch_one(&mut *on)
@@ -126,6 +129,7 @@ pub(super) async fn repeat_job(
         skipped: skipped.as_deref(),
         interrupted,
         priority: row.try_get("priority")?,
+        imported: row.try_get("imported")?,
     };
     add_job(on, &new, now_ms).await
 }
@@ -140,8 +144,9 @@ pub(super) async fn claim(
     let row = sqlx::query(
         "UPDATE jobs SET state = 'running', worker = $1, lease_ms = $3, started_ms = $2 \
          WHERE id = (SELECT j.id FROM jobs j WHERE j.state = 'queued' AND j.due_ms <= $2 \
-           AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running') < $4 \
-           AND (SELECT COUNT(*) FROM jobs b WHERE b.state = 'running' \
+           AND j.imported = 0 \
+           AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running' AND a.imported = 0) < $4 \
+           AND (SELECT COUNT(*) FROM jobs b WHERE b.state = 'running' AND b.imported = 0 \
                 AND b.repository = j.repository) < $5 \
            ORDER BY CASE WHEN j.priority = 0 OR j.queued_ms <= $6 THEN 0 ELSE 1 END, \
            j.queued_ms, j.position, j.id LIMIT 1) RETURNING *",
@@ -154,10 +159,19 @@ pub(super) async fn claim(
     .bind(now_ms - PATIENCE_MS)
     .fetch_optional(&mut *on)
     .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let job = rows::job(&row)?;
+    match row {
+        Some(row) => begun(on, &row, now_ms).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The job of a row that has just begun to run.
+pub(super) async fn begun(
+    on: &mut AnyConnection,
+    row: &sqlx::any::AnyRow,
+    now_ms: i64,
+) -> Result<Claim> {
+    let job = rows::job(row)?;
     sqlx::query(
         "UPDATE builds SET state = 'running', started_ms = COALESCE(started_ms, $2), \
          revision = revision + 1 WHERE id = $1",
@@ -166,7 +180,7 @@ pub(super) async fn claim(
     .bind(now_ms)
     .execute(&mut *on)
     .await?;
-    whole(on, job, &row).await.map(Some)
+    whole(on, job, row).await
 }
 
 /// A job with its build and repository.
@@ -233,7 +247,7 @@ pub(super) async fn queue(
     let Some(first) = sqlx::query(
         "SELECT id, repository, position, queued_ms, \
          CAST(CASE WHEN priority = 0 OR queued_ms <= $2 THEN 0 ELSE 1 END AS BIGINT) AS class \
-         FROM jobs WHERE build = $1 AND state = 'queued' \
+         FROM jobs WHERE build = $1 AND state = 'queued' AND imported = 0 \
          ORDER BY class, queued_ms, position, id LIMIT 1",
     )
     .bind(build)
@@ -249,10 +263,10 @@ pub(super) async fn queue(
          COUNT(CASE WHEN state = 'queued' AND repository = $7 THEN 1 END) AS ahead_here, \
          COUNT(CASE WHEN state = 'running' THEN 1 END) AS running, \
          COUNT(CASE WHEN state = 'running' AND repository = $7 THEN 1 END) AS running_here \
-         FROM jobs a WHERE a.state = 'running' OR (a.state = 'queued' AND a.build <> $1 \
+         FROM jobs a WHERE a.imported = 0 AND (a.state = 'running' OR (a.state = 'queued' AND a.build <> $1 \
          AND a.due_ms <= $8 AND \
          (CASE WHEN a.priority = 0 OR a.queued_ms <= $2 THEN 0 ELSE 1 END, \
-         a.queued_ms, a.position, a.id) < ($3, $4, $5, $6))",
+         a.queued_ms, a.position, a.id) < ($3, $4, $5, $6)))",
     )
     .bind(build)
     .bind(patience)

@@ -15,7 +15,7 @@ use crate::ports::error::Result as PortResult;
 
 const DUE: &str = "SELECT id FROM builds WHERE judge_ms <= $1 ORDER BY judge_ms LIMIT $2";
 const BUILT: &str = "SELECT id, commit_id, number FROM builds WHERE repository = $1 AND state = 'finished' \
-     AND conclusion IN ('success', 'failure', 'timed_out') AND trust = $2 AND commit_id IN";
+     AND conclusion IN ('success', 'failure', 'timed_out') AND trust = $2 AND origin = $3 AND commit_id IN";
 
 #[async_trait]
 impl Judging for SqlStore {
@@ -38,10 +38,11 @@ impl Judging for SqlStore {
     async fn built(
         &self,
         repository: &RepositoryId,
+        origin: &str,
         commits: &[String],
     ) -> PortResult<Vec<BuildId>> {
         let mut on = self.database.read().await?;
-        Ok(built(&mut on, repository, commits).await?)
+        Ok(built(&mut on, repository, origin, commits).await?)
     }
 }
 
@@ -117,16 +118,18 @@ pub(super) async fn judgement(
 async fn built(
     on: &mut AnyConnection,
     repository: &RepositoryId,
+    origin: &str,
     commits: &[String],
 ) -> Result<Vec<BuildId>> {
     if commits.is_empty() {
         return Ok(Vec::new());
     }
-    let marks: Vec<String> = (3..commits.len() + 3).map(|at| format!("${at}")).collect();
+    let marks: Vec<String> = (4..commits.len() + 4).map(|at| format!("${at}")).collect();
     let text = format!("{BUILT} ({})", marks.join(", "));
     let mut query = sqlx::query(sqlx::AssertSqlSafe(text))
         .bind(repository.as_str())
-        .bind(Trust::Trusted.as_str());
+        .bind(Trust::Trusted.as_str())
+        .bind(origin);
     for commit in commits {
         query = query.bind(commit);
     }

@@ -13,6 +13,7 @@ mod deliveries;
 mod history;
 #[cfg(test)]
 mod history_tests;
+mod imports;
 mod jobs;
 mod judgements;
 mod memory;
@@ -24,6 +25,7 @@ mod reruns;
 mod rows;
 mod seal;
 mod secrets;
+mod specified;
 mod spoken;
 mod sql;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::judgements;
 use super::rows::{self, Result, select_repository};
-use crate::domain::{BadgeValue, Build, BuildId, BuildView, Repository, RepositoryId};
+use crate::domain::{BadgeValue, Build, BuildId, BuildView, Occasion, Repository, RepositoryId};
 use crate::ports::store::{StoredBadge, Waiting};
 
 /// The repository that a name leads to. An old name leads nowhere once another repository has
@@ -121,17 +121,15 @@ pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<Buil
     };
     let jobs = rows::load_jobs(on, id).await?;
     let subjects = sqlx::query(
-        "SELECT subject FROM triggers WHERE build = $1 AND state = 'attached' ORDER BY subject",
+        "SELECT occasion FROM triggers WHERE build = $1 AND state = 'attached' ORDER BY subject",
     )
     .bind(id)
     .fetch_all(&mut *on)
     .await?;
     let mut pulls = Vec::new();
     for row in subjects {
-        let subject: String = row.try_get("subject")?;
-        if let Some(number) = subject.strip_prefix("pull/") {
-            pulls.extend(number.parse::<i64>());
-        }
+        let occasion: Occasion = rows::json(&row, "occasion")?;
+        pulls.extend(occasion.pull().map(|pull| pull.number));
     }
     pulls.dedup();
     let judgement = judgements::judgement(on, id, build.attempt).await?;

@@ -126,7 +126,7 @@ async fn find(
     }))
 }
 
-/// The newest build of a commit.
+/// The newest build of a commit; one of the specification before those whose reports come from elsewhere.
 async fn newest(
     on: &mut AnyConnection,
     repository: &RepositoryId,
@@ -134,7 +134,7 @@ async fn newest(
 ) -> Result<Option<String>> {
     let row = sqlx::query(
         "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 \
-         ORDER BY number DESC LIMIT 1",
+         ORDER BY CASE WHEN origin = '' THEN 0 ELSE 1 END, number DESC LIMIT 1",
     )
     .bind(repository.as_str())
     .bind(commit)

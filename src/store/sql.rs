@@ -22,7 +22,7 @@ use crate::domain::{
 use crate::ports::error::Result;
 use crate::ports::store::{
     Awaiting, BuildDraft, Claim, Delivery, Heartbeat, Interruption, KeptDelivery, KnownPull, Lane,
-    NewDelivery, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent, Spoken,
+    NewDelivery, Nothing, Outgoing, Postponement, Queue, Recorded, Replayed, Room, Sent, Spoken,
     StoredBadge, StoredSecret, Waiting,
 };
 use crate::ports::{PortError, Store};
@@ -224,9 +224,8 @@ impl Store for SqlStore {
         transact!(self.database, tx => triggers::attach(tx.on(), trigger, &draft, now_ms).await)
     }
 
-    async fn drop_trigger(&self, trigger: &str, unspecified: bool, now_ms: i64) -> Result<()> {
-        transact!(self.database, tx =>
-            triggers::drop_one(tx.on(), trigger, unspecified, now_ms).await)
+    async fn drop_trigger(&self, trigger: &str, why: Nothing, now_ms: i64) -> Result<()> {
+        transact!(self.database, tx => triggers::drop_one(tx.on(), trigger, why, now_ms).await)
     }
 
     async fn postpone_trigger(&self, trigger: &str, postponement: Postponement) -> Result<()> {

@@ -180,6 +180,7 @@ pub(super) fn draft(commit: &Sha, specification: &str, jobs: Vec<DraftJob>) -> B
         jobs,
         ended: None,
         approved_by: None,
+        occasion: None,
     }
 }
 

@@ -3,14 +3,13 @@
 use sqlx::{AnyConnection, Row};
 
 use super::approvals::{self, Approval};
-use super::publications;
 use super::rows::{self, Result};
-use super::{builds, database::StoreError};
+use super::{builds, database::StoreError, imports, publications, specified};
 use crate::domain::{
     CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
     pull_subject,
 };
-use crate::ports::store::{BuildDraft, KnownPull, Postponement};
+use crate::ports::store::{BuildDraft, KnownPull, Nothing, Postponement};
 
 /// What a trigger waits for whose build is there, and has to end before it begins again.
 const LATER: &str = "a build of it has to end first";
@@ -123,36 +122,18 @@ async fn announces(on: &mut AnyConnection, new: &NewTrigger<'_>) -> Result<bool>
     } else if matches!(new.occasion, Occasion::Tag { .. }) {
         return Ok(false);
     }
-    if is_silent(on, new.repository).await? {
+    if specified::is_silent(on, new.repository).await? {
         return Ok(false);
     }
     let standing = sqlx::query(
         "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 \
-         AND (conclusion IS NULL OR conclusion <> 'cancelled') LIMIT 1",
+         AND origin = '' AND (conclusion IS NULL OR conclusion <> 'cancelled') LIMIT 1",
     )
     .bind(new.repository.as_str())
     .bind(new.commit.as_str())
     .fetch_optional(on)
     .await?;
     Ok(standing.is_none())
-}
-
-/// Whether nobody has asked for a word in this repository: the App was installed on all
-/// repositories of the account, and this one has no specification, as far as is known.
-async fn is_silent(on: &mut AnyConnection, repository: &RepositoryId) -> Result<bool> {
-    let host = repository
-        .as_str()
-        .rsplit_once('/')
-        .map_or("", |(host, _)| host);
-    let silent = sqlx::query(
-        "SELECT r.id FROM repositories r JOIN installations i ON i.id = r.installation \
-         AND i.host = $2 WHERE r.id = $1 AND r.specified = 0 AND i.selected_by_hand = 0",
-    )
-    .bind(repository.as_str())
-    .bind(host)
-    .fetch_optional(on)
-    .await?;
-    Ok(silent.is_some())
 }
 
 /// Remembers the pull request's head. `false` when a newer state of it is known already.
@@ -411,7 +392,7 @@ async fn forget_announcement(
 ) -> Result<()> {
     let other = sqlx::query(
         "SELECT id FROM triggers WHERE repository = $1 AND commit_id = $2 \
-         AND state = 'waiting' LIMIT 1",
+         AND state = 'waiting' AND origin = '' LIMIT 1",
     )
     .bind(repository.as_str())
     .bind(commit.as_str())
@@ -427,7 +408,7 @@ async fn forget_announcement(
 async fn wanted(on: &mut AnyConnection, build: &str) -> Result<bool> {
     let row = sqlx::query(
         "SELECT t.id FROM builds b JOIN triggers t ON t.repository = b.repository \
-         AND t.commit_id = b.commit_id WHERE b.id = $1 AND ((t.build = b.id \
+         AND t.commit_id = b.commit_id AND t.origin = b.origin WHERE b.id = $1 AND ((t.build = b.id \
          AND t.state = 'attached') OR (t.state = 'waiting' AND t.trust = b.trust)) LIMIT 1",
     )
     .bind(build)
@@ -467,6 +448,7 @@ pub(super) async fn claim(
         sender: PersonId(row.try_get("sender")?),
         created_ms: row.try_get("created_ms")?,
         tries: rows::count(&row, "tries")?.saturating_sub(1),
+        import: imports::of_trigger(&row)?,
     };
     Ok(Some((trigger, repository)))
 }
@@ -487,7 +469,7 @@ pub(super) async fn attach(
     };
     let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
     if draft.plan.path.is_some() {
-        specified(on, &repository, true).await?;
+        specified::keep(on, &repository, specified::BUILT).await?;
     }
     let Some(build) = builds::join_or_create(on, &row, draft, now_ms).await? else {
         let later = Postponement {
@@ -512,9 +494,12 @@ pub(super) async fn attach(
     sqlx::query("UPDATE triggers SET state = 'attached', build = $2, error = NULL WHERE id = $1")
         .bind(id)
         .bind(&build)
-        .execute(on)
+        .execute(&mut *on)
         .await?;
-    Ok(())
+    match &draft.occasion {
+        Some(occasion) => imports::found_occasion(on, id, &build, occasion).await,
+        None => Ok(()),
+    }
 }
 
 /// Wakes what waits for a build of a commit to end.
@@ -532,20 +517,10 @@ pub(super) async fn wake(on: &mut AnyConnection, build: &str, now_ms: i64) -> Re
     Ok(())
 }
 
-/// Remembers whether the repository has a specification.
-async fn specified(on: &mut AnyConnection, repository: &RepositoryId, has: bool) -> Result<()> {
-    sqlx::query("UPDATE repositories SET specified = $2 WHERE id = $1 AND specified <> $2")
-        .bind(repository.as_str())
-        .bind(i64::from(has))
-        .execute(on)
-        .await?;
-    Ok(())
-}
-
 pub(super) async fn drop_one(
     on: &mut AnyConnection,
     id: &str,
-    unspecified: bool,
+    why: Nothing,
     now_ms: i64,
 ) -> Result<()> {
     let Some(row) = sqlx::query(
@@ -559,11 +534,22 @@ pub(super) async fn drop_one(
         return Ok(());
     };
     let repository = RepositoryId::from_stored(row.try_get::<String, _>("repository")?);
-    if unspecified {
-        specified(on, &repository, false).await?;
+    if row.try_get::<Option<String>, _>("import")?.is_some() {
+        return Ok(());
     }
     let commit = rows::sha(&row, "commit_id")?;
-    forget_announcement(on, &repository, &commit, "nothing to build", now_ms).await
+    let reason = match why {
+        Nothing::Unselected => "nothing to build",
+        Nothing::Unspecified => {
+            specified::keep(on, &repository, specified::NOTHING).await?;
+            "nothing to build"
+        }
+        Nothing::ReportsOnly => {
+            specified::keep(on, &repository, specified::REPORTS_ONLY).await?;
+            "nothing is built here: reports come from GitHub Actions"
+        }
+    };
+    forget_announcement(on, &repository, &commit, reason, now_ms).await
 }
 
 pub(super) async fn postpone(

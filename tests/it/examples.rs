@@ -25,6 +25,7 @@ fn expected(event: &str, payload: &Value) -> &'static str {
         ("installation", "deleted" | "suspend") => "pause",
         ("installation_repositories", "removed") | ("repository", "deleted") => "forget",
         ("repository", _) => "remember",
+        ("workflow_run", "completed") => "read reports",
         _ => "nothing",
     }
 }
@@ -42,6 +43,7 @@ fn found(event: &Event) -> &'static str {
         Event::Uninstalled { .. } => "pause",
         Event::Installed { .. } | Event::RepositoryDeleted { .. } => "forget",
         Event::RepositoryChanged { .. } => "remember",
+        Event::WorkflowEnded { .. } => "read reports",
         Event::Asked { .. } => "ask",
         Event::Ignored { .. } => "nothing",
     }

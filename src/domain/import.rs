@@ -1,0 +1,363 @@
+//! Reports that no build of Herald's leaves behind: from GitHub Actions, or sent by another CI.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::build::{Conclusion, JobFailure, combine};
+use super::id::{PersonId, RepositoryId, Sha};
+use super::trigger::{Occasion, Trust};
+use super::verdict::{self, Verdict};
+use crate::report::{Coverage, Report};
+use crate::text;
+
+/// Where reports come from, when it is not a build of Herald's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Import {
+    /// Artifacts of a workflow of GitHub Actions.
+    Actions {
+        /// The run that was told of; others of the same workflow and commit are read with it.
+        run: WorkflowRun,
+        /// Globs of the names of artifacts that are read; `None` for all.
+        #[serde(default)]
+        artifacts: Option<Vec<String>>,
+    },
+}
+
+impl Import {
+    /// What it is called: untrusted text.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Actions { run, .. } => &run.name,
+        }
+    }
+
+    /// The key of its job, by which pages, badges and history know it. No job of a specification has a colon in its key.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Actions { run, .. } => format!("actions:{}", slug(&run.name)),
+        }
+    }
+
+    /// What it hangs on: a new trigger of the same subject and commit is about the same reports.
+    pub fn subject(&self, commit: &Sha) -> String {
+        match self {
+            Self::Actions { run, .. } => format!("actions/{}/{commit}", run.workflow),
+        }
+    }
+}
+
+/// A name as a part of an address: lower-case letters, digits and `-`, at most 60 long.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for char in name.to_lowercase().chars() {
+        if char.is_alphanumeric() {
+            slug.push(char);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug: String = slug.chars().take(60).collect();
+    match slug.trim_end_matches('-') {
+        "" => "unnamed".to_owned(),
+        slug => slug.to_owned(),
+    }
+}
+
+/// A wish to have reports read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportRequest {
+    /// The base repository.
+    pub repository: RepositoryId,
+    /// The commit.
+    pub commit: Sha,
+    /// What happened, as far as it is known.
+    pub occasion: Occasion,
+    /// How far the reports are trusted.
+    pub trust: Trust,
+    /// Who caused it.
+    pub sender: PersonId,
+    /// Where they come from.
+    pub import: Import,
+    /// When that was asked for which they are about, in unix milliseconds: of two pushes the later one speaks for its
+    /// branch, in whatever order they are done.
+    pub since_ms: i64,
+}
+
+impl ImportRequest {
+    /// Artifacts of a run. Which pull request it was for is found out when it is known whether anybody asks for it.
+    pub fn of_run(repository: RepositoryId, run: WorkflowRun, sender: PersonId) -> Self {
+        Self {
+            trust: run.trust(&repository),
+            repository,
+            commit: run.commit.clone(),
+            occasion: Occasion::Push {
+                branch: run.branch.clone().unwrap_or_default(),
+                before: None,
+            },
+            sender,
+            since_ms: run.created_ms,
+            import: Import::Actions {
+                run,
+                artifacts: None,
+            },
+        }
+    }
+}
+
+/// A run of a workflow of GitHub Actions ("Workflow runs" in GitHub's REST documentation).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowRun {
+    /// GitHub's id of the run, the same for all its attempts.
+    pub id: i64,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Its number among the runs of the workflow, from 1.
+    pub number: i64,
+    /// GitHub's id of the workflow.
+    pub workflow: i64,
+    /// The workflow's name.
+    pub name: String,
+    /// What it ran for, in GitHub's words, as `pull_request`.
+    pub event: String,
+    /// How it ended, in GitHub's words; `None` while it runs.
+    pub conclusion: Option<String>,
+    /// The commit that it is shown on; of a pull request its head, also from a fork.
+    pub commit: Sha,
+    /// The branch of that commit; a tag for the push of a tag.
+    pub branch: Option<String>,
+    /// The owner of the repository that the commit came from; `None` when that was deleted.
+    pub head_owner: Option<String>,
+    /// The repository that the commit came from.
+    pub head_repository: Option<RepositoryId>,
+    /// Pull requests that GitHub names; none of forks.
+    pub pulls: Vec<i64>,
+    /// Whether a bot account caused it.
+    pub by_bot: bool,
+    /// When it was asked for first, in unix milliseconds.
+    pub created_ms: i64,
+    /// When this attempt began.
+    pub started_ms: i64,
+    /// When it ended.
+    pub updated_ms: i64,
+    /// Where GitHub shows it; empty when that is not known.
+    pub url: String,
+}
+
+impl WorkflowRun {
+    /// Whether it was for a pull request.
+    pub fn is_for_pull(&self) -> bool {
+        matches!(self.event.as_str(), "pull_request" | "pull_request_target")
+    }
+
+    /// How far what it says is trusted in `repository`.
+    pub fn trust(&self, repository: &RepositoryId) -> Trust {
+        match &self.head_repository {
+            Some(head) if head == repository && self.by_bot && self.is_for_pull() => Trust::Bot,
+            Some(head) if head == repository => Trust::Trusted,
+            _ => Trust::Fork,
+        }
+    }
+
+    /// The base branch and commit of a merge queue's run, from the name of its branch: `gh-readonly-queue/main/pr-7-SHA`
+    /// ("Managing a merge queue" in GitHub's documentation). `None` for any other run.
+    pub fn queue_base(&self) -> Option<(String, Sha)> {
+        let branch = self.branch.as_deref()?.strip_prefix("gh-readonly-queue/")?;
+        let (base_ref, group) = branch.rsplit_once('/')?;
+        let base = Sha::parse(group.rsplit_once('-')?.1).ok()?;
+        Some((base_ref.to_owned(), base))
+    }
+
+    /// The conclusion that a check may have at best; `None` where it is not a result.
+    pub fn best(&self) -> Option<Conclusion> {
+        match self.conclusion.as_deref()? {
+            "success" | "neutral" => Some(Conclusion::Success),
+            "skipped" => Some(Conclusion::Skipped),
+            "cancelled" => Some(Conclusion::Cancelled),
+            "timed_out" => Some(Conclusion::TimedOut),
+            "failure" | "startup_failure" => Some(Conclusion::Failure),
+            // It waits for somebody, and comes again.
+            _ => None,
+        }
+    }
+}
+
+/// What is known when reports from elsewhere were read.
+#[derive(Debug)]
+pub struct ImportFacts<'a> {
+    /// What they come from, as people call it.
+    pub workflow: &'a str,
+    /// The runs that they are of.
+    pub runs: &'a [WorkflowRun],
+    /// What they say.
+    pub report: &'a Report,
+    /// How many of the failed tests do not count.
+    pub tolerated: u64,
+    /// What is wrong with where they were.
+    pub problems: &'a [String],
+    /// The globs of the names of artifacts, where somebody said so.
+    pub patterns: Option<&'a [String]>,
+    /// How many artifacts were read.
+    pub artifacts: usize,
+    /// The fewest tests that they must hold, where there are any.
+    pub min_tests: u64,
+}
+
+/// How long the runs took, in milliseconds: the longest.
+pub fn duration_ms(runs: &[WorkflowRun]) -> u64 {
+    let took = |run: &WorkflowRun| u64::try_from(run.updated_ms - run.started_ms).unwrap_or(0);
+    runs.iter().map(took).max().unwrap_or(0)
+}
+
+/// The verdict over reports from elsewhere. It is never green where the workflow is not: what did not come so far that
+/// it could report has not passed.
+pub fn verdict(facts: &ImportFacts<'_>) -> Verdict {
+    let best = combine(facts.runs.iter().filter_map(WorkflowRun::best));
+    let totals = facts.report.totals();
+    let coverage = facts.report.coverage.as_ref().map(Coverage::lines);
+    let coverage = coverage.filter(|lines| lines.total > 0);
+    let found_any = totals.tests > 0 || coverage.is_some();
+    let took = text::duration(Duration::from_millis(duration_ms(facts.runs)));
+    if best == Conclusion::Skipped && !found_any {
+        return ended(best, "the workflow was skipped".to_owned());
+    }
+    if best == Conclusion::Cancelled {
+        return ended(best, "cancelled: the workflow was cancelled".to_owned());
+    }
+    let mut failures = Vec::new();
+    if totals.failed + totals.errors > facts.tolerated {
+        failures.push(JobFailure::Tests);
+    }
+    failures.extend(verdict::broken(facts.report));
+    let report = |text: &String| JobFailure::Report { text: text.clone() };
+    failures.extend(facts.problems.iter().map(report));
+    let is_red = matches!(best, Conclusion::Failure | Conclusion::TimedOut);
+    if !found_any && !is_red && failures.is_empty() {
+        match facts.patterns {
+            // Nobody said that there would be any.
+            None => return ended(Conclusion::Neutral, nothing(facts)),
+            Some(_) => failures.push(report(&nothing(facts))),
+        }
+    }
+    if totals.tests > 0 && totals.tests < facts.min_tests {
+        let has = text::plural(totals.tests, "test");
+        let text = format!(
+            "the reports hold {has}, at least {} are required",
+            facts.min_tests
+        );
+        failures.push(JobFailure::Report { text });
+    }
+    let ended_badly = match best {
+        Conclusion::TimedOut => Some("the workflow timed out"),
+        Conclusion::Failure => Some("the workflow failed"),
+        _ => None,
+    };
+    let counted = match coverage {
+        _ if totals.tests > 0 => verdict::counts(&totals, facts.tolerated),
+        // Never called more than it is.
+        Some(lines) => format!("coverage {:.1} %", (lines.percent() * 10.0).floor() / 10.0),
+        None => nothing(facts),
+    };
+    let what = match (failures.first(), ended_badly) {
+        (Some(JobFailure::Report { text } | JobFailure::Step { text }), _) => text.clone(),
+        (Some(JobFailure::Tests), _) | (None, None) => counted,
+        (None, Some(badly)) => format!("{badly}; {counted}"),
+    };
+    if let (true, Some(badly)) = (failures.is_empty(), ended_badly) {
+        failures.push(JobFailure::Step {
+            text: badly.to_owned(),
+        });
+    }
+    let conclusion = match best {
+        Conclusion::TimedOut => best,
+        _ if failures.is_empty() => Conclusion::Success,
+        _ => Conclusion::Failure,
+    };
+    Verdict {
+        conclusion,
+        title: format!("{what} in {took}"),
+        failures,
+    }
+}
+
+fn ended(conclusion: Conclusion, title: String) -> Verdict {
+    Verdict {
+        conclusion,
+        title,
+        failures: Vec::new(),
+    }
+}
+
+/// Why nothing was found.
+fn nothing(facts: &ImportFacts<'_>) -> String {
+    match (facts.patterns, facts.artifacts) {
+        (Some(globs), 0) => format!("no artifact matches {}", verdict::quoted(globs)),
+        (None, 0) => format!("{} uploads no artifact", facts.workflow),
+        (_, 1) => "there is no report in the artifact".to_owned(),
+        (_, count) => format!("there is no report in {count} artifacts"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WorkflowRun, slug};
+    use crate::domain::{RepositoryId, Sha, Trust};
+
+    fn run(event: &str, branch: &str) -> WorkflowRun {
+        WorkflowRun {
+            id: 1,
+            attempt: 1,
+            number: 1,
+            workflow: 1,
+            name: "CI".to_owned(),
+            event: event.to_owned(),
+            conclusion: Some("success".to_owned()),
+            commit: Sha::parse(&"a".repeat(40)).unwrap(),
+            branch: Some(branch.to_owned()),
+            head_owner: Some("octo".to_owned()),
+            head_repository: Some(RepositoryId::new("github.com", 1)),
+            pulls: Vec::new(),
+            by_bot: false,
+            created_ms: 0,
+            started_ms: 0,
+            updated_ms: 0,
+            url: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_name_becomes_a_part_of_an_address() {
+        assert_eq!(slug("CI"), "ci");
+        assert_eq!(slug("Unit tests (Linux) "), "unit-tests-linux");
+        assert_eq!(slug("../.."), "unnamed");
+        assert_eq!(slug(&"x".repeat(90)).len(), 60);
+    }
+
+    #[test]
+    fn the_branch_of_a_queue_tells_its_base() {
+        let base = "b".repeat(40);
+        let branch = format!("gh-readonly-queue/release/1.x/pr-7-{base}");
+        let (name, commit) = run("merge_group", &branch).queue_base().unwrap();
+        assert_eq!(
+            (name.as_str(), commit.as_str()),
+            ("release/1.x", base.as_str())
+        );
+        assert_eq!(run("push", "main").queue_base(), None);
+    }
+
+    #[test]
+    fn what_did_not_come_from_the_repository_itself_is_a_strangers() {
+        let (own, other) = (
+            RepositoryId::new("github.com", 1),
+            RepositoryId::new("github.com", 2),
+        );
+        let mut pull = run("pull_request", "fix");
+        assert_eq!(pull.trust(&own), Trust::Trusted);
+        assert_eq!(pull.trust(&other), Trust::Fork);
+        pull.by_bot = true;
+        assert_eq!(pull.trust(&own), Trust::Bot);
+        pull.head_repository = None;
+        assert_eq!(pull.trust(&own), Trust::Fork);
+    }
+}
