@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Json;
 use serde_json::{Value, json};
 
-use super::api::{Answer, Refusal, invalid, not_found, permissions};
+use super::api::{Answer, Refusal, invalid, not_found};
 use super::state::{Access, GitHub, State};
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -23,6 +23,15 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn bad_credentials(why: &str) -> Refusal {
     Refusal(StatusCode::UNAUTHORIZED, format!("Bad credentials: {why}"))
+}
+
+/// The permissions that the App asks for.
+pub(super) fn permissions() -> Value {
+    json!({
+        "actions": "read", "checks": "write", "contents": "read", "deployments": "write",
+        "merge_queues": "read", "metadata": "read", "pull_requests": "write",
+        "statuses": "write",
+    })
 }
 
 /// The App's own token: signed, not from the future, valid for ten minutes at most.

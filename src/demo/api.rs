@@ -13,11 +13,11 @@ use axum::routing::{get, patch, post};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::access::{authenticate_app, enter, mint};
+use super::access::{authenticate_app, enter, mint, permissions};
 use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
-use super::{git, hook, page, people, register, shown, sign_in};
+use super::{actions, git, hook, page, people, register, shown, sign_in};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -81,6 +81,7 @@ impl GitHub {
                 "/repos/{owner}/{repo}/issues/comments/{id}",
                 patch(update_comment),
             )
+            .merge(actions::routes())
             .merge(people::routes())
             .merge(shown::routes())
             .merge(sign_in::routes())
@@ -88,6 +89,7 @@ impl GitHub {
             .fallback(|| async { not_found() });
         Router::new()
             .nest("/api/v3", api)
+            .merge(actions::storage())
             .merge(page::all())
             .fallback(git::serve)
             .layer(middleware::from_fn_with_state(self.clone(), around))
@@ -213,15 +215,6 @@ async fn marked(response: Response, known: Option<&HeaderValue>) -> Response {
         parts.headers.insert(ETAG, etag);
     }
     Response::from_parts(parts, Body::from(bytes))
-}
-
-/// The permissions that the App asks for.
-pub(super) fn permissions() -> Value {
-    json!({
-        "actions": "read", "checks": "write", "contents": "read", "deployments": "write",
-        "merge_queues": "read", "metadata": "read", "pull_requests": "write",
-        "statuses": "write",
-    })
 }
 
 async fn app(Handle(github): Handle<GitHub>, headers: HeaderMap) -> Answer {

@@ -184,7 +184,7 @@ pub(super) async fn installations(
         let state = github.state();
         (state.accepted.clone(), state.uninstalled)
     };
-    let permissions = permissions.unwrap_or_else(super::api::permissions);
+    let permissions = permissions.unwrap_or_else(super::access::permissions);
     let all = if uninstalled {
         Vec::new()
     } else {
@@ -261,6 +261,12 @@ pub(super) async fn list_pulls(
         .pulls
         .iter()
         .filter(|pull| pull.pointer("/base/repo/id") == Some(&json!(repository)))
+        .filter(|pull| {
+            let at = |path: &str| pull.pointer(path).and_then(Value::as_str);
+            let from = at("/head/user/login").unwrap_or(&owner);
+            let head = format!("{from}:{}", at("/head/ref").unwrap_or_default());
+            query.get("head").is_none_or(|wanted| *wanted == head)
+        })
         .cloned()
         .collect();
     Ok((StatusCode::OK, Json(Value::Array(page(open, &query)))))

@@ -6,6 +6,7 @@
 //! repositories; and faults on request. `herald demo` runs on it, and so do the tests.
 
 mod access;
+mod actions;
 mod api;
 mod faults;
 mod git;
@@ -21,6 +22,7 @@ mod shown;
 mod sign_in;
 mod state;
 
+pub use actions::{Artifact, Ran};
 pub use faults::{Fault, What};
 pub use hook::{Delivered, Hook};
 pub use limits::RateLimits;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::sync::watch;
 
+use super::actions::Artifact;
 use super::faults::Fault;
 use super::hook::{Delivered, Hook};
 use super::limits::RateLimits;
@@ -195,6 +196,10 @@ pub struct State {
     pub releases: Vec<(i64, String)>,
     /// Deployments: repository, environment, state; the newest last.
     pub deployments: Vec<(i64, String, String)>,
+    /// Runs of workflows, in GitHub's shape, the oldest first.
+    pub runs: Vec<Value>,
+    /// Their artifacts.
+    pub artifacts: Vec<Artifact>,
     /// Limits, where they are kept.
     pub limits: Option<RateLimits>,
     /// How long a token lives, in milliseconds.

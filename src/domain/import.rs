@@ -256,7 +256,7 @@ pub fn verdict(facts: &ImportFacts<'_>) -> Verdict {
     let counted = match coverage {
         _ if totals.tests > 0 => verdict::counts(&totals, facts.tolerated),
         // Never called more than it is.
-        Some(lines) => format!("coverage {:.1} %", (lines.percent() * 10.0).floor() / 10.0),
+        Some(lines) => format!("coverage {:.1}%", (lines.percent() * 10.0).floor() / 10.0),
         None => nothing(facts),
     };
     let what = match (failures.first(), ended_badly) {

@@ -74,19 +74,17 @@ pub(super) fn comments(links: &Links, view: &BuildView, beside: &[BuildView]) ->
     views.sort_by_key(|view| view.build.plan.origin());
     let worth_a_first = views.iter().any(|view| is_worth_a_first(view));
     let room = BODY / views.len().max(1);
-    let parts: Vec<String> = views
-        .iter()
-        .map(|view| {
-            let report = &view.report();
-            let content = Content {
-                links,
-                view,
-                report,
-            };
-            fit(&content, room)
-        })
-        .collect();
-    let body = format!("{}\n{}", links.marker(), parts.join("\n---\n\n"));
+    let part = |view: &&BuildView| {
+        let report = &view.report();
+        let content = Content {
+            links,
+            view,
+            report,
+        };
+        fit(&content, room).trim_end().to_owned()
+    };
+    let parts: Vec<String> = views.iter().map(part).collect();
+    let body = format!("{}\n{}", links.marker(), parts.join("\n\n---\n\n"));
     view.pulls
         .iter()
         .map(|pull| Comment {

@@ -429,7 +429,7 @@ impl CheckSummary<'_> {
 /// Where reports come from, with a link.
 fn source(import: &Import) -> String {
     let Import::Actions { run, .. } = import;
-    let name = short(&format!("{} #{}", run.name, run.number), 200);
+    let name = format!("{} #{}", short(&run.name, 200), run.number);
     let name = match run.url.as_str() {
         "" => name,
         url => format!("[{name}]({url})"),

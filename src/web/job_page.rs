@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::error::Error;
 use super::lines::{PaintedLine, counts, painted};
@@ -59,6 +59,12 @@ pub(super) async fn show(
 ) -> Result<Response, Error> {
     let view = visible_build(&web, &who, &owner, &name, &number).await?;
     let job = job_of(&view, &key)?;
+    if view.build.plan.import.is_some() {
+        // There is nothing else to see of it: no steps, no log.
+        let (repository, number) = (view.repository.full_name(), view.build.number);
+        let page = format!("/repos/{repository}/builds/{number}");
+        return Ok(Redirect::to(&page).into_response());
+    }
     let log = key_of(&view, job);
     let counts = counts(web.app.parts.logs.as_ref(), &log).await?;
     let of = |step: u32| counts.iter().find(|counts| counts.step == step).copied();

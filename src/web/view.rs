@@ -6,7 +6,7 @@ use super::code::CodeLine;
 use super::part::Covered;
 use crate::domain::history::Verdicts;
 use crate::domain::{
-    Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
+    Build, BuildView, Conclusion, Import, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
 use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
@@ -92,6 +92,8 @@ pub(super) struct BuildRow {
     pub(super) attempt: u32,
     pub(super) created: Moment,
     pub(super) took: String,
+    /// Where its reports come from and the address of that, where it is no build of Herald's.
+    pub(super) source: Option<(String, String)>,
 }
 
 impl BuildRow {
@@ -103,6 +105,11 @@ impl BuildRow {
             Occasion::Push { branch, .. } => format!("push to {branch}"),
             Occasion::Tag { tag } => format!("tag {tag}"),
             Occasion::MergeGroup { base_ref, .. } => format!("merge queue of {base_ref}"),
+        };
+        let import = build.plan.import.as_ref();
+        let what = match import {
+            Some(import) => format!("{}: {what}", import.name()),
+            None => what,
         };
         let title = match (&build.plan.verdict, view) {
             (Some((title, _)), _) => title.clone(),
@@ -124,7 +131,15 @@ impl BuildRow {
             short: build.commit.short().to_owned(),
             attempt: build.attempt,
             created: Moment::new(build.created_ms, now_ms),
-            took: took(build.started_ms, build.finished_ms),
+            took: match import {
+                // That is how long reading took.
+                Some(_) => String::new(),
+                None => took(build.started_ms, build.finished_ms),
+            },
+            source: import.map(|import| {
+                let Import::Actions { run, .. } = import;
+                (format!("{} #{}", run.name, run.number), run.url.clone())
+            }),
         }
     }
 }
@@ -140,6 +155,8 @@ pub(super) struct JobRow {
     pub(super) attempt: u32,
     pub(super) started_ms: Option<i64>,
     pub(super) steps: Vec<StepRow>,
+    /// Whether it only reads what comes from elsewhere, and has no log.
+    pub(super) imported: bool,
     pub(super) artifacts: Vec<ArtifactRow>,
     /// Its attempts that are past, the newest first.
     pub(super) former: Vec<FormerRow>,
@@ -185,6 +202,7 @@ impl JobRow {
             attempt: job.attempt,
             started_ms: job.started_ms,
             steps: job.steps.iter().map(StepRow::new).collect(),
+            imported: job.order.execute.is_empty(),
             artifacts: artifacts(job),
             former: Vec::new(),
         }
