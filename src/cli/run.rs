@@ -26,6 +26,11 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
     let Some(specification) = parsed.specification else {
         return Ok(End::Wrong);
     };
+    if specification.jobs.is_empty() {
+        return Err(wrong(format!(
+            "{file} builds nothing: it only names workflows whose reports are read; add `execute` to build here"
+        )));
+    }
     let checkout = Checkout::read(&flags.dir, flags.base.as_deref())?;
     let occasion = spec::Occasion {
         event: match flags.event {

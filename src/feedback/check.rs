@@ -85,6 +85,8 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
                 "Build this commit of a stranger",
                 APPROVE,
             )]
+        } else if build.plan.import.is_some() {
+            read_again(state)
         } else if !view.jobs.is_empty() {
             rerun_failed(state)
         } else {
@@ -110,6 +112,19 @@ fn rerun_failed(state: CheckState) -> Vec<Action> {
         ) => vec![action(
             "Re-run failed",
             "Run what failed again, nothing else",
+            RERUN_FAILED,
+        )],
+        _ => Vec::new(),
+    }
+}
+
+/// The same for what is not run here.
+fn read_again(state: CheckState) -> Vec<Action> {
+    match state {
+        CheckState::Completed(Conclusion::Success | Conclusion::Skipped) => Vec::new(),
+        CheckState::Completed(_) => vec![action(
+            "Read again",
+            "Read the reports again, run nothing",
             RERUN_FAILED,
         )],
         _ => Vec::new(),

@@ -26,6 +26,14 @@ pub fn explain(specification: &Specification) -> String {
             &format!("Herald builds this {}.", words(when)),
         );
     }
+    if let Some(actions) = &specification.actions {
+        let workflows = actions.workflows.join(", ");
+        comment(
+            &mut script,
+            "",
+            &format!("Reports are taken from artifacts of the workflow {workflows} as well."),
+        );
+    }
     let jobs = in_order(&specification.jobs);
     for (index, job) in jobs.iter().enumerate() {
         let needs: Vec<usize> = job

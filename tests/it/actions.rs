@@ -13,7 +13,7 @@ use crate::world::{World, world};
 const REPORTS_ONLY: &str = "actions:\n  workflows: [CI]\n  artifacts: [\"results*\"]\n";
 const CHECK: &str = "herald / CI";
 
-fn zip(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn zip(files: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, text) in files {
         writer
@@ -52,7 +52,7 @@ fn ran(event: &str, branch: &str, commit: &str, conclusion: &str) -> Ran {
 }
 
 /// GitHub tells that a run has ended.
-async fn tell(w: &World, run: u64) {
+pub(crate) async fn tell(w: &World, run: u64) {
     let payload = w.github.workflow_run(&w.project, run);
     w.deliver("workflow_run", &payload).await;
     w.drain().await;

@@ -91,6 +91,9 @@ pub(super) struct BuildAnswer {
     pull_request: Option<i64>,
     /// `trusted`, `bot` or `fork`.
     trust: &'static str,
+    /// What its reports come from, where it is no build of Herald's: a workflow's name.
+    #[schema(example = "CI")]
+    reports_of: Option<String>,
     /// Whether somebody with write permission has to approve the commit first.
     awaits_approval: bool,
     attempt: u32,
@@ -122,6 +125,11 @@ impl BuildAnswer {
             tag,
             pull_request: build.occasion.pull().map(|pull| pull.number),
             trust: build.trust.as_str(),
+            reports_of: build
+                .plan
+                .import
+                .as_ref()
+                .map(|import| import.name().to_owned()),
             awaits_approval: build.plan.awaits_approval,
             attempt: build.attempt,
             created_at: time(build.created_ms),
