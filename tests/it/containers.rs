@@ -8,6 +8,7 @@ use std::time::Duration;
 use herald::demo::{Check, Person, State};
 
 use crate::serve::{Forge, Herald, copy_dir, place, switch};
+use crate::world::git;
 
 /// The executors with containers.
 const EXECUTORS: [&str; 2] = ["docker", "swarm"];
@@ -1157,4 +1158,32 @@ async fn two_hundred_builds_in_a_row_leave_nothing_behind() {
         left_over(&format!("two/{project_name}")).is_empty()
     })
     .await;
+}
+
+#[test]
+fn herald_run_builds_in_a_container_what_it_would_build_as_processes() {
+    let Some(_engines) = engines(Hold::Shared) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let specification = format!(
+        "image: {}\nexecute: ['test -f shop.txt']\n",
+        image("busybox")
+    );
+    std::fs::write(dir.path().join(".herald.yml"), specification).unwrap();
+    git(dir.path(), &["init", "-q", "-b", "main", "."]);
+    let run = |expected: i32| {
+        let output = Command::new(env!("CARGO_BIN_EXE_herald"))
+            .args(["run", "--executor", "docker"])
+            .current_dir(dir.path())
+            .env("HERALD_DOCKER_HOST", needed("HERALD_TEST_DOCKER"))
+            .env("HERALD_RUNNER_PATH", needed("HERALD_TEST_RUNNER"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{said}");
+    };
+    run(1);
+    std::fs::write(dir.path().join("shop.txt"), "open\n").unwrap();
+    run(0);
 }

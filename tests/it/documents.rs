@@ -1,13 +1,14 @@
 //! What the pages in `docs` show is done here as they say it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use herald::demo::Ran;
 use herald::spec;
 use saphyr::{LoadableYamlNode, Yaml};
 
 use crate::actions::{tell, zip};
+use crate::serve::{Forge, Herald};
 use crate::world::{World, git, world};
 
 /// Pages whose commands other tests run, because they speak to a server.
@@ -59,7 +60,7 @@ fn blocks(text: &str) -> Vec<Block> {
 }
 
 fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+    root().join("docs")
 }
 
 /// All pages, by name.
@@ -78,8 +79,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 fn fixture(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tools");
-    std::fs::read_to_string(root.join(path)).unwrap()
+    std::fs::read_to_string(root().join("tests/fixtures/tools").join(path)).unwrap()
 }
 
 #[test]
@@ -105,7 +105,6 @@ fn every_specification_is_right_and_every_workflow_is_yaml() {
 
 #[test]
 fn every_command_does_what_it_is_there_for() {
-    let herald = Path::new(env!("CARGO_BIN_EXE_herald"));
     let mut ran = 0;
     for (page, text) in pages() {
         let blocks = blocks(&text);
@@ -127,16 +126,7 @@ fn every_command_does_what_it_is_there_for() {
             std::fs::write(dir.path().join(".herald.yml"), &specification.text).unwrap();
         }
         for block in commands {
-            let path = std::env::var("PATH").unwrap();
-            let output = Command::new("sh")
-                .args(["-eu", "-c", &block.text])
-                .current_dir(dir.path())
-                .env(
-                    "PATH",
-                    format!("{}:{path}", herald.parent().unwrap().display()),
-                )
-                .output()
-                .unwrap();
+            let output = shell(&block.text, dir.path());
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{page}:\n{}\n{said}", block.text);
             ran += 1;
@@ -225,4 +215,212 @@ async fn who_moves_from_another_reporter_has_the_same_results() {
             "{page}: {title}"
         );
     }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Commands of the README that need servers, engines or a release of their own, and where the same is done in
+/// `tests/run --all`: a file, and what stands there.
+const IN_PLACE: &[(&str, &str, &str)] = &[
+    (
+        "cargo run --release -- demo --once",
+        "tests/it/commands.rs",
+        "\"demo\", \"--once\"",
+    ),
+    ("RUSTFLAGS=", "tests/run", "--profile runner"),
+    (
+        "cp target/x86_64-unknown-linux-gnu/runner",
+        "tests/run",
+        "runner/herald-runner",
+    ),
+    (
+        "export HERALD_",
+        "tests/it/containers.rs",
+        "HERALD_EXECUTOR",
+    ),
+    ("herald serve", "tests/it/serve.rs", ".arg(\"serve\")"),
+    ("herald doctor", "tests/it/doctor.rs", "doctor"),
+    (
+        "herald run --executor docker",
+        "tests/it/containers.rs",
+        "\"run\", \"--executor\", \"docker\"",
+    ),
+    ("docker swarm init", "tests/engines", "swarm init"),
+    (
+        "docker node update",
+        "tests/engines",
+        "node update --label-add",
+    ),
+    ("mkdir image", "tests/engines", "import"),
+    ("tar -C image", "tests/engines", "herald-runner"),
+    ("docker push", "tests/engines", "push"),
+    ("HERALD_RUNNER_IMAGE=", "tests/engines", "stack deploy"),
+];
+
+/// The commands of the README, without their remarks.
+fn commands_of_the_readme() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = blocks(&text);
+    let shown = blocks.iter().filter(|block| block.kind == "sh");
+    let joined: String = shown.map(|block| block.text.replace("\\\n", " ")).collect();
+    let lines = joined.lines().map(|line| {
+        let command = line.split(" # ").next().unwrap_or(line);
+        command.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// A repository like the README's, with a change on top of `main` and reports of it.
+fn shop() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    let write = |path: &str, text: &str| {
+        std::fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+        std::fs::write(at(path), text).unwrap();
+    };
+    let steps = "execute: [\"test -e shop.txt\"]\n";
+    write(".herald.yml", steps);
+    write("shop.txt", "open\n");
+    git(dir.path(), &["init", "-q", "-b", "main", "."]);
+    git(dir.path(), &["add", "-A"]);
+    git(dir.path(), &["commit", "-q", "-m", "Open a shop"]);
+    git(dir.path(), &["checkout", "-q", "-b", "change"]);
+    write("shop.txt", "closed\n");
+    git(dir.path(), &["commit", "-q", "-am", "Close it"]);
+    for path in [
+        "reports/junit.xml",
+        "build/junit.xml",
+        "shards/1/TEST-a.xml",
+        "new.xml",
+        "old.xml",
+    ] {
+        write(path, &fixture("pytest/report-xunit2.xml"));
+    }
+    write("coverage.xml", &fixture("coverage-py/report.xml"));
+    dir
+}
+
+#[test]
+fn every_command_of_the_readme_is_run_here_or_where_its_servers_are() {
+    let shop = shop();
+    let mut ran = 0;
+    for command in commands_of_the_readme() {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let local = ["check", "run", "explain", "report"];
+        let is_local = words.first() == Some(&"herald")
+            && words.get(1).is_some_and(|verb| local.contains(verb))
+            && !command.contains("docker");
+        if is_local {
+            let output = shell(&command, shop.path());
+            let status = output.status.code().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            // The reports hold failures: that is 1. 2 and 3 say that the command is wrong.
+            assert!(status <= 1, "{command}: {status}\n{said}");
+            ran += 1;
+            continue;
+        }
+        if command.starts_with("herald admin") || command.starts_with("curl") {
+            // See the next test.
+            continue;
+        }
+        let found = IN_PLACE
+            .iter()
+            .find(|(begin, ..)| command.starts_with(begin));
+        let (_, file, what) = found.unwrap_or_else(|| panic!("who runs `{command}`?"));
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(text.contains(what), "{command}: {file} has no {what}");
+    }
+    assert!(ran >= 8, "{ran}");
+}
+
+fn shell(command: &str, dir: &Path) -> Output {
+    let herald = Path::new(env!("CARGO_BIN_EXE_herald"));
+    let path = std::env::var("PATH").unwrap();
+    Command::new("sh")
+        .args(["-eu", "-c", command])
+        .current_dir(dir)
+        .env(
+            "PATH",
+            format!("{}:{path}", herald.parent().unwrap().display()),
+        )
+        .env("HERALD_PROCESS_SANDBOX", "off")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_readme_asks_of_a_server_is_answered() {
+    let forge = Forge::new(false).await;
+    forge.write(".herald.yml", "execute: ['true']\n");
+    let main = forge.commit("main");
+    forge.branch("change");
+    let head = forge.commit("change");
+    let server = Herald::start(&forge);
+    server
+        .open_pull_request(&forge, "opened", &head, &main)
+        .await;
+    forge.completed(&head, "herald").await;
+    let broken = serde_json::json!({"action": "opened", "repository": {}});
+    let guid = "22222222-bbbb";
+    server
+        .deliver_as(&forge, "pull_request", guid, &broken)
+        .await;
+    let dir = forge.dir.path();
+    std::fs::write(dir.join("token.txt"), "s3cret-enough\n").unwrap();
+    let data = dir.join("data");
+    let person = herald::demo::Person {
+        login: "ada".to_owned(),
+        permission: "write".to_owned(),
+    };
+    forge.github.state().people.insert(583_231, person);
+    // One to look with, and one of a person.
+    let (mut tokens, mut asked) = (Vec::new(), 0);
+    for command in commands_of_the_readme() {
+        let command = command
+            .replace("OWNER/REPO", "octo/project")
+            .replace("GUID", guid)
+            .replace("builds/7/", "builds/1/");
+        if command.starts_with("herald admin") {
+            let admin = format!("export HERALD_DATA_DIR='{}'; {command}", data.display());
+            let mut output = shell(&admin, dir);
+            // It is handled in the background: replaying it is for one that has failed.
+            for _ in 0..200 {
+                if output.status.success() {
+                    break;
+                }
+                output = shell(&admin, dir);
+            }
+            let (out, err) = (
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr),
+            );
+            assert!(output.status.success(), "{command}: {out}{err}");
+            if command.contains("token create") {
+                let found = out
+                    .split_whitespace()
+                    .find(|word| word.starts_with("herald_"));
+                tokens.push(
+                    found
+                        .unwrap_or_else(|| panic!("no token in {out}{err}"))
+                        .to_owned(),
+                );
+            }
+            asked += 1;
+        } else if command.starts_with("curl") {
+            let path = command.rsplit("$HERALD").next().unwrap();
+            let is_post = command.contains("-X POST");
+            let (method, token) = if is_post {
+                ("POST", &tokens[1])
+            } else {
+                ("GET", &tokens[0])
+            };
+            let (status, text) = server.ask(method, path, token).await;
+            assert!((200..300).contains(&status), "{command}: {status} {text}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 9, "{asked}");
 }

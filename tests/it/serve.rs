@@ -213,6 +213,18 @@ impl Herald {
             .0
     }
 
+    /// Asks with a token, as `GET` or `POST`.
+    pub(crate) async fn ask(&self, method: &str, path: &str, token: &str) -> (u16, String) {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "herald")
+            .header("authorization", format!("Bearer {token}"))
+            .body(String::new())
+            .unwrap();
+        request_to(&self.address, request).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let request = http::Request::get(path)
             .header("host", "herald")
