@@ -2,6 +2,7 @@
 
 use super::badges;
 use super::container::{self, PartialResources};
+use super::deploy;
 use super::fields::{self, Fields};
 use super::job::jobs;
 use super::keys;
@@ -95,6 +96,7 @@ fn specification(
     let publish = sections::publish(&top, problems);
     let gates = sections::gates(&top, problems);
     let badges = badges::badges(&top, problems);
+    let promote = deploy::promote(&top, problems);
     let inherited = Parts::read(&top, problems);
     let jobs = match top.entry("jobs") {
         Some((name, node)) => {
@@ -125,6 +127,7 @@ fn specification(
         publish,
         gates,
         badges,
+        promote,
     })
 }
 
