@@ -59,6 +59,7 @@ impl App {
                         repository: id,
                         subject: pull_subject(pull),
                         reason: "by `/herald cancel`".to_owned(),
+                        by_person: true,
                         answers: asked.cancel(),
                     },
                     Wish::Retry { job } => Change::Rerun {

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::attempt::apart;
 use super::checkout::Change;
+use super::promote::{Candidate, NO_BRANCH};
 use super::state::App;
 use crate::domain::judgement::{self, coverage_gates, has_stopped, tests_gate};
 use crate::domain::{BuildId, BuildView, Conclusion, Job, Judgement, State};
@@ -50,6 +51,9 @@ impl Failing {
 
 /// What a build is judged by.
 struct Grounds {
+    candidate: Candidate,
+    /// Of a merge queue, the pull requests that a failure concerns.
+    concerns: Vec<i64>,
     change: Change,
     /// Builds with coverage that it stands on, the nearest first.
     earlier: Vec<BuildView>,
@@ -89,6 +93,12 @@ impl App {
         let Some(view) = store.view(&build).await? else {
             return Ok(());
         };
+        if view.build.state == State::Finished {
+            let judgement = view.judgement.clone().unwrap_or_default();
+            store.judge(&view, &judgement, now_ms).await?;
+            self.failing.forget(&build);
+            return Ok(());
+        }
         let mut judgement = Judgement {
             notes: vec![format!("Coverage is not compared: failed to {error}.")],
             ..judgement(&view, &[], None, None, None)
@@ -114,7 +124,16 @@ impl App {
         let (view, judgement) = apart(move || {
             let Change { diff, behind, .. } = &grounds.change;
             let since = grounds.since.as_deref();
-            let judgement = judgement(&view, &grounds.earlier, diff.as_deref(), since, *behind);
+            let mut judgement = match view.build.state {
+                // It is only promoted.
+                State::Finished => view.judgement.clone().unwrap_or_default(),
+                _ => judgement(&view, &grounds.earlier, diff.as_deref(), since, *behind),
+            };
+            let Candidate { promotion, note } = grounds.candidate;
+            judgement.promotion = promotion;
+            judgement.notes.retain(|note| !note.starts_with(NO_BRANCH));
+            judgement.notes.extend(note);
+            judgement.concerns = grounds.concerns;
             (view, judgement)
         })
         .await?;
@@ -131,6 +150,8 @@ impl App {
         {
             return Err(error.clone());
         }
+        let candidate = self.candidate(view, &remote).await?;
+        let concerns = self.concerns(view, &remote).await?;
         let earlier = self.earlier(view, &change.ancestors).await?;
         let mut since = None;
         if let (Some(base), Some(from)) = (earlier.first(), &change.from)
@@ -140,6 +161,8 @@ impl App {
             since = Some(self.parts.source.diff(&remote.id, base, head).await?);
         }
         Ok(Grounds {
+            candidate,
+            concerns,
             change,
             earlier,
             since,
@@ -237,7 +260,6 @@ pub fn judgement(
         coverage,
         carried,
         behind,
-        notes: Vec::new(),
-        trouble: None,
+        ..Judgement::default()
     }
 }

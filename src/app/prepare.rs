@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
+use super::deploying::{no_deployment, without_when};
 use super::ended::{bad_specification, conflict, emptied, ended};
 use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, again_at};
@@ -154,6 +155,9 @@ impl App {
             return Ok(draft.ok_or(Nothing::ReportsOnly));
         }
         let places = parsed.places;
+        let promoted = specification.promote.as_ref().map(|promote| &promote.to);
+        let by_default =
+            by_default || promoted.is_some_and(|to| trigger.occasion.pushed_branch() == Some(to));
         let changed = match &base {
             Some(base) => self.changed(&remote.id, base, &trigger.commit).await,
             None => None,
@@ -171,12 +175,7 @@ impl App {
             if let Some(former) = former
                 && !spec::plan(&former, &occasion).skips_everything()
             {
-                let mut ungated = specification.clone();
-                ungated.when = None;
-                for job in &mut ungated.jobs {
-                    job.when = None;
-                }
-                plan = spec::plan(&ungated, &occasion);
+                plan = without_when(&specification, &occasion, &plan);
             }
         }
         let refused = self.refused(trigger, &plan, &places);
@@ -186,6 +185,7 @@ impl App {
             return Ok(Ok(bad_specification(trigger, &head, preparation)));
         }
         let mut draft = draft(trigger, &head, preparation, &specification, plan);
+        draft.plan.group = self.group(&remote, trigger).await?;
         if let (BuiltTree::Merge, Some(pull)) = (specification.build, trigger.occasion.pull())
             && let Err(conflict) = self.merge(&remote, trigger, pull, &mut draft).await?
         {
@@ -469,10 +469,12 @@ fn draft(
     preparation.coverage_gates = specification.gates.coverage.clone();
     preparation.allow_known_flaky = specification.gates.allow_known_flaky;
     preparation.is_judged = true;
+    preparation.promote.clone_from(&specification.promote);
     let mut selection = String::new();
     let mut jobs = Vec::new();
     for planned in plan.jobs {
         let skipped = match planned.decision {
+            Decision::Run if planned.job.deploy.is_some() => no_deployment(trigger.trust),
             Decision::Run => None,
             Decision::Skipped(reason) => Some(reason),
         };

@@ -94,6 +94,8 @@ impl App {
                 forge.react(&outgoing.repository, &reaction).await?;
                 Ok(Sent::All)
             }
+            Content::Deployment(deployment) => self.send_deployment(outgoing, &deployment).await,
+            Content::Promotion(pull) => self.send_promotion(outgoing, &pull).await,
         }
     }
 
@@ -203,7 +205,7 @@ impl App {
 
 /// Fails where something may have been made a moment ago and is in no list: lists lag behind. It is
 /// looked for once more, and made after that.
-fn seen_or_settled(outgoing: &Outgoing) -> Result<()> {
+pub(super) fn seen_or_settled(outgoing: &Outgoing) -> Result<()> {
     if outgoing.uncertain && outgoing.remote.is_none() && outgoing.tries < LOOKS {
         let message = format!("find what may have been made of {}", outgoing.id);
         return Err(PortError::transient(message));

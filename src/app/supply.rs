@@ -153,7 +153,7 @@ mod tests {
     use super::cache_key;
     use crate::ports::Source;
     use crate::ports::error::{PortError, Result};
-    use crate::ports::source::{Merged, Remote, TreeEntry};
+    use crate::ports::source::{LandedCommit, Merged, Remote, TreeEntry};
 
     /// A repository that has one file.
     struct OneFile;
@@ -194,6 +194,14 @@ mod tests {
             Err(PortError::gone("not asked for"))
         }
         async fn ancestors(&self, _: &str, _: &str, _: usize) -> Result<Vec<String>> {
+            Err(PortError::gone("not asked for"))
+        }
+
+        async fn landed(&self, _: &str, _: &str, _: &str, _: usize) -> Result<Vec<LandedCommit>> {
+            Err(PortError::gone("not asked for"))
+        }
+
+        async fn tree_of(&self, _: &str, _: &str) -> Result<String> {
             Err(PortError::gone("not asked for"))
         }
 

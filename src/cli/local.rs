@@ -290,6 +290,7 @@ fn record(
         started_ms: Some(start).filter(|start| *start > 0),
         finished_ms: Some(finish).filter(|finish| *finish > 0),
         result: Some(result),
+        approval: None,
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) fn run(flags: &RunFlags, screen: &Screen) -> anyhow::Result<End> {
         by_default: true,
     };
     let plan = spec::plan(&specification, &occasion);
-    let wanted = select(plan.jobs, flags.job.as_deref())?;
+    let mut wanted = select(plan.jobs, flags.job.as_deref())?;
+    leave_out_deployments(&mut wanted, flags.job.as_deref());
     let runtime = runtime()?;
     let executor: Box<dyn Executor> = match flags.executor {
         RunExecutor::Process => Box::new(process_executor(false)?),
@@ -137,6 +138,21 @@ fn select(jobs: Vec<PlannedJob>, only: Option<&str>) -> anyhow::Result<Vec<Plann
         .into_iter()
         .filter(|planned| wanted.contains(&planned.job.key))
         .collect())
+}
+
+/// Nobody deploys from their own machine by the way: only a job that is asked for by its name does.
+fn leave_out_deployments(jobs: &mut [PlannedJob], only: Option<&str>) {
+    for planned in jobs {
+        let job = &planned.job;
+        let named = only.is_some_and(|only| job.key == only || job.file_key() == only);
+        if let (Some(deploy), Decision::Run, false) = (&job.deploy, &planned.decision, named) {
+            planned.decision = Decision::Skipped(format!(
+                "it deploys to {}; `--job {}` does that from here",
+                deploy.environment,
+                job.file_key()
+            ));
+        }
+    }
 }
 
 /// Builds those of the wanted jobs that the base has, unless an earlier run has done so.

@@ -17,7 +17,7 @@ use super::access::{authenticate_app, enter, mint, permissions};
 use super::faults::{What, broken, halved, strike};
 use super::limits::{Refused, retry_after};
 use super::state::{Check, GitHub, Posted, PostedStatus, Request};
-use super::{actions, git, hook, page, people, register, shown, sign_in};
+use super::{actions, git, hook, page, people, pulls, register, shown, sign_in};
 
 /// Texts of a check's output, in characters ("Checks" in GitHub's REST documentation).
 const OUTPUT_MAX: usize = 65_535;
@@ -56,7 +56,7 @@ impl GitHub {
             .route("/installation/repositories", get(hook::reach))
             .route("/rate_limit", get(hook::rate_limit))
             .route("/repos/{owner}/{repo}", get(hook::repository))
-            .route("/repos/{owner}/{repo}/pulls", get(hook::list_pulls))
+            .merge(pulls::routes())
             .route("/app/installations/{id}/access_tokens", post(mint))
             .route("/repos/{owner}/{repo}/check-runs", post(create_check))
             .route("/repos/{owner}/{repo}/check-runs/{id}", patch(update_check))

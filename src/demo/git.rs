@@ -200,6 +200,46 @@ pub(super) fn root(project: &Project) -> Option<Vec<(String, &'static str)>> {
     .collect()
 }
 
+/// Where a branch points.
+pub(super) fn tip(git_dir: &Path, branch: &str) -> Option<String> {
+    let name = format!("refs/heads/{branch}");
+    run(git_dir, None, &["rev-parse", "--verify", "-q", &name], "")
+}
+
+/// Points a branch at a commit.
+pub(super) fn point(git_dir: &Path, branch: &str, commit: &str) -> Option<()> {
+    let name = format!("refs/heads/{branch}");
+    run(git_dir, None, &["update-ref", &name, commit], "").map(|_| ())
+}
+
+/// Whether a commit leads to another one, or is it.
+pub(super) fn contains(git_dir: &Path, commit: &str, other: &str) -> bool {
+    let arguments = ["merge-base", "--is-ancestor", other, commit];
+    run(git_dir, None, &arguments, "").is_some()
+}
+
+/// Makes a commit on top of `base` with what merging `head` gives; `more` are its other parents.
+pub(super) fn merge(
+    git_dir: &Path,
+    base: &str,
+    head: &str,
+    more: &[&str],
+    words: &str,
+) -> Option<String> {
+    let merged = run(
+        git_dir,
+        None,
+        &["merge-tree", "--write-tree", base, head],
+        "",
+    )?;
+    let tree = merged.lines().next()?;
+    let mut arguments = vec!["commit-tree", tree, "-p", base];
+    for parent in more {
+        arguments.extend(["-p", *parent]);
+    }
+    run(git_dir, None, &arguments, words)
+}
+
 /// Commits one file on top of a branch; says the branch's head before and after.
 pub(super) fn commit_file(
     project: &Project,

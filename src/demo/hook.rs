@@ -1,5 +1,4 @@
-//! What the simulated GitHub tells of the App's webhook, its deliveries and its installation, and of
-//! open pull requests.
+//! What the simulated GitHub tells of the App's webhook, its deliveries and its installation.
 
 use std::collections::HashMap;
 
@@ -243,31 +242,4 @@ pub(super) async fn repository(
     let (state, _) = enter(&github, &headers, (&owner, &repo), ("metadata", "read"))?;
     let project = state.project(&owner, &repo).ok_or_else(not_found)?;
     Ok((StatusCode::OK, Json(GitHub::repository_json(project))))
-}
-
-pub(super) async fn list_pulls(
-    Handle(github): Handle<GitHub>,
-    Path((owner, repo)): Path<(String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-    headers: HeaderMap,
-) -> Answer {
-    let (state, repository) = enter(
-        &github,
-        &headers,
-        (&owner, &repo),
-        ("pull_requests", "read"),
-    )?;
-    let open: Vec<Value> = state
-        .pulls
-        .iter()
-        .filter(|pull| pull.pointer("/base/repo/id") == Some(&json!(repository)))
-        .filter(|pull| {
-            let at = |path: &str| pull.pointer(path).and_then(Value::as_str);
-            let from = at("/head/user/login").unwrap_or(&owner);
-            let head = format!("{from}:{}", at("/head/ref").unwrap_or_default());
-            query.get("head").is_none_or(|wanted| *wanted == head)
-        })
-        .cloned()
-        .collect();
-    Ok((StatusCode::OK, Json(Value::Array(page(open, &query)))))
 }

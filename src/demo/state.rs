@@ -18,6 +18,7 @@ use super::actions::Artifact;
 use super::faults::Fault;
 use super::hook::{Delivered, Hook};
 use super::limits::RateLimits;
+use super::production::Deployed;
 use super::register::Agreed;
 use super::sign_in::Code;
 use crate::domain::Secret;
@@ -194,8 +195,12 @@ pub struct State {
     pub accepted: Option<Value>,
     /// Tags of releases by repository, the newest last.
     pub releases: Vec<(i64, String)>,
-    /// Deployments: repository, environment, state; the newest last.
-    pub deployments: Vec<(i64, String, String)>,
+    /// Deployments, the newest last.
+    pub deployments: Vec<Deployed>,
+    /// The number of the newest pull request that was opened here.
+    pub last_pull: i64,
+    /// Events that GitHub has yet to tell of, with their payloads, the oldest first.
+    pub events: Vec<(String, Value)>,
     /// Runs of workflows, in GitHub's shape, the oldest first.
     pub runs: Vec<Value>,
     /// Their artifacts.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::deployment::{DeployApproval, Landed};
 use super::history::{Insight, Verdicts};
 use super::id::{BuildId, JobId, PersonId, Sha};
 use super::import::Import;
@@ -214,6 +215,12 @@ pub struct Preparation {
     /// Whether it leaves it to the repository's own builds to speak for a branch as a whole.
     #[serde(default)]
     pub is_aside: bool,
+    /// From where to where a candidate is promoted.
+    #[serde(default)]
+    pub promote: Option<spec::Promote>,
+    /// Of a merge queue, what waits in it, the newest first.
+    #[serde(default)]
+    pub group: Vec<Landed>,
     /// Headline and paragraphs of a build that ended without running, as Markdown of our own.
     pub verdict: Option<(String, String)>,
 }
@@ -256,6 +263,8 @@ pub struct Job {
     pub finished_ms: Option<i64>,
     /// What came of it, when it has ended.
     pub result: Option<JobResult>,
+    /// Who approved the deployment that it is.
+    pub approval: Option<DeployApproval>,
 }
 
 impl Job {

@@ -198,6 +198,8 @@ pub enum Change {
         subject: String,
         /// As in "cancelled: …".
         reason: String,
+        /// Whether a person wants it so, which ends a deployment that runs too.
+        by_person: bool,
         /// What is said about it.
         answers: Answers,
     },
@@ -217,7 +219,7 @@ pub enum Change {
         /// What is said about it.
         answers: Answers,
     },
-    /// Let a build of a stranger's code begin that waits for it.
+    /// Let a build of a stranger's code begin that waits for it, or a deployment.
     Approve {
         /// The base repository.
         repository: RepositoryId,
@@ -294,6 +296,8 @@ pub enum Approved {
     Check(String),
     /// What this build would carry out.
     Build(BuildId),
+    /// The deployment that this job of a build is, by its key.
+    Job(BuildId, String),
 }
 
 /// What is said to somebody who asked, by what came of it.
@@ -355,6 +359,7 @@ pub fn changes(event: Event) -> Vec<Change> {
                 repository,
                 subject: merge_group_subject(&branch),
                 reason: "the merge queue dropped it".to_owned(),
+                by_person: false,
                 answers: Answers::default(),
             })
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::build::{BuildView, Conclusion, Job, StepState};
+use super::deployment::Promotion;
 use crate::report::json::{Conclusion as Met, Gate};
 use crate::report::{Coverage, CoverageChange, Share};
 use crate::spec::{CoverageGates, Percent, ProjectGate};
@@ -25,6 +26,10 @@ pub struct Judgement {
     pub behind: Option<u64>,
     /// What could not be found out, and why.
     pub notes: Vec<String>,
+    /// What a candidate has that is not released.
+    pub promotion: Option<Promotion>,
+    /// Of a merge queue, the pull requests that a failure concerns.
+    pub concerns: Vec<i64>,
     /// Why conditions could not be judged that the specification has, where that was trouble of ours.
     pub trouble: Option<String>,
 }

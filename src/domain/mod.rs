@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod build;
+pub mod deployment;
 pub mod event;
 pub mod history;
 pub mod id;
@@ -28,6 +29,9 @@ pub use ask::{Ask, Place, Wish};
 pub use build::{
     Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, MissedLines, PatchCoverage,
     Preparation, State, StepRecord, StepState, combine,
+};
+pub use deployment::{
+    DeployApproval, Deployment, DeploymentState, Landed, Promotion, PromotionPull,
 };
 pub use event::{Again, Answers, Approved, Change, Event, Quarantining};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};

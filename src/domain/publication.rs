@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::build::Conclusion;
+use super::deployment::{Deployment, DeploymentState, PromotionPull};
 use super::id::Sha;
 
 /// Where a check run is.
@@ -164,6 +165,10 @@ pub enum Content {
     Comment(Comment),
     /// A reaction.
     Reaction(Reaction),
+    /// A deployment.
+    Deployment(Deployment),
+    /// The pull request by which a candidate is promoted.
+    Promotion(PromotionPull),
 }
 
 impl Content {
@@ -182,7 +187,12 @@ impl Content {
             // A person waits for it.
             Self::Reaction(_) => 1,
             Self::Comment(comment) if comment.is_answer => 4,
-            Self::Comment(_) => 3,
+            Self::Comment(_) | Self::Promotion(_) => 3,
+            Self::Deployment(deployment) => match deployment.state {
+                DeploymentState::Queued => 1,
+                DeploymentState::InProgress => 2,
+                _ => 0,
+            },
         }
     }
 }
@@ -208,6 +218,20 @@ pub enum Target {
     Comment {
         /// Its number.
         pull: i64,
+    },
+    /// The deployment that one attempt of a job is.
+    Deployment {
+        /// The job's key.
+        job: String,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// The pull request between these branches.
+    Promotion {
+        /// The branch of the candidate.
+        from: String,
+        /// The branch of what is released.
+        to: String,
     },
 }
 

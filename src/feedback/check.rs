@@ -2,6 +2,7 @@
 
 use super::annotations::{self, AnnotationOptions, annotations};
 use super::coverage;
+use super::deployment::waits_for_approval;
 use super::failures::failed;
 use super::links::Links;
 use super::summary::{CheckSummary, fit};
@@ -87,6 +88,10 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
             )]
         } else if build.plan.import.is_some() {
             read_again(state)
+        } else if let [job] = view.jobs.as_slice()
+            && waits_for_approval(job)
+        {
+            vec![approve_deployment()]
         } else if !view.jobs.is_empty() {
             rerun_failed(state)
         } else {
@@ -102,6 +107,11 @@ fn action(label: &str, description: &str, identifier: &str) -> Action {
         description: shorten::chars(description, 40).into_owned(),
         identifier: identifier.to_owned(),
     }
+}
+
+/// The button under a deployment that waits for somebody's word.
+fn approve_deployment() -> Action {
+    action("Approve and run", "Deploy this commit", APPROVE)
 }
 
 /// The button under what is red.
@@ -171,7 +181,11 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         title: shorten::chars(&title, TITLE).into_owned(),
         summary: fit(&summary, SUMMARY),
         annotations: remarks,
-        actions: rerun_failed(state),
+        actions: if waits_for_approval(job) {
+            vec![approve_deployment()]
+        } else {
+            rerun_failed(state)
+        },
     }
 }
 
@@ -295,12 +309,30 @@ fn in_time(what: &str, view: &BuildView) -> String {
     }
 }
 
+/// What a build is called that was not deployed, if nothing else was in its way.
+fn not_deployed(view: &BuildView) -> Option<String> {
+    let conclusion = view.build.conclusion?;
+    if !matches!(
+        conclusion,
+        Conclusion::Cancelled | Conclusion::ActionRequired
+    ) {
+        return None;
+    }
+    let mut jobs = view.jobs.iter();
+    let job = jobs.find(|job| job.conclusion == Some(conclusion) && job.order.deploy.is_some())?;
+    let title = &job.result.as_ref()?.title;
+    Some(format!("{}: {title}", job.check_name()))
+}
+
 fn several_jobs_title(view: &BuildView) -> String {
     let build = &view.build;
     if build.conclusion == Some(Conclusion::Cancelled)
         && let Some(reason) = &build.reason
     {
         return format!("cancelled: {reason}");
+    }
+    if let Some(title) = not_deployed(view) {
+        return title;
     }
     let results: Vec<(&Job, &JobResult)> = view
         .jobs

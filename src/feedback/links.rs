@@ -33,6 +33,8 @@ pub struct Links {
     pub public_url: String,
     /// The App's id, for the hidden mark in the comment.
     pub app_id: u64,
+    /// The address of GitHub, without a slash at the end.
+    pub github_url: String,
 }
 
 impl Links {
@@ -50,6 +52,21 @@ impl Links {
     /// The page of a job.
     pub fn job(&self, repository: &Repository, build: &Build, key: &str) -> String {
         job_page(&self.build(repository, build), key)
+    }
+
+    /// A link to a pull request. Written as `#7` it would be one too, but GitHub would tell everybody who follows that one.
+    pub fn pull_link(&self, repository: &Repository, number: i64) -> String {
+        let (owner, name) = (&repository.owner, &repository.name);
+        format!(
+            "[#{number}]({}/{owner}/{name}/pull/{number})",
+            self.github_url
+        )
+    }
+
+    /// The hidden texts around our part of the pull request that promotes a candidate.
+    pub fn promotion_marks(&self) -> (String, String) {
+        let mark = format!("herald-promotion:{}", self.app_id);
+        (format!("<!-- {mark} -->"), format!("<!-- /{mark} -->"))
     }
 
     /// The hidden text in an answer to somebody's comment.

@@ -102,6 +102,7 @@ pub fn report_markdown(report: &Report) -> String {
         queued_ms: 0,
         started_ms: None,
         finished_ms: None,
+        approval: None,
         result: Some(JobResult {
             conclusion: said.conclusion,
             title: said.title,

@@ -2,7 +2,9 @@
 
 use super::check::{build_check, build_check_name, job_check, job_check_name};
 use super::comment::comments;
+use super::deployment::deployments;
 use super::links::Links;
+use super::promotion::promotion;
 use super::status::statuses;
 use crate::domain::{BuildView, Content, Publication, Target};
 
@@ -29,6 +31,8 @@ pub fn publications(links: &Links, view: &BuildView, beside: &[BuildView]) -> Ve
             });
         }
     }
+    all.extend(deployments(links, view));
+    all.extend(promotion(links, view));
     for status in statuses(links, view) {
         all.push(Publication {
             target: Target::Status {

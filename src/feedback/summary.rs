@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::annotations::display_name;
 use super::coverage::{self, Files};
+use super::deployment::who_approved;
 use super::failures::{Failure, Known, failed};
 use super::few::{Few, and_more};
 use super::links::{job_page, lead_to_builds};
@@ -249,7 +250,10 @@ impl CheckSummary<'_> {
                     JobFailure::Tests => {}
                 }
             }
-            if result.conclusion == Conclusion::Cancelled {
+            if matches!(
+                result.conclusion,
+                Conclusion::Cancelled | Conclusion::ActionRequired
+            ) {
                 intro.add(|| format!("{}{}", prefix(), short(&result.title, room.chars)));
             }
         }
@@ -418,6 +422,9 @@ impl CheckSummary<'_> {
             }
         }
         for job in self.spoken_of() {
+            if let Some(note) = who_approved(job) {
+                notes.add(|| short(&note, room.chars));
+            }
             for note in job.result.iter().flat_map(|result| &result.notes) {
                 notes.add(|| short(note, room.chars));
             }

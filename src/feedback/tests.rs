@@ -16,6 +16,7 @@ use crate::spec::{JobSpecification, Problem, Severity};
 
 fn links() -> Links {
     Links {
+        github_url: "https://github.test".to_owned(),
         public_url: "https://herald.example".to_owned(),
         app_id: 7,
     }
@@ -66,6 +67,7 @@ fn job(key: &str, conclusion: Conclusion, title: &str, report: Report) -> Job {
         queued_ms: 0,
         started_ms: Some(0),
         finished_ms: Some(102_000),
+        approval: None,
         result: Some(JobResult {
             conclusion,
             title: title.to_owned(),
@@ -112,6 +114,8 @@ fn one(view: &BuildView, name: &str) -> Content {
         .find(|publication| match &publication.target {
             Target::Check { name: other, .. } | Target::Status { context: other } => other == name,
             Target::Comment { .. } => name == "comment",
+            Target::Deployment { job, .. } => name == format!("deployment {job}"),
+            Target::Promotion { .. } => name == "promotion",
         })
         .map_or_else(|| panic!("no publication {name}"), |found| found.content)
 }

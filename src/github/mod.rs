@@ -14,6 +14,7 @@ mod limit;
 mod manifest;
 mod payload;
 mod people;
+mod production;
 mod register;
 mod shown;
 mod signature;

@@ -12,8 +12,11 @@ pub trait Judging: Send + Sync {
     async fn unjudged(&self, now_ms: i64, limit: i64) -> Result<Vec<BuildId>>;
     /// Judging did not succeed, and is tried again at `due_ms`.
     async fn postpone_judging(&self, build: &BuildId, due_ms: i64) -> Result<()>;
-    /// Keeps what is said of this attempt of a build, and ends it. Nothing happens to a build that was judged already.
+    /// Keeps what is said of this attempt of a build, and ends it. Nothing happens to a build that was judged already, or that
+    /// has become another one since it was looked at: that is judged again.
     async fn judge(&self, view: &BuildView, judgement: &Judgement, now_ms: i64) -> Result<()>;
+    /// The branches whose push led to a build.
+    async fn pushed_to(&self, build: &BuildId) -> Result<Vec<String>>;
     /// Builds of these commits and this origin ([`crate::domain::Preparation::origin`]) that ran to their end and whose
     /// code came from the repository itself, in the order of the commits, the newest of each.
     async fn built(

@@ -27,6 +27,21 @@ pub struct TreeEntry {
     pub blob: String,
 }
 
+/// A commit that landed on a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandedCommit {
+    /// Its id.
+    pub commit: String,
+    /// The id of its tree: the same for commits with the same files.
+    pub tree: String,
+    /// Its first parent.
+    pub parent: Option<String>,
+    /// The first line of its message. Untrusted text.
+    pub subject: String,
+    /// The rest of its message, or the beginning of that. Untrusted text.
+    pub body: String,
+}
+
 /// What merging gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Merged {
@@ -88,6 +103,22 @@ pub trait Source: Send + Sync {
     async fn changed_paths(&self, repository: &str, base: &str, head: &str) -> Result<Vec<String>>;
     /// The commits that lead to this one and itself, the newest first, at most so many.
     async fn ancestors(&self, repository: &str, commit: &str, most: usize) -> Result<Vec<String>>;
+    /// The commits along first parents that lead to `commit` and not to `without`, the newest first, at most so many.
+    ///
+    /// # Errors
+    /// `Gone` when one was not fetched.
+    async fn landed(
+        &self,
+        repository: &str,
+        commit: &str,
+        without: &str,
+        most: usize,
+    ) -> Result<Vec<LandedCommit>>;
+    /// The id of a commit's tree.
+    ///
+    /// # Errors
+    /// `Gone` when it was not fetched.
+    async fn tree_of(&self, repository: &str, commit: &str) -> Result<String>;
     /// How many commits lead to `other` and not to `commit`, as far as fetched.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::command::{Call, Credential, Git};
 use super::fault;
 use crate::ports::error::{Kind, PortError, Result};
-use crate::ports::source::{Merged, Remote, Source, TreeEntry};
+use crate::ports::source::{LandedCommit, Merged, Remote, Source, TreeEntry};
 
 /// How long fetching may take.
 const FETCH: Duration = Duration::from_mins(30);
@@ -425,6 +425,20 @@ impl Source for GitSource {
         let arguments = ["rev-list", most.as_str(), commit, "--"];
         let answer = self.git.must(Call::read(&mirror), &arguments).await?;
         Ok(text(&answer).lines().map(str::to_owned).collect())
+    }
+
+    async fn landed(
+        &self,
+        repository: &str,
+        commit: &str,
+        without: &str,
+        most: usize,
+    ) -> Result<Vec<LandedCommit>> {
+        self.landed_on(repository, commit, without, most).await
+    }
+
+    async fn tree_of(&self, repository: &str, commit: &str) -> Result<String> {
+        self.tree_id(repository, commit).await
     }
 
     async fn ahead(&self, repository: &str, commit: &str, other: &str) -> Result<u64> {

@@ -15,6 +15,7 @@
 mod command;
 mod fault;
 mod git;
+mod landed;
 mod merge;
 #[cfg(test)]
 mod tests;

@@ -158,6 +158,18 @@ fn write_surroundings(script: &mut String, job: &JobSpecification) {
             );
         }
     }
+    if let Some(deploy) = &job.deploy {
+        let approval = if deploy.approval {
+            " Somebody with write permission has to approve it."
+        } else {
+            ""
+        };
+        let said = format!(
+            "It deploys to {}: to Herald it is a deployment on GitHub, one at a time.{approval}",
+            deploy.environment
+        );
+        comment(script, "", &said);
+    }
     if !job.secrets.is_empty() {
         let names = job.secrets.join(" ");
         comment(

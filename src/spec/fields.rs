@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use globset::GlobBuilder;
 
-use super::keys::{self, Key, Shape};
+use super::keys::{self, Key};
 use super::model::Percent;
 use super::problem::{Place, Problems, quoted};
 use super::tree::{Name, Node, Value};
@@ -41,16 +41,6 @@ impl<'a> Fields<'a> {
         let mut known = Vec::new();
         for (name, value) in entries {
             match table.iter().find(|key| key.name == name.text) {
-                Some(Key {
-                    shape: Shape::Later,
-                    ..
-                }) => problems.error(
-                    name.at,
-                    format!(
-                        "{} is not supported by this version of Herald",
-                        quoted(&name.text)
-                    ),
-                ),
                 Some(_) => known.push((name, value)),
                 None => problems.hinted(
                     name.at,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::container;
+use super::deploy;
 use super::fields::{self, Fields};
 use super::keys;
 use super::matrix::{self, Matrix};
@@ -128,6 +129,7 @@ fn job<'a>(
     job.secrets = sections::secrets(&fields, problems);
     job.cache = sections::cache(&fields, problems);
     job.services = container::services(&fields, problems);
+    job.deploy = deploy::deploy(&fields, top, problems);
     for (_, needed) in &needs {
         if !job.needs.contains(needed) {
             job.needs.push(needed.clone());

@@ -1,7 +1,4 @@
 //! The one table of keys: it drives the check for unknown keys and the JSON Schema.
-//!
-//! The keys are those of section 5 of the contract, with those that this version does not carry
-//! out marked as such, so that nobody relies on them in vain.
 
 use super::container::MAX_PIDS;
 
@@ -46,8 +43,6 @@ pub(super) enum Shape {
     Ports,
     /// Lists by name, `include` and `exclude`.
     Matrix,
-    /// Not carried out by this version.
-    Later,
 }
 
 /// A key of the specification.
@@ -175,8 +170,8 @@ pub(super) const TOP: &[Key] = &[
     ),
     key(
         "promote",
-        Shape::Later,
-        "Pull requests from branch to branch.",
+        Shape::Object(PROMOTE),
+        "After a green push to one branch, a pull request from it to another one.",
     ),
 ];
 
@@ -220,7 +215,32 @@ pub(super) const JOB: &[Key] = &[
         Shape::Texts,
         "Names of stored secrets to expose; never to a build of a fork or a bot.",
     ),
-    key("deploy", Shape::Later, "A GitHub deployment."),
+    key(
+        "deploy",
+        Shape::Object(DEPLOY),
+        "The job is a deployment on GitHub; one at a time in each environment. Say with when what deploys.",
+    ),
+];
+
+/// A job that is a deployment.
+pub(super) const DEPLOY: &[Key] = &[
+    key(
+        "environment",
+        Shape::Text,
+        "Where it deploys to, as production; at most 255 characters.",
+    ),
+    key("url", Shape::Text, "Where that can be looked at."),
+    key(
+        "approval",
+        Shape::Flag,
+        "Whether a person with write permission has to approve it first. Default false.",
+    ),
+];
+
+/// From where to where.
+pub(super) const PROMOTE: &[Key] = &[
+    key("from", Shape::Text, "The branch of the candidate."),
+    key("to", Shape::Text, "The branch of what is released."),
 ];
 
 pub(super) const ACTIONS: &[Key] = &[

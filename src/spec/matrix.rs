@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::deploy::{check_environment, check_url};
 use super::fields::{self, Fields};
 use super::model::{Command, JobSpecification};
 use super::problem::{Place, Problems, quoted};
@@ -277,6 +278,8 @@ pub(super) fn check_names(
         nodes.extend(environment(service));
     }
     nodes.extend(job.get("cache").and_then(|cache| value_at(cache, "key")));
+    let deploy = job.get("deploy").map(entries).unwrap_or_default();
+    nodes.extend(deploy.iter().map(|(_, node)| node));
     for node in nodes {
         let Value::Scalar { text, .. } = &node.value else {
             continue;
@@ -367,6 +370,12 @@ pub(super) fn expand(
         if let Some(cache) = &member.cache {
             check_cache_key(&cache.key, matrix.at, problems);
         }
+        if let Some(deploy) = &member.deploy {
+            check_environment(&deploy.environment, matrix.at, problems);
+            if let Some(url) = &deploy.url {
+                check_url(url, matrix.at, problems);
+            }
+        }
         members.push(member);
     }
     tell_apart(&mut members);
@@ -398,7 +407,10 @@ fn weight(job: &JobSpecification) -> usize {
     let globs: usize = globs.into_iter().flatten().map(|globs| texts(globs)).sum();
     let lists = [&job.artifacts, &job.needs, &job.secrets];
     let lists: usize = lists.into_iter().map(|list| texts(list)).sum();
-    1_000 + steps + services + globs + lists + pairs(&job.environment)
+    let deploy = job.deploy.as_ref().map_or(0, |deploy| {
+        deploy.environment.len() + deploy.url.as_ref().map_or(0, String::len)
+    });
+    1_000 + deploy + steps + services + globs + lists + pairs(&job.environment)
 }
 
 /// The values of a member on their way into its job.
@@ -441,6 +453,12 @@ impl Filling<'_> {
         }
         if let Some(cache) = &mut member.cache {
             self.fill(&mut cache.key);
+        }
+        if let Some(deploy) = &mut member.deploy {
+            self.fill(&mut deploy.environment);
+            if let Some(url) = &mut deploy.url {
+                self.fill(url);
+            }
         }
         for (name, value) in &member.matrix {
             let set = &mut member.environment;

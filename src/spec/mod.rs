@@ -11,6 +11,7 @@
 mod badges;
 mod condition;
 mod container;
+mod deploy;
 mod explain;
 mod fields;
 mod job;
@@ -34,9 +35,9 @@ pub use condition::Occasion;
 pub use explain::explain;
 pub use model::{
     Actions, AnnotationPolicy, BadgeSettings, BuiltTree, CacheSpecification, Command,
-    CommentPolicy, CoverageGates, DEFAULT_TIMEOUT_MS, Event, Gates, JobSpecification, Network,
-    Percent, Probe, ProjectGate, Publish, Ready, Reports, Resources, Service, Specification, Step,
-    When,
+    CommentPolicy, CoverageGates, DEFAULT_TIMEOUT_MS, Deploy, Event, Gates, JobSpecification,
+    Network, Percent, Probe, ProjectGate, Promote, Publish, Ready, Reports, Resources, Service,
+    Specification, Step, When,
 };
 pub use parse::{Parsed, parse};
 pub use plan::{Decision, Plan, PlannedJob, plan};

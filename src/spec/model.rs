@@ -26,6 +26,8 @@ pub struct Specification {
     pub badges: BadgeSettings,
     /// Which reports are taken from GitHub Actions.
     pub actions: Option<Actions>,
+    /// From where to where a candidate is promoted.
+    pub promote: Option<Promote>,
 }
 
 impl Specification {
@@ -100,6 +102,9 @@ pub struct JobSpecification {
     /// Containers beside its own.
     #[serde(default)]
     pub services: Vec<Service>,
+    /// The deployment that it is, if it is one.
+    #[serde(default)]
+    pub deploy: Option<Deploy>,
 }
 
 impl JobSpecification {
@@ -118,6 +123,33 @@ impl JobSpecification {
             _ => &self.key,
         }
     }
+}
+
+/// A job that is a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// Where to: one line, 1 to 255 characters. Untrusted text.
+    pub environment: String,
+    /// Where that can be looked at: an http or https address.
+    pub url: Option<String>,
+    /// Whether a person with write permission has to approve it.
+    pub approval: bool,
+}
+
+impl Deploy {
+    /// By which deployments of one environment are told from those of others: GitHub does not look at the case of names.
+    pub fn environment_key(&self) -> String {
+        self.environment.to_lowercase()
+    }
+}
+
+/// Between which branches a candidate is promoted. They are two, of ASCII letters, digits and `/_.-`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promote {
+    /// The branch of the candidate.
+    pub from: String,
+    /// The branch of what is released.
+    pub to: String,
 }
 
 /// What a job may use of the machine.

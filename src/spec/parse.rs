@@ -2,6 +2,7 @@
 
 use super::badges;
 use super::container::{self, PartialResources};
+use super::deploy;
 use super::fields::{self, Fields};
 use super::job::jobs;
 use super::keys;
@@ -96,6 +97,7 @@ fn specification(
     let gates = sections::gates(&top, problems);
     let badges = badges::badges(&top, problems);
     let actions = sections::actions(&top, problems);
+    let promote = deploy::promote(&top, problems);
     let inherited = Parts::read(&top, problems);
     let jobs = match top.entry("jobs") {
         Some((name, node)) => {
@@ -129,6 +131,7 @@ fn specification(
         gates,
         badges,
         actions,
+        promote,
     })
 }
 

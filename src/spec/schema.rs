@@ -53,7 +53,6 @@ pub fn schema() -> Value {
 fn object(table: &[Key]) -> Value {
     let properties: Map<String, Value> = table
         .iter()
-        .filter(|key| !matches!(key.shape, Shape::Later))
         .map(|key| {
             let mut value = shape(key.shape);
             if let Value::Object(value) = &mut value {
@@ -119,7 +118,6 @@ fn shape(shape: Shape) -> Value {
             "additionalProperties": { "type": "integer", "minimum": 1, "maximum": 65_535 }
         }),
         Shape::Matrix => matrix(),
-        Shape::Later => Value::Null,
     }
 }
 

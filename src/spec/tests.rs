@@ -358,8 +358,35 @@ fn each_mistake_has_its_place_and_words() {
             &["2:8: error: `build` must be `head` or `merge`, not `tail`"],
         ),
         (
-            "jobs: {a: {execute: [x], deploy: {environment: a}}}\n",
-            &["1:26: error: `deploy` is not supported by this version of Herald"],
+            "when: {events: [push]}\njobs: {a: {execute: [x], deploy: {environment: a, url: ftp://x, aproval: true}}}\n",
+            &[
+                "2:56: error: `deploy.url` must be an address, not `ftp://x` (as https://example.org)",
+                "2:65: error: unknown key `aproval` in `deploy` (did you mean `approval`?)",
+            ],
+        ),
+        (
+            "jobs: {a: {execute: [x], when: {tags: [v*]}, deploy: {url: 'https://x y', approval: 1}}}\n",
+            &[
+                "1:46: error: `deploy` without `environment` (as {environment: production})",
+                "1:60: error: `deploy.url` must be an address, not `https://x y` (as https://example.org)",
+                "1:85: error: `deploy.approval` must be true or false, not `1`",
+            ],
+        ),
+        (
+            "jobs: {a: {execute: [x], when: {tags: [v*]}, deploy: {environment: \"a\\nb\"}}}\n",
+            &["1:68: error: `deploy.environment` must be one line of plain text"],
+        ),
+        (
+            "jobs: {a: {execute: [x], when: {tags: [v*]}, deploy: production}}\n",
+            &["1:54: error: `deploy` must be a map of keys to values, not text"],
+        ),
+        (
+            "jobs: {a: {execute: [x], when: {tags: [v*]}, matrix: {to: [a, \"b\\nc\"]}, deploy: {environment: 'x-${too}'}}}\n",
+            &["1:95: error: `${too}` is no name of the matrix (did you mean `to`?)"],
+        ),
+        (
+            "jobs: {a: {execute: [x], when: {tags: [v*]}, matrix: {to: [a, \"b\\nc\"]}, deploy: {environment: 'x-${to}'}}}\n",
+            &["1:54: error: `deploy.environment` must be one line of plain text"],
         ),
         (
             "jobs: {a: {execute: [x], secrets: [TOKEN, token, 1A, HOME, HERALD_X, TOKEN]}}\n",
@@ -398,8 +425,19 @@ fn each_mistake_has_its_place_and_words() {
             ],
         ),
         (
-            "execute: [x]\npromote: {from: a, to: b}\n",
-            &["2:1: error: `promote` is not supported by this version of Herald"],
+            "execute: [x]\npromote: {from: a}\n",
+            &["2:1: error: `promote` without `to` (as {from: main, to: production})"],
+        ),
+        (
+            "execute: [x]\npromote: {from: a, to: a}\n",
+            &["2:24: error: `promote` leads from `a` to itself"],
+        ),
+        (
+            "execute: [x]\npromote: {from: 'a b', to: --upload-pack=x}\n",
+            &[
+                "2:17: error: `promote.from` cannot be the branch `a b` (letters, digits and . _ / -)",
+                "2:28: error: `promote.to` cannot be the branch `--upload-pack=x` (letters, digits and . _ / -)",
+            ],
         ),
         (
             "x: &a {A: 1}\nenvironment: {<<: *a}\nexecute: [x]\n",
@@ -717,4 +755,39 @@ fn the_schema_knows_every_key_and_says_what_it_means() {
     assert_eq!(job["ports"]["additionalProperties"]["maximum"], 65_535);
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["$defs"]["step"]["anyOf"][1]["required"][0], "run");
+}
+
+#[test]
+fn a_deployment_and_a_promotion_are_read() {
+    let text = "when: {events: [push]}\njobs:\n  ship:\n    matrix: {to: [eu, us]}\n    execute: [x]\n    deploy: {environment: ' Live-${to} ', url: 'https://${to}.example.org', approval: true}\n\
+                promote: {from: main, to: release/live}\n";
+    let specification = good(text);
+    let promote = specification.promote.as_ref().unwrap();
+    assert_eq!(
+        (promote.from.as_str(), promote.to.as_str()),
+        ("main", "release/live")
+    );
+    let deploy = specification
+        .job("ship.2")
+        .unwrap()
+        .deploy
+        .as_ref()
+        .unwrap();
+    assert_eq!(deploy.environment, "Live-us");
+    assert_eq!(deploy.environment_key(), "live-us");
+    assert_eq!(deploy.url.as_deref(), Some("https://us.example.org"));
+    assert!(deploy.approval);
+    let script = explain(&specification);
+    let said = "# It deploys to Live-us: to Herald it is a deployment on GitHub, one at a time. \
+                Somebody with write permission has to approve it.";
+    assert!(script.contains(said), "{script}");
+    let without = "jobs: {a: {execute: [x], deploy: {environment: a}}}\n";
+    check(
+        without,
+        &[
+            "1:26: warning: `deploy` without a `when` deploys pull requests and tags too: say which pushes deploy, as `when: {events: [push], branches: [production]}`",
+        ],
+    );
+    let read = parse(without.as_bytes()).specification.unwrap();
+    assert!(!read.jobs[0].deploy.as_ref().unwrap().approval);
 }

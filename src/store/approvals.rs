@@ -6,7 +6,7 @@
 use sqlx::{AnyConnection, Row};
 
 use super::rows::{self, Result};
-use super::{publications, triggers};
+use super::{deployments, publications, triggers};
 use crate::domain::{Approved, Occasion, PersonId, Preparation, RepositoryId, Sha, pull_subject};
 use crate::ports::store::Awaiting;
 
@@ -136,13 +136,16 @@ pub(super) async fn awaiting(
     pull: i64,
 ) -> Result<Option<Awaiting>> {
     let found = waiting(on, repository, Some(&pull_subject(pull)), None).await?;
-    Ok(found.into_iter().next().map(|waiting| Awaiting {
-        commit: waiting.commit,
-        since_ms: waiting.updated_ms,
-    }))
+    match found.into_iter().next() {
+        Some(waiting) => Ok(Some(Awaiting {
+            commit: waiting.commit,
+            since_ms: waiting.updated_ms,
+        })),
+        None => deployments::awaiting(on, repository, pull).await,
+    }
 }
 
-/// Keeps an approval and has what waited for it prepared again. `false` when nothing waited.
+/// Keeps an approval and has what waited for it prepared again, or deployed. `false` when nothing waited.
 pub(super) async fn approve(
     on: &mut AnyConnection,
     repository: &RepositoryId,
@@ -158,13 +161,17 @@ pub(super) async fn approve(
         }
         Approved::Check(check) => {
             // Under a former one stands what was to be approved then, for another base say.
-            let Some(build) = publications::current_build(on, repository, check).await? else {
-                return Ok(false);
-            };
-            waiting(on, repository, None, Some(&build)).await?
+            match publications::current_build(on, repository, check).await? {
+                Some(build) => waiting(on, repository, None, Some(&build)).await?,
+                None => Vec::new(),
+            }
         }
         Approved::Build(build) => waiting(on, repository, None, Some(build.as_str())).await?,
+        Approved::Job(..) => Vec::new(),
     };
+    if found.is_empty() {
+        return deployments::approve(on, repository, what, person, now_ms).await;
+    }
     for waiting in &found {
         let approval = Approval {
             repository,
@@ -175,5 +182,5 @@ pub(super) async fn approve(
         keep(on, &approval, person.unwrap_or(PersonId::NOBODY), now_ms).await?;
         triggers::prepare_again(on, &waiting.trigger, now_ms).await?;
     }
-    Ok(!found.is_empty())
+    Ok(true)
 }

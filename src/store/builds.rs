@@ -1,14 +1,19 @@
 //! Builds: made from triggers or joined, settled, cancelled.
 
+use std::collections::BTreeSet;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::deployments::Ready;
 use super::jobs::{self, NewJob, add_job, end_job};
+use super::reruns::Which;
 use super::rows::{self, Result};
-use super::{publications, reruns, triggers};
+use super::{deployments, judgements, publications, reruns, triggers};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{Conclusion, JobResult, Occasion, Preparation, State, Trust, combine};
+use crate::domain::{Conclusion, Job, JobResult, Occasion, Preparation, State, Trust, combine};
 use crate::ports::store::BuildDraft;
+use crate::spec::Deploy;
 
 /// The build that the trigger joins, or a new one. Returns its id; `None` when a build with its key
 /// has to end first.
@@ -23,9 +28,10 @@ pub(super) async fn join_or_create(
     let trust: String = trigger.try_get("trust")?;
     // Checks of other names: no announced one is theirs, nor is a build of ours in their place.
     let is_import = draft.plan.import.is_some();
-    if trust == Trust::Fork.as_str()
+    let trusts = Trust::from_stored(&trust);
+    if trusts != Trust::Trusted
         && !is_import
-        && let Some(id) = trusted(on, &repository, &commit).await?
+        && let Some(id) = trusted(on, &repository, &commit, trusts).await?
     {
         touch(on, &id).await?;
         publications::adopt(on, &repository, &commit, &id, now_ms).await?;
@@ -50,11 +56,22 @@ pub(super) async fn join_or_create(
             over: row.try_get::<String, _>("state")? == State::Finished.as_str(),
             conclusion: row.try_get("conclusion")?,
             ending: row.try_get::<Option<String>, _>("cancel_reason")?.is_some(),
+            deploys_later: deployments::waits(on, &id).await?,
         };
         match standing.meets(draft, anew) {
             Meeting::Later => return Ok(None),
             // So that the badges of a branch learn of a build that was made for a pull request.
-            Meeting::Join => touch(on, &id).await?,
+            Meeting::Join => {
+                touch(on, &id).await?;
+                if !deploy_again(on, &id, standing.over, trigger, now_ms).await? {
+                    return Ok(None);
+                }
+                let pushed: Occasion = rows::json(trigger, "occasion")?;
+                let promoted = draft.plan.promote.as_ref().map(|one| one.from.as_str());
+                if promoted.is_some() && pushed.pushed_branch() == promoted {
+                    judgements::promote(on, &id, now_ms).await?;
+                }
+            }
             Meeting::Again => begin_again(on, &id, trigger, draft, now_ms).await?,
         }
         jobs::hurry(on, &id, priority).await?;
@@ -108,18 +125,25 @@ pub(super) async fn join_or_create(
     Ok(Some(id))
 }
 
-/// The newest build of a commit that came from the repository itself. Check runs belong to a
-/// commit: who opens a pull request with the head of somebody else's has that result, and must not
-/// put a check in its place that waits for approval.
-async fn trusted(on: &mut AnyConnection, repository: &str, commit: &str) -> Result<Option<String>> {
+/// The newest build of a commit that is trusted more. Check runs belong to a commit: who opens a
+/// pull request with the head of somebody else's has that result, and must not put a check in its
+/// place that waits for approval, or has no secrets. So does a bot, and Herald's own account with
+/// the pull request that promotes a branch of the repository.
+async fn trusted(
+    on: &mut AnyConnection,
+    repository: &str,
+    commit: &str,
+    than: Trust,
+) -> Result<Option<String>> {
     let row = sqlx::query(
-        "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 AND trust <> $3 \
+        "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 \
+         AND (trust = 'trusted' OR (trust = 'bot' AND $3 = 'fork')) \
          AND origin = '' AND cancel_reason IS NULL AND (conclusion IS NULL OR conclusion <> 'cancelled') \
          ORDER BY number DESC LIMIT 1",
     )
     .bind(repository)
     .bind(commit)
-    .bind(Trust::Fork.as_str())
+    .bind(than.as_str())
     .fetch_optional(on)
     .await?;
     Ok(row.map(|row| row.try_get("id")).transpose()?)
@@ -131,6 +155,8 @@ struct Standing {
     conclusion: Option<String>,
     /// Whether it is being cancelled, or was.
     ending: bool,
+    /// Whether it waits for a person, as far as it deploys.
+    deploys_later: bool,
 }
 
 /// What becomes of a draft whose build is there already.
@@ -162,10 +188,38 @@ impl Standing {
         let again = match &draft.ended {
             // What has run needs nobody's word any more.
             Some((conclusion, _)) => anew || (was(Conclusion::Cancelled) && !was(*conclusion)),
-            None => anew || was(Conclusion::Cancelled) || was(Conclusion::ActionRequired),
+            None => {
+                let waits = was(Conclusion::ActionRequired) && !self.deploys_later;
+                anew || was(Conclusion::Cancelled) || waits
+            }
         };
         if again { Meeting::Again } else { Meeting::Join }
     }
+}
+
+/// A branch or tag came to a commit that is built, and another one was deployed after it: it is deployed again.
+/// `false` where the build has to end first.
+async fn deploy_again(
+    on: &mut AnyConnection,
+    build: &str,
+    over: bool,
+    trigger: &AnyRow,
+    now_ms: i64,
+) -> Result<bool> {
+    let occasion: Occasion = rows::json(trigger, "occasion")?;
+    if occasion.pull().is_some() {
+        return Ok(true);
+    }
+    let overtaken = deployments::overtaken(on, build).await?;
+    if overtaken.is_empty() {
+        return Ok(true);
+    }
+    if over {
+        let asked_ms: i64 = trigger.try_get("created_ms")?;
+        let which = Which::Keys(overtaken);
+        reruns::rerun(on, build, &which, Some(asked_ms), now_ms).await?;
+    }
+    Ok(over)
 }
 
 /// A new attempt of a build that has ended, as a draft says now.
@@ -203,7 +257,8 @@ async fn begin_again(
     let before = rows::load_jobs(on, build).await?;
     for job in &before {
         publications::close_attempts(on, build, Some(&job.key), &title, now_ms).await?;
-        jobs::repeat_job(on, job, attempt, 0, now_ms).await?;
+        let asked_ms: i64 = trigger.try_get("created_ms")?;
+        jobs::repeat_job(on, job, attempt, 0, Some(asked_ms), now_ms).await?;
     }
     if before.is_empty() {
         add_jobs(on, build, trigger, draft, attempt, now_ms).await?;
@@ -222,6 +277,7 @@ async fn add_jobs(
 ) -> Result<()> {
     let repository: String = trigger.try_get("repository")?;
     let priority = priority(on, &repository, trigger).await?;
+    let asked_ms: i64 = trigger.try_get("created_ms")?;
     for (position, job) in draft.jobs.iter().enumerate() {
         let new = NewJob {
             build,
@@ -235,6 +291,8 @@ async fn add_jobs(
             interrupted: 0,
             priority,
             imported: i64::from(draft.plan.import.is_some()),
+            environment: job.order.deploy.as_ref().map(Deploy::environment_key),
+            deploy_ms: job.order.deploy.as_ref().map(|_| asked_ms),
         };
         add_job(on, &new, now_ms).await?;
     }
@@ -266,6 +324,40 @@ pub(super) async fn touch(on: &mut AnyConnection, build: &str) -> Result<()> {
 /// out what never will, and ends the build when all its jobs have ended.
 pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
     let mut jobs = rows::load_jobs(on, build).await?;
+    let mut others = BTreeSet::new();
+    // One that ends without having run has others left out that need it.
+    while advance(on, &mut jobs, &mut others, now_ms).await? {}
+    if jobs.iter().all(|job| job.state == State::Finished) {
+        let conclusion = combine(jobs.iter().filter_map(|job| job.conclusion));
+        let ran = matches!(
+            conclusion,
+            Conclusion::Success | Conclusion::Failure | Conclusion::TimedOut
+        );
+        // What waits for a word to be deployed has run so far.
+        let ran = ran || (conclusion == Conclusion::ActionRequired && deploys_later(&jobs));
+        if !(ran && wait_for_judgement(on, build, now_ms).await?) {
+            finish(on, build, conclusion, now_ms).await?;
+        }
+    }
+    for other in others {
+        Box::pin(settle(on, &other, now_ms)).await?;
+    }
+    touch(on, build).await
+}
+
+fn deploys_later(jobs: &[Job]) -> bool {
+    jobs.iter()
+        .all(|job| job.conclusion != Some(Conclusion::ActionRequired) || job.order.deploy.is_some())
+}
+
+/// Moves those jobs on that wait for others; `false` when none could be. `others` gets the builds whose deployments ended
+/// by that.
+async fn advance(
+    on: &mut AnyConnection,
+    jobs: &mut [Job],
+    others: &mut BTreeSet<String>,
+    now_ms: i64,
+) -> Result<bool> {
     let slots: Vec<Slot<'_>> = jobs
         .iter()
         .map(|job| Slot {
@@ -275,12 +367,25 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
             conclusion: job.conclusion,
         })
         .collect();
-    for (position, step) in schedule::advance(&slots) {
+    let steps = schedule::advance(&slots);
+    let any = !steps.is_empty();
+    for (position, step) in steps {
         let Some(job) = jobs.get_mut(position) else {
             continue;
         };
-        match step {
+        let ready = match step {
             schedule::Step::Queue => {
+                let (ready, ended) = deployments::ready(on, job, now_ms).await?;
+                others.extend(ended);
+                ready
+            }
+            schedule::Step::Skip { because } => {
+                let title = format!("skipped: it needs \"{because}\", which did not succeed");
+                Ready::End(Box::new(JobResult::without_run(Conclusion::Skipped, title)))
+            }
+        };
+        match ready {
+            Ready::Queue => {
                 job.state = State::Queued;
                 sqlx::query("UPDATE jobs SET state = 'queued', queued_ms = $2 WHERE id = $1")
                     .bind(job.id.as_str())
@@ -288,31 +393,14 @@ pub(super) async fn settle(on: &mut AnyConnection, build: &str, now_ms: i64) -> 
                     .execute(&mut *on)
                     .await?;
             }
-            schedule::Step::Skip { because } => {
+            Ready::End(result) => {
                 job.state = State::Finished;
-                job.conclusion = Some(Conclusion::Skipped);
-                let title = format!("skipped: it needs \"{because}\", which did not succeed");
-                end_job(
-                    on,
-                    job.id.as_str(),
-                    &JobResult::without_run(Conclusion::Skipped, title),
-                    now_ms,
-                )
-                .await?;
+                job.conclusion = Some(result.conclusion);
+                end_job(on, job.id.as_str(), &result, now_ms).await?;
             }
         }
     }
-    if jobs.iter().all(|job| job.state == State::Finished) {
-        let conclusion = combine(jobs.iter().filter_map(|job| job.conclusion));
-        let ran = matches!(
-            conclusion,
-            Conclusion::Success | Conclusion::Failure | Conclusion::TimedOut
-        );
-        if !(ran && wait_for_judgement(on, build, now_ms).await?) {
-            finish(on, build, conclusion, now_ms).await?;
-        }
-    }
-    touch(on, build).await
+    Ok(any)
 }
 
 /// Has a build judged before it ends, where that is wanted; says whether it is.
@@ -356,19 +444,23 @@ pub(super) async fn finish(
     triggers::wake(on, build, now_ms).await
 }
 
-/// Cancels a build that nobody wants any more: what waits ends now, what runs is told.
+/// Cancels a build that nobody wants any more: what waits ends now, what runs is told. A deployment that runs goes on
+/// unless a person wants it to end.
 pub(super) async fn cancel(
     on: &mut AnyConnection,
     build: &str,
     reason: &str,
+    by_person: bool,
     now_ms: i64,
 ) -> Result<()> {
     let open = sqlx::query(
-        "UPDATE builds SET cancel_reason = $2 WHERE id = $1 AND state <> 'finished' \
-         AND judge_ms IS NULL AND cancel_reason IS NULL",
+        "UPDATE builds SET cancel_reason = $2, cancel_wanted = $3 WHERE id = $1 \
+         AND state <> 'finished' AND judge_ms IS NULL \
+         AND (cancel_reason IS NULL OR cancel_wanted < $3)",
     )
     .bind(build)
     .bind(reason)
+    .bind(i64::from(by_person))
     .execute(&mut *on)
     .await?;
     if open.rows_affected() == 0 {

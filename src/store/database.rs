@@ -317,7 +317,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 pub(super) fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 15] = [
+    const FILES: [(i64, &str, &str); 16] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -379,6 +379,11 @@ pub(super) fn migrator(engine: &str) -> Migrator {
             15,
             "quarantines",
             include_str!("../../migrations/0015_quarantines.sql"),
+        ),
+        (
+            16,
+            "deployments",
+            include_str!("../../migrations/0016_deployments.sql"),
         ),
         (
             17,

@@ -243,11 +243,13 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             repository,
             subject,
             reason,
+            by_person,
             answers,
         } => {
             let ending = Ending {
                 reason,
                 wanted: true,
+                by_person: *by_person,
             };
             let done = triggers::cancel_subject(on, repository, subject, ending, now_ms).await?;
             say(on, repository, answers, done, now_ms).await

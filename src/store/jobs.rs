@@ -27,6 +27,10 @@ pub(super) struct NewJob<'a> {
     pub(super) priority: i64,
     /// 1 where it reads what comes from elsewhere.
     pub(super) imported: i64,
+    /// Where it deploys to: `Deploy::environment_key`.
+    pub(super) environment: Option<String>,
+    /// At which moment that was asked for, in unix milliseconds.
+    pub(super) deploy_ms: Option<i64>,
 }
 
 pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i64) -> Result<()> {
@@ -38,8 +42,9 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     };
     sqlx::query(
         "INSERT INTO jobs (id, build, repository, key, name, position, attempt, state, \
-         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms, priority, imported) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         conclusion, job_order, skipped, interrupted, queued_ms, finished_ms, priority, \
+         environment, deploy_ms, imported) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(&id)
     .bind(new.build)
@@ -56,6 +61,8 @@ pub(super) async fn add_job(on: &mut AnyConnection, new: &NewJob<'_>, now_ms: i6
     .bind(now_ms)
     .bind(new.skipped.map(|_| now_ms))
     .bind(new.priority)
+    .bind(&new.environment)
+    .bind(new.deploy_ms)
     .bind(new.imported)
     .execute(&mut *on)
     .await?;
@@ -101,17 +108,18 @@ pub(super) async fn end_job(
     keep_result(on, job, result).await
 }
 
-/// Puts a new attempt in the place of a job.
+/// Puts a new attempt in the place of a job. Where it is a deployment that is asked for anew, `deploy_ms` says when.
 pub(super) async fn repeat_job(
     on: &mut AnyConnection,
     job: &Job,
     attempt: i64,
     interrupted: i64,
+    deploy_ms: Option<i64>,
     now_ms: i64,
 ) -> Result<()> {
     let row = sqlx::query(
         "UPDATE jobs SET newest = 0 WHERE id = $1 RETURNING repository, job_order, skipped, \
-         priority, imported",
+         priority, environment, deploy_ms, imported",
     )
     .bind(job.id.as_str())
     .fetch_one(&mut *on)
@@ -130,6 +138,8 @@ pub(super) async fn repeat_job(
         interrupted,
         priority: row.try_get("priority")?,
         imported: row.try_get("imported")?,
+        deploy_ms: deploy_ms.or(row.try_get("deploy_ms")?),
+        environment: row.try_get("environment")?,
     };
     add_job(on, &new, now_ms).await
 }
@@ -148,6 +158,11 @@ pub(super) async fn claim(
            AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running' AND a.imported = 0) < $4 \
            AND (SELECT COUNT(*) FROM jobs b WHERE b.state = 'running' AND b.imported = 0 \
                 AND b.repository = j.repository) < $5 \
+           AND (j.environment IS NULL OR NOT EXISTS (SELECT 1 FROM jobs d \
+                WHERE d.repository = j.repository AND d.environment = j.environment \
+                AND (d.state = 'running' OR (d.state = 'queued' AND d.due_ms <= $2 \
+                AND d.build <> j.build AND (d.deploy_ms < j.deploy_ms \
+                OR (d.deploy_ms = j.deploy_ms AND d.build < j.build)))))) \
            ORDER BY CASE WHEN j.priority = 0 OR j.queued_ms <= $6 THEN 0 ELSE 1 END, \
            j.queued_ms, j.position, j.id LIMIT 1) RETURNING *",
     )
@@ -308,7 +323,8 @@ pub(super) async fn heartbeat(
 ) -> Result<Heartbeat> {
     let row = sqlx::query(
         "UPDATE jobs SET lease_ms = $3 WHERE id = $1 AND worker = $2 AND state = 'running' \
-         RETURNING (SELECT cancel_reason FROM builds WHERE builds.id = jobs.build) AS reason",
+         RETURNING (SELECT CASE WHEN jobs.environment IS NULL OR b.cancel_wanted = 1 \
+         THEN b.cancel_reason END FROM builds b WHERE b.id = jobs.build) AS reason",
     )
     .bind(job.as_str())
     .bind(worker)
@@ -388,15 +404,19 @@ pub(super) async fn finish(
 
 /// A build that was being cancelled when somebody came to want it again gets a new attempt.
 async fn again_if_wanted(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
-    let wanted = sqlx::query(
-        "SELECT b.id FROM builds b JOIN triggers t ON t.build = b.id AND t.state = 'attached' \
-         WHERE b.id = $1 AND b.conclusion = 'cancelled' AND b.cancel_reason IS NOT NULL LIMIT 1",
+    let wanted: Option<i64> = sqlx::query(
+        "SELECT MAX(t.created_ms) AS asked_ms FROM builds b JOIN triggers t ON t.build = b.id \
+         AND t.state = 'attached' \
+         WHERE b.id = $1 AND b.conclusion = 'cancelled' AND b.cancel_reason IS NOT NULL",
     )
     .bind(build)
-    .fetch_optional(&mut *on)
-    .await?;
+    .fetch_one(&mut *on)
+    .await?
+    .try_get("asked_ms")?;
     match wanted {
-        Some(_) => rerun(on, build, &Which::All, now_ms).await.map(|_| ()),
+        Some(_) => rerun(on, build, &Which::All, wanted, now_ms)
+            .await
+            .map(|_| ()),
         None => Ok(()),
     }
 }
@@ -452,11 +472,14 @@ pub(super) async fn interrupt(
     let what = &why.what;
     let interrupted: i64 =
         row.try_get::<i64, _>("interrupted")? + i64::from(why.attempts.is_some());
-    let cancelled: Option<String> = sqlx::query("SELECT cancel_reason FROM builds WHERE id = $1")
-        .bind(job.build.as_str())
-        .fetch_one(&mut *on)
-        .await?
-        .try_get("cancel_reason")?;
+    let cancelled: Option<String> = sqlx::query(
+        "SELECT CASE WHEN j.environment IS NULL OR b.cancel_wanted = 1 THEN b.cancel_reason END \
+         AS reason FROM jobs j JOIN builds b ON b.id = j.build WHERE j.id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_one(&mut *on)
+    .await?
+    .try_get("reason")?;
     let left = why
         .attempts
         .is_none_or(|attempts| interrupted < i64::from(attempts));
@@ -477,7 +500,7 @@ pub(super) async fn interrupt(
         .fetch_one(&mut *on)
         .await?
         .try_get("attempt")?;
-        repeat_job(on, &job, attempt, interrupted, now_ms).await?;
+        repeat_job(on, &job, attempt, interrupted, None, now_ms).await?;
         let due_ms = match why.attempts {
             Some(_) => why.not_before_ms.max(now_ms + pause_ms(interrupted)),
             None => why.not_before_ms,

@@ -9,7 +9,9 @@ use super::builds;
 use super::database::transact;
 use super::rows::{self, Result};
 use super::sql::SqlStore;
-use crate::domain::{BuildId, BuildView, Conclusion, Judgement, RepositoryId, Trust, combine};
+use crate::domain::{
+    BuildId, BuildView, Conclusion, Judgement, Occasion, RepositoryId, Trust, combine,
+};
 use crate::ports::Judging;
 use crate::ports::error::Result as PortResult;
 
@@ -33,6 +35,11 @@ impl Judging for SqlStore {
         let of_jobs = combine(view.jobs.iter().filter_map(|job| job.conclusion));
         let conclusion = judgement.conclusion(of_jobs);
         transact!(self.database, tx => judge(tx.on(), view, &text, conclusion, now_ms).await)
+    }
+
+    async fn pushed_to(&self, build: &BuildId) -> PortResult<Vec<String>> {
+        let mut on = self.database.read().await?;
+        Ok(pushed_to(&mut on, build).await?)
     }
 
     async fn built(
@@ -77,10 +84,12 @@ async fn judge(
     let build = view.build.id.as_str();
     let attempt = i64::from(view.build.attempt);
     let claimed = sqlx::query(
-        "UPDATE builds SET judge_ms = NULL WHERE id = $1 AND attempt = $2 AND judge_ms IS NOT NULL",
+        "UPDATE builds SET judge_ms = NULL WHERE id = $1 AND attempt = $2 AND revision = $3 \
+         AND judge_ms IS NOT NULL",
     )
     .bind(build)
     .bind(attempt)
+    .bind(view.build.revision)
     .execute(&mut *on)
     .await?;
     if claimed.rows_affected() == 0 {
@@ -97,6 +106,33 @@ async fn judge(
     .await?;
     builds::finish(on, build, conclusion, now_ms).await?;
     builds::touch(on, build).await
+}
+
+/// The branches whose push led to a build.
+async fn pushed_to(on: &mut AnyConnection, build: &BuildId) -> Result<Vec<String>> {
+    let rows = sqlx::query("SELECT occasion FROM triggers WHERE build = $1 AND state = 'attached'")
+        .bind(build.as_str())
+        .fetch_all(on)
+        .await?;
+    let mut branches = Vec::new();
+    for row in &rows {
+        let occasion: Occasion = rows::json(row, "occasion")?;
+        branches.extend(occasion.pushed_branch().map(str::to_owned));
+    }
+    Ok(branches)
+}
+
+/// Has a build that has ended looked at again: it came to the branch of a candidate.
+pub(super) async fn promote(on: &mut AnyConnection, build: &str, now_ms: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE builds SET judge_ms = $2 WHERE id = $1 AND state = 'finished' \
+         AND judge_ms IS NULL AND conclusion IN ('success', 'failure', 'timed_out')",
+    )
+    .bind(build)
+    .bind(now_ms)
+    .execute(on)
+    .await?;
+    Ok(())
 }
 
 /// What is said of an attempt of a build.

@@ -10,6 +10,9 @@ mod approvals;
 mod builds;
 mod database;
 mod deliveries;
+#[cfg(test)]
+mod deployment_tests;
+mod deployments;
 mod history;
 #[cfg(test)]
 mod history_tests;

@@ -256,21 +256,20 @@ async fn close(on: &mut AnyConnection, target: &str, reason: &str, now_ms: i64) 
     Ok(())
 }
 
-/// Completes a check run as cancelled unless it is completed.
+/// Completes a check run as cancelled, and ends a deployment, unless it has ended.
 async fn complete(on: &mut AnyConnection, row: &AnyRow, title: &str, now_ms: i64) -> Result<()> {
     let id: String = row.try_get("id")?;
-    let content: Content = rows::json(row, "content")?;
-    let Content::Check(mut check) = content else {
-        return Ok(());
-    };
-    if matches!(check.state, CheckState::Completed(_)) {
-        return Ok(());
+    let mut content: Content = rows::json(row, "content")?;
+    match &mut content {
+        Content::Check(check) if !matches!(check.state, CheckState::Completed(_)) => {
+            check.state = CheckState::Completed(Conclusion::Cancelled);
+            check.completed_ms = Some(now_ms);
+            title.clone_into(&mut check.title);
+            check.summary = crate::text::markdown::escape(title);
+        }
+        Content::Deployment(deployment) if !deployment.state.is_over() => deployment.end(title),
+        _ => return Ok(()),
     }
-    check.state = CheckState::Completed(Conclusion::Cancelled);
-    check.completed_ms = Some(now_ms);
-    title.clone_into(&mut check.title);
-    check.summary = crate::text::markdown::escape(title);
-    let content = Content::Check(check);
     sqlx::query(
         "UPDATE publications SET content = $2, priority = $3, version = version + 1 WHERE id = $1",
     )
@@ -391,8 +390,19 @@ pub(super) async fn publish(
             ),
             Target::Status { context } => (format!("status|{repository}|{commit}|{context}"), None),
             Target::Comment { pull } => (format!("comment|{repository}|{pull}"), None),
+            Target::Deployment { job, attempt } => (
+                format!("deployment|{}|{job}|{attempt}", build.id),
+                Some(job.as_str()),
+            ),
+            Target::Promotion { from, to } => (format!("promotion|{repository}|{from}|{to}"), None),
         };
-        let of_build = matches!(publication.target, Target::Check { .. });
+        if is_outdated(on, &target, &publication.content).await? {
+            continue;
+        }
+        let of_build = matches!(
+            publication.target,
+            Target::Check { .. } | Target::Deployment { .. }
+        );
         let row = Place {
             repository,
             target: &target,
@@ -403,6 +413,19 @@ pub(super) async fn publish(
         put(on, &row, &publication.content, now_ms).await?;
     }
     spoken::keep(on, view, spoken).await
+}
+
+/// Whether more is known already of what a candidate contains.
+async fn is_outdated(on: &mut AnyConnection, target: &str, content: &Content) -> Result<bool> {
+    let Content::Promotion(pull) = content else {
+        return Ok(false);
+    };
+    let row = sqlx::query("SELECT content FROM publications WHERE target = $1")
+        .bind(target)
+        .fetch_optional(on)
+        .await?;
+    let known: Option<Content> = row.map(|row| rows::json(&row, "content")).transpose()?;
+    Ok(matches!(known, Some(Content::Promotion(known)) if known.at_ms > pull.at_ms))
 }
 
 pub(super) async fn claim(

@@ -15,11 +15,13 @@ pub(super) enum Which {
     Failed,
     /// Those of this key or name, the members of a matrix by the key that they share too.
     Named(String),
+    /// Those of exactly these keys.
+    Keys(Vec<String>),
 }
 
 impl Which {
     /// The jobs, and those that were left out because of them.
-    fn of<'a>(&self, jobs: &'a [Job]) -> Vec<&'a Job> {
+    pub(super) fn of<'a>(&self, jobs: &'a [Job]) -> Vec<&'a Job> {
         let red = |job: &Job| {
             !matches!(
                 job.conclusion,
@@ -39,6 +41,7 @@ impl Which {
                     job.order.file_key(),
                 ]
                 .contains(&name.as_str()),
+                Self::Keys(keys) => keys.contains(&job.key),
             };
             let needed = || {
                 let mut before = again.iter();
@@ -79,7 +82,8 @@ pub(super) async fn requested(
     if jobs.is_none() {
         return triggers::prepare_build_again(on, &build, now_ms).await;
     }
-    let begun = rerun(on, &build, &which, now_ms).await?;
+    // What a person deploys now comes after all that was deployed before: that is how to go back.
+    let begun = rerun(on, &build, &which, Some(now_ms), now_ms).await?;
     if begun {
         triggers::attach_again(on, &build).await?;
     }
@@ -143,11 +147,13 @@ async fn newest(
     Ok(row.map(|row| row.try_get("id")).transpose()?)
 }
 
-/// A new attempt of a build that has ended. `false` when it has not, or has no such job.
+/// A new attempt of a build that has ended. `false` when it has not, or has no such job. `deploy_ms`: when its
+/// deployments were asked for anew.
 pub(super) async fn rerun(
     on: &mut AnyConnection,
     build: &str,
     which: &Which,
+    deploy_ms: Option<i64>,
     now_ms: i64,
 ) -> Result<bool> {
     let jobs = rows::load_jobs(on, build).await?;
@@ -160,7 +166,7 @@ pub(super) async fn rerun(
     };
     for job in again {
         publications::close_attempts(on, build, Some(&job.key), &title, now_ms).await?;
-        repeat_job(on, job, attempt, 0, now_ms).await?;
+        repeat_job(on, job, attempt, 0, deploy_ms, now_ms).await?;
     }
     builds::settle(on, build, now_ms).await?;
     Ok(true)
@@ -184,7 +190,7 @@ pub(super) async fn open(on: &mut AnyConnection, build: &str) -> Result<Option<(
     );
     let row = sqlx::query(
         "UPDATE builds SET attempt = attempt + 1, state = 'queued', conclusion = NULL, \
-         reason = NULL, cancel_reason = NULL, judge_ms = NULL, started_ms = NULL, finished_ms = NULL, \
+         reason = NULL, cancel_reason = NULL, cancel_wanted = 0, judge_ms = NULL, started_ms = NULL, finished_ms = NULL, \
          revision = revision + 1 WHERE id = $1 AND (state = 'finished' OR judge_ms IS NOT NULL) \
          RETURNING attempt",
     )

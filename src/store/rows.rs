@@ -5,8 +5,8 @@ use sqlx::{AnyConnection, Row};
 
 use super::database::StoreError;
 use crate::domain::{
-    Build, BuildId, Conclusion, InstallationId, Job, JobId, Occasion, PersonId, Repository,
-    RepositoryId, Sha, State, Trust,
+    Build, BuildId, Conclusion, DeployApproval, InstallationId, Job, JobId, Occasion, PersonId,
+    Repository, RepositoryId, Sha, State, Trust,
 };
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -87,9 +87,17 @@ pub(super) fn build(row: &AnyRow) -> Result<Build> {
     })
 }
 
-/// A job; its result where the row has a column `result`.
+/// A job; its result and who approved it where the row has those columns.
 pub(super) fn job(row: &AnyRow) -> Result<Job> {
     let result: Option<String> = row.try_get("result").unwrap_or(None);
+    let approved_by: Option<i64> = row.try_get("approved_by").unwrap_or(None);
+    let approval = match approved_by {
+        Some(person) => Some(DeployApproval {
+            person: PersonId(person),
+            at_ms: row.try_get("approved_ms")?,
+        }),
+        None => None,
+    };
     Ok(Job {
         id: JobId::from_stored(row.try_get::<String, _>("id")?),
         build: BuildId::from_stored(row.try_get::<String, _>("build")?),
@@ -105,6 +113,7 @@ pub(super) fn job(row: &AnyRow) -> Result<Job> {
         started_ms: row.try_get("started_ms")?,
         finished_ms: row.try_get("finished_ms")?,
         result: result.as_deref().map(serde_json::from_str).transpose()?,
+        approval,
     })
 }
 
@@ -125,7 +134,9 @@ pub(super) async fn load_repository(
 /// Loads the newest attempts of a build's jobs, in the order of the plan.
 pub(super) async fn load_jobs(on: &mut AnyConnection, build: &str) -> Result<Vec<Job>> {
     sqlx::query(
-        "SELECT j.*, x.result FROM jobs j LEFT JOIN job_results x ON x.job = j.id \
+        "SELECT j.*, x.result, a.person AS approved_by, a.at_ms AS approved_ms FROM jobs j \
+         LEFT JOIN job_results x ON x.job = j.id \
+         LEFT JOIN deploy_approvals a ON a.build = j.build AND a.job = j.key \
          WHERE j.build = $1 AND j.newest = 1 ORDER BY j.position",
     )
     .bind(build)

@@ -124,7 +124,7 @@ pub(super) fn pull(number: i64, head: &Sha, updated_ms: i64) -> Occasion {
     }
 }
 
-fn push(branch: &str) -> Occasion {
+pub(super) fn push(branch: &str) -> Occasion {
     Occasion::Push {
         branch: branch.to_owned(),
         before: None,

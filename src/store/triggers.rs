@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::approvals::{self, Approval};
 use super::rows::{self, Result};
-use super::{builds, database::StoreError, imports, publications, specified};
+use super::{builds, database::StoreError, deployments, imports, publications, specified};
 use crate::domain::{
     CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
     pull_subject,
@@ -81,10 +81,17 @@ pub(super) async fn add(
                 .await?;
             return prepare_again(on, &id, now_ms).await;
         }
-        return match active.try_get::<Option<String>, _>("build")? {
-            Some(build) => builds::touch(on, &build).await,
-            None => Ok(()),
+        let Some(build) = active.try_get::<Option<String>, _>("build")? else {
+            return Ok(());
         };
+        builds::touch(on, &build).await?;
+        // Set back to what was deployed before: that is deployed again.
+        let goes_back =
+            new.occasion.pull().is_none() && !deployments::overtaken(on, &build).await?.is_empty();
+        if goes_back {
+            prepare_again(on, &id, now_ms).await?;
+        }
+        return Ok(());
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
@@ -211,6 +218,8 @@ pub(super) struct Ending<'a> {
     pub(super) reason: &'a str,
     /// Whether somebody wants it so.
     pub(super) wanted: bool,
+    /// Whether that is a person, who may end a deployment that runs too.
+    pub(super) by_person: bool,
 }
 
 impl<'a> Ending<'a> {
@@ -219,6 +228,7 @@ impl<'a> Ending<'a> {
         Self {
             reason,
             wanted: false,
+            by_person: false,
         }
     }
 }
@@ -245,6 +255,7 @@ pub(super) async fn end_subject(
     let Ending {
         reason,
         wanted: settled,
+        by_person,
     } = ending;
     for row in found {
         let id: String = row.try_get("id")?;
@@ -256,7 +267,7 @@ pub(super) async fn end_subject(
             .await?;
         if let Some(build) = build {
             if !wanted(on, &build).await? {
-                builds::cancel(on, &build, reason, now_ms).await?;
+                builds::cancel(on, &build, reason, by_person, now_ms).await?;
             }
         } else {
             let commit = rows::sha(&row, "commit_id")?;
@@ -306,7 +317,7 @@ pub(super) async fn cancel_build(
     .bind(build)
     .execute(&mut *on)
     .await?;
-    builds::cancel(on, build, reason, now_ms).await
+    builds::cancel(on, build, reason, true, now_ms).await
 }
 
 /// Ends everything in a repository that Herald cannot reach any more.

@@ -118,6 +118,7 @@ pub fn app(
     };
     let settings = Settings {
         links: Links {
+            github_url: config.github_url.trim_end_matches('/').to_owned(),
             public_url: config.public_url.clone(),
             app_id: credentials.map_or(0, |known| known.app_id),
         },

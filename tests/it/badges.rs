@@ -1,5 +1,6 @@
 //! What badges say, and how a repository wants them.
 
+use herald::demo::Deployed;
 use serde_json::Value;
 
 use crate::world::{World, world};
@@ -75,7 +76,7 @@ async fn release_and_deployment_are_those_that_github_has() {
         );
         let id = w.project.id;
         w.state().releases.push((id, "v1.0.0".to_owned()));
-        let deployment = (id, "production".to_owned(), "success".to_owned());
+        let deployment = Deployed::by_others(id, "production", "success");
         w.state().deployments.push(deployment);
         push(w, "execute: [exit 1]\n").await;
         assert_eq!(badge(w, "release").await, said("release", "v1.0.0", "blue"));

@@ -348,6 +348,12 @@ impl World {
         git(&self.tree, &["checkout", "-q", "--detach", commit]);
     }
 
+    /// Goes to where a branch is on GitHub, to go on from there.
+    pub(crate) fn go_to(&self, branch: &str) {
+        git(&self.tree, &["fetch", "-q", "origin", branch]);
+        self.checkout("FETCH_HEAD");
+    }
+
     /// A base on `main` and a head on `change`, both with this specification.
     pub(crate) fn change(&self, specification: &str) -> (String, String) {
         self.write(".herald.yml", specification);
@@ -481,6 +487,12 @@ impl World {
         checks.remove(0)
     }
 
+    /// The newest check run of this name on a commit.
+    pub(crate) fn newest_check(&self, commit: &str, name: &str) -> Check {
+        let found = self.checks(commit, name).pop();
+        found.unwrap_or_else(|| panic!("no check {name} on {commit}"))
+    }
+
     /// How the only check run of this name ended, and its title.
     pub(crate) fn ended(&self, commit: &str, name: &str) -> (String, String) {
         let check = self.check(commit, name);
@@ -564,6 +576,7 @@ async fn build_app(
     };
     let settings = Settings {
         links: Links {
+            github_url: url.to_owned(),
             public_url: "https://herald.test".to_owned(),
             app_id: GitHub::APP_ID,
         },

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use herald::app::{self, App, Parts};
 use herald::demo::{Project, RateLimits};
 use herald::ports::error::Result;
-use herald::ports::source::{Merged, Remote, TreeEntry};
+use herald::ports::source::{LandedCommit, Merged, Remote, TreeEntry};
 use herald::ports::{Clock, Kind, Source};
 
 use crate::world::{World, world};
@@ -149,6 +149,14 @@ impl Source for Fixed {
 
     async fn ancestors(&self, _: &str, _: &str, _: usize) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    async fn landed(&self, _: &str, _: &str, _: &str, _: usize) -> Result<Vec<LandedCommit>> {
+        Ok(Vec::new())
+    }
+
+    async fn tree_of(&self, _: &str, _: &str) -> Result<String> {
+        Ok("a".repeat(40))
     }
 
     async fn ahead(&self, _: &str, _: &str, _: &str) -> Result<u64> {
