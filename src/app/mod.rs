@@ -13,6 +13,7 @@ mod attempt;
 mod checkout;
 mod collect;
 mod ended;
+mod head;
 mod import;
 mod insight;
 mod intake;
@@ -24,6 +25,7 @@ mod publish;
 mod quarantine;
 mod recovery;
 mod refusal;
+mod report_sets;
 mod retention;
 mod run;
 mod send;
@@ -33,11 +35,14 @@ mod state;
 mod steps;
 mod supply;
 mod trouble;
+mod upload;
 mod veil;
+mod weigh;
 mod work;
 
 pub use access::{Errand, Part, Run, Visitor};
 pub use collect::{Declared, Gathered, Reports};
+pub use head::{Claimed, Head};
 pub use intake::Received;
 pub use judge::judgement;
 pub use order::{Surroundings, environment, job_order};
@@ -50,4 +55,8 @@ pub use refusal::{Ground, refusals};
 pub use setup::{Decided, Entry, Setup, Trouble};
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use steps::carry_out;
+pub use upload::{
+    Checksum, Incoming, PIECE_MAX, PLAIN_MAX, RESUMABLE_MAX, Received as Uploaded, UploadError,
+    Uploader,
+};
 pub use work::{drain, serve, step};

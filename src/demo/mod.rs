@@ -7,11 +7,13 @@
 
 mod access;
 mod api;
+mod commits;
 mod faults;
 mod git;
 mod hook;
 mod limits;
 mod look;
+mod oidc;
 mod page;
 mod people;
 mod register;
@@ -24,6 +26,7 @@ mod state;
 pub use faults::{Fault, What};
 pub use hook::{Delivered, Hook};
 pub use limits::RateLimits;
+pub use oidc::Tokens;
 pub use register::Agreed;
 pub use sample::{Sample, sample};
 pub use show::show;

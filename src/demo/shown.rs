@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 
 use super::access::enter;
 use super::api::{Answer, not_found};
+use super::commits;
 use super::git;
 use super::state::GitHub;
 
 pub(super) fn routes() -> Router<GitHub> {
     Router::new()
+        .merge(commits::routes())
         .route("/repos/{owner}/{repo}/releases/latest", get(release))
         .route("/repos/{owner}/{repo}/tags", get(tags))
         .route("/repos/{owner}/{repo}/deployments", get(deployments))

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::faults::Fault;
 use super::hook::{Delivered, Hook};
 use super::limits::RateLimits;
+use super::oidc::Tokens;
 use super::register::Agreed;
 use super::sign_in::Code;
 use crate::domain::Secret;
@@ -195,6 +196,10 @@ pub struct State {
     pub releases: Vec<(i64, String)>,
     /// Deployments: repository, environment, state; the newest last.
     pub deployments: Vec<(i64, String, String)>,
+    /// Runs of workflows, in GitHub's shape, with `repository` for the id of theirs.
+    pub runs: Vec<Value>,
+    /// Tokens of jobs of Actions.
+    pub oidc: Tokens,
     /// Limits, where they are kept.
     pub limits: Option<RateLimits>,
     /// How long a token lives, in milliseconds.
@@ -286,16 +291,7 @@ impl GitHub {
     pub fn new(clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair)?;
-        let body = STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> = body
-            .as_bytes()
-            .chunks(64)
-            .filter_map(|line| std::str::from_utf8(line).ok())
-            .collect();
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            lines.join("\n")
-        );
+        let pem = pem(der.as_ref());
         let state = State {
             token_life_ms: 60 * 60 * 1000,
             last_id: 1000,
@@ -521,6 +517,20 @@ impl GitHub {
         }
         payload
     }
+}
+
+/// A private key (PKCS #8) as PEM.
+pub(super) fn pem(der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        lines.join("\n")
+    )
 }
 
 impl std::fmt::Debug for GitHub {
