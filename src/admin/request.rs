@@ -49,7 +49,7 @@ pub enum Request {
         person: Option<i64>,
         /// `OWNER/REPO` of the repository that it is good for.
         repository: Option<String>,
-        /// `badges`, `read` or `write`.
+        /// `badges`, `read`, `upload` or `write`.
         scope: String,
         /// What it is for.
         name: String,

@@ -34,7 +34,7 @@ pub(super) async fn create(store: &dyn Store, wanted: Wanted, now_ms: i64) -> Re
     };
     let Some(scope) = Scope::parse(&wanted.scope) else {
         return Ok(wrong(&format!(
-            "`{}` is no scope; there are badges, read and write",
+            "`{}` is no scope; there are badges, read, upload and write",
             wanted.scope
         )));
     };

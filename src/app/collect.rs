@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
 use sha1::{Digest as _, Sha1};
 
-use crate::domain::{MissedLines, PatchCoverage};
+use crate::domain::{MissedLines, PatchCoverage, ReportPart};
 use crate::ports::error::{PortError, Result};
 use crate::ports::source::TreeEntry;
 use crate::protocol::CollectKind;
@@ -189,18 +189,53 @@ impl Imported {
     /// # Errors
     /// `Transient` when the disk does not give it.
     pub(super) fn add_archive(&mut self, name: &str, stored: &Path) -> Result<Vec<String>> {
+        self.unzip(&format!("the artifact `{name}`"), name, stored)
+    }
+
+    /// Reads what somebody uploaded: what is in a zip archive, or one report. Says what is wrong with it.
+    ///
+    /// # Errors
+    /// `Transient` when the disk does not give it.
+    pub(super) fn add_upload(&mut self, part: &ReportPart, stored: &Path) -> Result<Vec<String>> {
+        let unreadable =
+            |error| PortError::transient(format!("read {}: {error}", stored.display()));
+        let mut file = File::open(stored).map_err(unreadable)?;
+        let mut begin = [0; 2];
+        let read = file.read(&mut begin).map_err(unreadable)?;
+        // No report begins as archives do (APPNOTE.TXT 4.3.7 and 4.3.16).
+        if read == begin.len() && begin == *b"PK" {
+            // Known by its content, it has no name that people know.
+            let (what, above) = if part.sha256 == part.label {
+                (format!("what was uploaded as `{}`", part.path), "")
+            } else {
+                (format!("the part `{}`", part.label), part.label.as_str())
+            };
+            return self.unzip(&what, above, stored);
+        }
+        let rest = Cursor::new(begin)
+            .take(read as u64)
+            .chain(BufReader::new(file));
+        self.reports.collector.read(&part.path, rest);
+        Ok(Vec::new())
+    }
+
+    /// `what`: as people call it. `above`: what paths in it are shown below of.
+    fn unzip(&mut self, what: &str, above: &str, stored: &Path) -> Result<Vec<String>> {
         let unreadable =
             |error| PortError::transient(format!("read {}: {error}", stored.display()));
         let file = File::open(stored).map_err(unreadable)?;
         let reports = &mut self.reports;
         let found = self.archives.read(BufReader::new(file), &mut |path, file| {
-            let path = format!("{name}/{path}");
+            let path = match above {
+                "" => path.to_owned(),
+                above => format!("{above}/{path}"),
+            };
             reports.collector.read(&path, file);
             if !is_called_report(&path) {
                 reports.guessed.insert(path);
             }
         });
-        let said = |what: String| format!("the artifact `{name}`: {what}");
+        let said = |problem: String| format!("{what}: {problem}");
         Ok(found.problems.into_iter().map(said).collect())
     }
 

@@ -9,13 +9,12 @@ use tracing::info;
 
 use super::attempt::{Begin, Outcome, apart, ours, shut_down, unbegun, wish};
 use super::checkout::{Change, CheckedOut, Place};
-use super::collect::{Gathered, Imported};
+use super::collect::Imported;
 use super::quarantine::FromFile;
 use super::state::App;
 use crate::domain::import::{self, ImportFacts};
 use crate::domain::{
-    Conclusion, Import, JobResult, Occasion, Preparation, Repository, Trigger, WorkflowRun,
-    tolerance,
+    Conclusion, Import, JobResult, Occasion, Preparation, Repository, Sha, Trigger, WorkflowRun,
 };
 use crate::ports::error::Result;
 use crate::ports::source::Remote;
@@ -48,9 +47,12 @@ impl App {
         repository: &Repository,
         import: &Import,
     ) -> Result<std::result::Result<BuildDraft, Nothing>> {
+        let run = match import {
+            Import::Actions { run, .. } => run,
+            Import::Uploads { set, .. } => return self.prepare_set(trigger, repository, set).await,
+        };
         let remote = self.parts.forge.remote(repository).await?;
         let specification = self.default_specification(repository, &remote).await?;
-        let Import::Actions { run, .. } = import;
         let asked = specification.as_ref().and_then(|all| all.actions.as_ref());
         let Some(actions) = asked.filter(|actions| actions.workflows.contains(&run.name)) else {
             return Ok(Err(Nothing::Unselected));
@@ -192,6 +194,10 @@ impl App {
         import: &Import,
         place: &Place,
     ) -> Result<JobResult> {
+        let (run, artifacts) = match import {
+            Import::Actions { run, artifacts } => (run, artifacts),
+            Import::Uploads { set, .. } => return self.read_set(claim, set, place).await,
+        };
         // Nothing of it runs, so no file of it is written.
         let CheckedOut {
             tree,
@@ -199,7 +205,6 @@ impl App {
             change,
             ..
         } = self.check_out(claim, place, Begin::Again).await?;
-        let Import::Actions { run, artifacts } = import;
         let reports = Imported::new(&tree);
         let mut read = Read {
             reports,
@@ -312,48 +317,22 @@ impl App {
         change: Change,
         quarantine: FromFile,
     ) -> Result<JobResult> {
-        let Change {
-            diff, ancestors, ..
-        } = change;
-        let partial_lines_miss = claim.build.plan.partial_lines_miss;
-        let reports = read.reports;
-        let gathered = apart(move || reports.finish(diff.as_deref(), partial_lines_miss)).await?;
-        let Gathered {
-            report,
-            patch,
-            in_diff,
-            ..
-        } = gathered;
-        let mut insight = self.known(claim, &report, &in_diff, &ancestors).await;
-        self.put_away_in(claim, &report, quarantine.tests, &mut insight)
+        let weighed = self
+            .weigh(claim, read.reports, change, quarantine.tests)
             .await?;
-        let allow = claim.build.plan.allow_known_flaky;
-        let tolerated = insight
-            .as_ref()
-            .map_or_else(Vec::new, |insight| tolerance::tolerated(insight, allow));
         let said = import::verdict(&ImportFacts {
             workflow: claim.job.order.name.as_deref().unwrap_or_default(),
             runs: &read.runs,
-            report: &report,
-            tolerated: tolerated.len() as u64,
+            report: &weighed.report,
+            tolerated: weighed.tolerated.len() as u64,
             problems: &read.problems,
             patterns,
             artifacts: read.artifacts,
             min_tests: claim.build.plan.min_tests,
         });
-        Ok(JobResult {
-            conclusion: said.conclusion,
-            title: said.title,
-            failures: said.failures,
-            notes: [read.notes, quarantine.notes].concat(),
-            duration_ms: import::duration_ms(&read.runs),
-            report,
-            patch,
-            in_diff,
-            insight,
-            tolerated,
-            artifacts: Vec::new(),
-        })
+        let notes = [read.notes, quarantine.notes].concat();
+        let took_ms = import::duration_ms(&read.runs);
+        Ok(weighed.result(said, notes, took_ms))
     }
 }
 
@@ -372,8 +351,17 @@ fn globs(patterns: &[String]) -> Result<GlobSet> {
     all.build().map_err(refused)
 }
 
+/// By which builds of the same reports are known.
+pub(super) fn specification_of(import: &Import, commit: &Sha) -> String {
+    super::prepare::hash(&[b"import", import.subject(commit).as_bytes()])
+}
+
 /// A build of one job, which reads reports.
-fn draft(trigger: &Trigger, import: Import, specification: Option<&Specification>) -> BuildDraft {
+pub(super) fn draft(
+    trigger: &Trigger,
+    import: Import,
+    specification: Option<&Specification>,
+) -> BuildDraft {
     let mut plan = Preparation {
         min_tests: 1,
         is_judged: true,
@@ -396,8 +384,7 @@ fn draft(trigger: &Trigger, import: Import, specification: Option<&Specification
         name: Some(import.name().to_owned()),
         ..JobSpecification::default()
     };
-    let specification =
-        super::prepare::hash(&[b"import", import.subject(&trigger.commit).as_bytes()]);
+    let specification = specification_of(&import, &trigger.commit);
     plan.import = Some(import);
     BuildDraft {
         tested: trigger.commit.clone(),

@@ -14,6 +14,7 @@ mod checkout;
 mod collect;
 mod deploying;
 mod ended;
+mod head;
 mod import;
 mod insight;
 mod intake;
@@ -27,6 +28,7 @@ mod quarantine;
 mod recovery;
 mod refusal;
 mod release;
+mod report_sets;
 mod retention;
 mod run;
 mod send;
@@ -36,11 +38,14 @@ mod state;
 mod steps;
 mod supply;
 mod trouble;
+mod upload;
 mod veil;
+mod weigh;
 mod work;
 
 pub use access::{Errand, Part, Run, Visitor};
 pub use collect::{Declared, Gathered, Reports};
+pub use head::{Claimed, Head};
 pub use intake::Received;
 pub use judge::judgement;
 pub use order::{Surroundings, environment, job_order};
@@ -53,4 +58,8 @@ pub use refusal::{Ground, refusals};
 pub use setup::{Decided, Entry, Setup, Trouble};
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use steps::carry_out;
+pub use upload::{
+    Checksum, Incoming, PIECE_MAX, PLAIN_MAX, RESUMABLE_MAX, Received as Uploaded, UploadError,
+    Uploader,
+};
 pub use work::{drain, serve, step};

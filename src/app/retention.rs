@@ -48,5 +48,13 @@ pub(super) async fn keep_tidy(app: &App, stop: &CancellationToken) {
             Ok(dropped) => info!(dropped, "{dropped} old attempts and tests are forgotten"),
             Err(error) => warn!("failed to {error}"),
         }
+        match app.drop_old_uploads(stop).await {
+            Ok(0) => {}
+            Ok(dropped) => info!(
+                dropped,
+                "{dropped} old uploads and files of them are dropped"
+            ),
+            Err(error) => warn!("failed to {error}"),
+        }
     }
 }

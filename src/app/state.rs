@@ -7,10 +7,12 @@ use tokio::sync::watch;
 
 use super::access::Remembered;
 use super::judge::Failing;
+use super::upload::Receiving;
 use crate::feedback::Links;
 use crate::ports::store::Room;
 use crate::ports::{
-    Artifacts, Caches, Clock, Executor, Forge, Kind, LogStore, PortError, Source, Store,
+    Artifacts, Caches, Clock, Executor, Forge, Identities, Kind, LogStore, PortError, Source,
+    Store, UploadFiles,
 };
 
 /// What happens to pull requests from forks.
@@ -61,6 +63,10 @@ pub struct Parts {
     pub artifacts: Arc<dyn Artifacts>,
     /// Where folders are kept between builds.
     pub caches: Arc<dyn Caches>,
+    /// Where uploads are kept.
+    pub uploads: Arc<dyn UploadFiles>,
+    /// Jobs of GitHub Actions.
+    pub identities: Arc<dyn Identities>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -75,6 +81,8 @@ pub struct App {
     pub(super) remembered: Remembered,
     /// Builds that could not be judged yet.
     pub(super) failing: Failing,
+    /// Uploads that are being received.
+    pub(super) receiving: Arc<Receiving>,
     /// Changes with everything that may give another loop something to do.
     pulse: watch::Sender<u64>,
 }
@@ -87,6 +95,7 @@ impl App {
             settings,
             remembered: Remembered::default(),
             failing: Failing::default(),
+            receiving: Arc::default(),
             pulse: watch::Sender::new(0),
         }
     }

@@ -44,6 +44,7 @@ const IMPORTERS: usize = 3;
 enum Work {
     Deliveries(Lane),
     Triggers,
+    Sets,
     Imports,
     Judge,
     Render,
@@ -54,6 +55,7 @@ async fn once(app: &App, work: Work) -> Result<bool> {
     match work {
         Work::Deliveries(lane) => app.handle_delivery(lane).await,
         Work::Triggers => app.handle_trigger().await,
+        Work::Sets => app.publish_sets().await,
         Work::Imports => app.import_next().await,
         Work::Judge => app.judge_builds().await,
         Work::Render => app.render_builds().await,
@@ -93,6 +95,7 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
     for _ in 0..IMPORTERS {
         tasks.spawn(repeat(Arc::clone(&app), Work::Imports, stop.clone()));
     }
+    tasks.spawn(repeat(Arc::clone(&app), Work::Sets, stop.clone()));
     for work in [Work::Judge, Work::Render] {
         tasks.spawn(repeat(Arc::clone(&app), work, last.clone()));
     }
@@ -203,6 +206,7 @@ pub async fn step(app: &App) -> Result<bool> {
     for work in [
         Work::Deliveries(Lane::Quick),
         Work::Deliveries(Lane::Asking),
+        Work::Sets,
         Work::Triggers,
         Work::Imports,
         Work::Judge,

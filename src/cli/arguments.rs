@@ -255,8 +255,9 @@ pub(super) enum TokenCommand {
         /// The repository that it is good for, and nothing else.
         #[arg(long, value_name = "OWNER/REPO")]
         repository: Option<String>,
-        /// What it is good for at most: `badges`, `read` to look, `write` to rerun, cancel and approve.
-        #[arg(long, default_value = "read", value_parser = ["badges", "read", "write"])]
+        /// What it is good for at most: `badges`, `read` to look, `upload` to send reports and nothing else,
+        /// `write` to rerun, cancel, approve and upload.
+        #[arg(long, default_value = "read", value_parser = ["badges", "read", "upload", "write"])]
         scope: String,
         /// What it is for, for the list.
         #[arg(long, default_value = "")]

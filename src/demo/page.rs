@@ -1,11 +1,11 @@
-//! The few pages that the simulated GitHub has: plain ones, for a browser to click through.
+//! What the simulated GitHub has beside its API: a few plain pages for a browser to click through, and the issuer of tokens.
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
 use super::state::GitHub;
-use super::{look, register, sign_in};
+use super::{look, oidc, register, sign_in};
 use crate::text::xml::escape;
 
 /// All of them.
@@ -13,6 +13,7 @@ pub(super) fn all() -> Router<GitHub> {
     sign_in::pages()
         .merge(register::page_routes())
         .merge(look::pages())
+        .merge(oidc::routes())
 }
 
 /// A page with a title and content that is escaped already.

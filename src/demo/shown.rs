@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 
 use super::access::enter;
 use super::api::{Answer, not_found};
+use super::commits;
 use super::git;
 use super::production;
 use super::state::GitHub;
 
 pub(super) fn routes() -> Router<GitHub> {
     production::routes()
+        .merge(commits::routes())
         .route("/repos/{owner}/{repo}/releases/latest", get(release))
         .route("/repos/{owner}/{repo}/tags", get(tags))
 }

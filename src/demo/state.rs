@@ -18,6 +18,7 @@ use super::actions::Artifact;
 use super::faults::Fault;
 use super::hook::{Delivered, Hook};
 use super::limits::RateLimits;
+use super::oidc::Tokens;
 use super::production::Deployed;
 use super::register::Agreed;
 use super::sign_in::Code;
@@ -205,6 +206,8 @@ pub struct State {
     pub runs: Vec<Value>,
     /// Their artifacts.
     pub artifacts: Vec<Artifact>,
+    /// Tokens of jobs of Actions.
+    pub oidc: Tokens,
     /// Limits, where they are kept.
     pub limits: Option<RateLimits>,
     /// How long a token lives, in milliseconds.
@@ -296,16 +299,7 @@ impl GitHub {
     pub fn new(clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair)?;
-        let body = STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> = body
-            .as_bytes()
-            .chunks(64)
-            .filter_map(|line| std::str::from_utf8(line).ok())
-            .collect();
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            lines.join("\n")
-        );
+        let pem = pem(der.as_ref());
         let state = State {
             token_life_ms: 60 * 60 * 1000,
             last_id: 1000,
@@ -531,6 +525,20 @@ impl GitHub {
         }
         payload
     }
+}
+
+/// A private key (PKCS #8) as PEM.
+pub(super) fn pem(der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        lines.join("\n")
+    )
 }
 
 impl std::fmt::Debug for GitHub {

@@ -2,12 +2,14 @@
 //!
 //! Artifacts stand under build, job and attempt by their path in the workspace. Caches are archives
 //! under hashes of repository and key, those of trusted and of untrusted builds apart. A file
-//! appears whole or not at all. Nothing here knows builds or what is in the files. A full disk is
+//! appears whole or not at all. Uploads are files that grow, by the ids of their rows. Nothing here knows builds or what is in the files. A full disk is
 //! a `Transient` error.
 
 mod artifacts;
 mod caches;
 mod place;
+mod uploads;
 
 pub use artifacts::FileArtifacts;
 pub use caches::FileCaches;
+pub use uploads::FileUploads;

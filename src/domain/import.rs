@@ -14,6 +14,10 @@ use crate::text;
 /// Where reports come from, when it is not a build of Herald's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for a build, and a run is what most of them have"
+)]
 pub enum Import {
     /// Artifacts of a workflow of GitHub Actions.
     Actions {
@@ -23,6 +27,17 @@ pub enum Import {
         #[serde(default)]
         artifacts: Option<Vec<String>>,
     },
+    /// What others uploaded for a commit under one name.
+    Uploads {
+        /// The set.
+        set: String,
+        /// Its name: untrusted text.
+        name: String,
+        /// How many parts it had when it was published.
+        received: u32,
+        /// How many there are to be, where somebody said so.
+        expected: Option<u32>,
+    },
 }
 
 impl Import {
@@ -30,6 +45,7 @@ impl Import {
     pub fn name(&self) -> &str {
         match self {
             Self::Actions { run, .. } => &run.name,
+            Self::Uploads { name, .. } => name,
         }
     }
 
@@ -37,6 +53,7 @@ impl Import {
     pub fn key(&self) -> String {
         match self {
             Self::Actions { run, .. } => format!("actions:{}", slug(&run.name)),
+            Self::Uploads { name, .. } => format!("upload:{}", slug(name)),
         }
     }
 
@@ -44,6 +61,7 @@ impl Import {
     pub fn subject(&self, commit: &Sha) -> String {
         match self {
             Self::Actions { run, .. } => format!("actions/{}/{commit}", run.workflow),
+            Self::Uploads { set, .. } => format!("uploads/{set}"),
         }
     }
 }
@@ -163,10 +181,7 @@ impl WorkflowRun {
     /// The base branch and commit of a merge queue's run, from the name of its branch: `gh-readonly-queue/main/pr-7-SHA`
     /// ("Managing a merge queue" in GitHub's documentation). `None` for any other run.
     pub fn queue_base(&self) -> Option<(String, Sha)> {
-        let branch = self.branch.as_deref()?.strip_prefix("gh-readonly-queue/")?;
-        let (base_ref, group) = branch.rsplit_once('/')?;
-        let base = Sha::parse(group.rsplit_once('-')?.1).ok()?;
-        Some((base_ref.to_owned(), base))
+        queue_base(self.branch.as_deref()?)
     }
 
     /// The conclusion that a check may have at best; `None` where it is not a result.
@@ -181,6 +196,14 @@ impl WorkflowRun {
             _ => None,
         }
     }
+}
+
+/// The base branch and commit of a branch of a merge queue; see [`WorkflowRun::queue_base`].
+pub fn queue_base(branch: &str) -> Option<(String, Sha)> {
+    let branch = branch.strip_prefix("gh-readonly-queue/")?;
+    let (base_ref, group) = branch.rsplit_once('/')?;
+    let base = Sha::parse(group.rsplit_once('-')?.1).ok()?;
+    Some((base_ref.to_owned(), base))
 }
 
 /// What is known when reports from elsewhere were read.

@@ -22,6 +22,8 @@ pub enum Scope {
     Badges,
     /// To look.
     Read,
+    /// To upload reports, and nothing else.
+    Upload,
     /// To rerun, cancel and approve as well.
     Write,
 }
@@ -32,21 +34,27 @@ impl Scope {
         match self {
             Self::Badges => "badges",
             Self::Read => "read",
+            Self::Upload => "upload",
             Self::Write => "write",
         }
     }
 
     /// Reads the word of [`Scope::as_str`].
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Badges, Self::Read, Self::Write]
+        [Self::Badges, Self::Read, Self::Upload, Self::Write]
             .into_iter()
             .find(|scope| scope.as_str() == word)
+    }
+
+    /// Whether it lets somebody upload reports who may write.
+    pub fn uploads(self) -> bool {
+        matches!(self, Self::Upload | Self::Write)
     }
 
     /// The most that it lets somebody do.
     pub fn permission(self) -> Permission {
         match self {
-            Self::Badges => Permission::None,
+            Self::Badges | Self::Upload => Permission::None,
             Self::Read => Permission::Read,
             Self::Write => Permission::Write,
         }
@@ -119,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_scope_is_read_as_it_is_written() {
-        for scope in [Scope::Badges, Scope::Read, Scope::Write] {
+        for scope in [Scope::Badges, Scope::Read, Scope::Upload, Scope::Write] {
             assert_eq!(Scope::parse(scope.as_str()), Some(scope));
         }
         assert_eq!(Scope::parse("admin"), None);

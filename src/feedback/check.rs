@@ -191,12 +191,17 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
 
 /// `herald`, or `herald / WORKFLOW` where the reports come from elsewhere.
 pub(super) fn build_check_name(view: &BuildView) -> String {
-    /// Characters: a name is read in a list.
-    const MOST: usize = 100;
     match &view.build.plan.import {
-        Some(import) => format!("{NAME} / {}", shorten::chars(import.name(), MOST)),
+        Some(import) => import_check_name(import.name()),
         None => NAME.to_owned(),
     }
+}
+
+/// The check run of reports that come from elsewhere, by what they are called.
+pub fn import_check_name(name: &str) -> String {
+    /// Characters: a name is read in a list.
+    const MOST: usize = 100;
+    format!("{NAME} / {}", shorten::chars(name, MOST))
 }
 
 /// `herald / JOB`, of a member of a matrix `herald / JOB (v1, v2)`.

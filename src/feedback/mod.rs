@@ -26,7 +26,7 @@ mod tests;
 pub use annotations::{AnnotationOptions, annotations, without_locals};
 pub use answers::Asked;
 pub use badges::{badge_values, repository_badges};
-pub use check::announcement;
+pub use check::{announcement, import_check_name};
 pub use coverage::signed;
 pub use links::Links;
 pub use local::{check_markdown, local_view, report_markdown};

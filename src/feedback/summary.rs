@@ -435,7 +435,21 @@ impl CheckSummary<'_> {
 
 /// Where reports come from, with a link.
 fn source(import: &Import) -> String {
-    let Import::Actions { run, .. } = import;
+    let run = match import {
+        Import::Actions { run, .. } => run,
+        Import::Uploads {
+            name,
+            received,
+            expected,
+            ..
+        } => {
+            let parts = match expected {
+                Some(expected) => format!("{received} of {expected} uploaded parts"),
+                None => text::plural(u64::from(*received), "uploaded part"),
+            };
+            return format!("{}, {parts}", short(name, 200));
+        }
+    };
     let name = format!("{} #{}", short(&run.name, 200), run.number);
     let name = match run.url.as_str() {
         "" => name,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::commits::Commits;
 use super::error::Result;
 use super::production::Production;
 use super::source::Remote;
@@ -47,7 +48,7 @@ pub enum RecoveredDelivery {
 /// The forge that repositories live on. Repositories are reached by the installation and the
 /// numeric id, so that a rename in between does no harm.
 #[async_trait]
-pub trait Forge: Production + Workflows + Send + Sync {
+pub trait Forge: Commits + Production + Workflows + Send + Sync {
     /// Reads the body of a delivery as an event. What Herald does not know is `Ignored`.
     ///
     /// # Errors

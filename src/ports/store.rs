@@ -18,6 +18,7 @@ pub use super::stored::{
     KnownPull, Lane, NewDelivery, Nothing, Outgoing, Postponement, Queue, Recorded, Replayed, Room,
     Sent, Spoken, StoredBadge, StoredSecret, Waiting,
 };
+use super::uploads::Uploads;
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, Job, JobId,
     JobResult, Measure, Publication, PullRequest, RegisteredApp, Repository, RepositoryId, Secret,
@@ -26,7 +27,7 @@ use crate::domain::{
 
 /// The durable state.
 #[async_trait]
-pub trait Store: Imports + Judging + Quarantines + TestHistory + Send + Sync {
+pub trait Store: Imports + Judging + Quarantines + TestHistory + Uploads + Send + Sync {
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.
     ///

@@ -151,12 +151,8 @@ impl Archives {
                 .push(format!("`{path}` leads out of the archive and is not read"));
             return;
         }
-        let ending = path
-            .rsplit_once('.')
-            .map_or("", |(_, ending)| ending)
-            .to_lowercase();
-        let is_archive = ending == "zip";
-        if !is_archive && !ENDINGS.contains(&ending.as_str()) {
+        let is_archive = ending(&path) == "zip";
+        if !is_archive && !may_be_report(&path) {
             return;
         }
         let most = if is_archive {
@@ -213,6 +209,16 @@ impl Archives {
             ));
         }
     }
+}
+
+fn ending(path: &str) -> String {
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ending.to_lowercase()
+}
+
+/// Whether a file of this name in an archive is looked at.
+pub fn may_be_report(path: &str) -> bool {
+    ENDINGS.contains(&ending(path).as_str())
 }
 
 /// Of which archive something is said, where it is one inside another.

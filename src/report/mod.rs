@@ -65,7 +65,7 @@ mod trx;
 mod xml;
 mod xunit_net;
 
-pub use archive::{ArchiveLimits, Archived, Archives};
+pub use archive::{ArchiveLimits, Archived, Archives, may_be_report};
 pub use change::{ChangedFile, CoverageChange};
 pub use collect::{Collector, Limits, is_other_document};
 pub use compare::{Comparison, compare};

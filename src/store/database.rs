@@ -317,7 +317,7 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
 
 /// The migrations, in the dialect of the engine.
 pub(super) fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 16] = [
+    const FILES: [(i64, &str, &str); 17] = [
         (1, "start", include_str!("../../migrations/0001_start.sql")),
         (
             2,
@@ -389,6 +389,11 @@ pub(super) fn migrator(engine: &str) -> Migrator {
             17,
             "imports",
             include_str!("../../migrations/0017_imports.sql"),
+        ),
+        (
+            18,
+            "uploads",
+            include_str!("../../migrations/0018_uploads.sql"),
         ),
     ];
     let migrations = FILES

@@ -35,6 +35,9 @@ mod sql;
 mod tests;
 mod tokens;
 mod triggers;
+mod uploads;
+#[cfg(test)]
+mod uploads_tests;
 
 pub use seal::{SealKey, chance, is_same};
 pub use sql::SqlStore;

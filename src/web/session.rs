@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ impl FromRequestParts<Web> for Who {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Infallible> {
-        if let Some(text) = bearer(parts) {
+        if let Some(text) = bearer(&parts.headers) {
             let found = web.app.visitor_by_token(&text).await;
             let visitor = found.unwrap_or_else(|error| {
                 tracing::error!("failed to {error}");
@@ -178,8 +179,9 @@ fn session(web: &Web, parts: &Parts) -> Option<Session> {
     (web.app.now_ms() < session.ends_ms).then_some(session)
 }
 
-fn bearer(parts: &Parts) -> Option<Secret> {
-    let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+/// The token that is shown, whatever it is.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, text) = value.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

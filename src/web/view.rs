@@ -136,9 +136,11 @@ impl BuildRow {
                 Some(_) => String::new(),
                 None => took(build.started_ms, build.finished_ms),
             },
-            source: import.map(|import| {
-                let Import::Actions { run, .. } = import;
-                (format!("{} #{}", run.name, run.number), run.url.clone())
+            source: import.map(|import| match import {
+                Import::Actions { run, .. } => {
+                    (format!("{} #{}", run.name, run.number), run.url.clone())
+                }
+                Import::Uploads { name, .. } => (name.clone(), String::new()),
             }),
         }
     }

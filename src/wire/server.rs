@@ -24,10 +24,10 @@ use super::stage::Stage;
 use crate::admin;
 use crate::app::{self, App, Decided, Parts, Settings, Setup};
 use crate::config::{Config, Credentials, Database, ExecutorKind};
-use crate::depot::{FileArtifacts, FileCaches};
+use crate::depot::{FileArtifacts, FileCaches, FileUploads};
 use crate::executor::Gate;
 use crate::feedback::Links;
-use crate::github::{AppKey, Client, ClientOptions, GitHub, SignIn, verify};
+use crate::github::{AppKey, Client, ClientOptions, GitHub, Issuer, SignIn, verify};
 use crate::logs::{Ceiling, FileLogs};
 use crate::ports::{Clock, Executor, Forge, Store};
 use crate::source::{GitOptions, GitSource};
@@ -114,6 +114,8 @@ pub fn app(
         logs: Arc::new(logs),
         artifacts: Arc::new(FileArtifacts::new(config.data_dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(config.data_dir.join("cache"))),
+        uploads: Arc::new(FileUploads::new(config.data_dir.join("uploads"))),
+        identities: Arc::new(Issuer::new(&config.github_url, Arc::clone(&clock))?),
         clock,
     };
     let settings = Settings {

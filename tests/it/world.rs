@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use axum::body::Body;
 use herald::app::{self, App, ForkPolicy, Parts, Settings};
 use herald::demo::{Check, Fault, GitHub, Person, Project, Reacted, State, What, delivery_headers};
-use herald::depot::{FileArtifacts, FileCaches};
+use herald::depot::{FileArtifacts, FileCaches, FileUploads};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
-use herald::github::{self, AppKey, Client, ClientOptions, GitHub as Forge, verify};
+use herald::github::{self, AppKey, Client, ClientOptions, GitHub as Forge, Issuer, verify};
 use herald::logs::{Ceiling, FileLogs};
 use herald::ports::executor::{Abilities, Progress};
 use herald::ports::store::{Room, Waiting};
@@ -93,9 +93,10 @@ pub(crate) struct World {
     /// What every job does at its end as well.
     more: Arc<Mutex<Vec<Act>>>,
     sign_in: SignIn,
-    url: String,
+    /// Where the simulated GitHub is.
+    pub(crate) url: String,
     tree: PathBuf,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     comments_read: usize,
 }
 
@@ -232,6 +233,16 @@ impl World {
         count
     }
 
+    /// How many rows a table has.
+    pub(crate) async fn rows(&self, table: &str) -> i64 {
+        let pool = self.database().await;
+        let query = format!("SELECT COUNT(*) FROM {table}");
+        let count = sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_one(&pool);
+        let (count,): (i64,) = count.await.unwrap();
+        pool.close().await;
+        count
+    }
+
     async fn database(&self) -> sqlx::AnyPool {
         sqlx::any::install_default_drivers();
         let file = self.dir.path().join("herald.db");
@@ -352,6 +363,16 @@ impl World {
     pub(crate) fn go_to(&self, branch: &str) {
         git(&self.tree, &["fetch", "-q", "origin", branch]);
         self.checkout("FETCH_HEAD");
+    }
+
+    /// Merges a head into a base as GitHub does to test a pull request, and says the commit.
+    pub(crate) fn merge_of(&self, number: i64, head: &str, base: &str) -> String {
+        let tree = format!("{head}^{{tree}}");
+        let arguments = ["commit-tree", &tree, "-p", base, "-p", head, "-m", "merge"];
+        let merge = git(&self.tree, &arguments);
+        let reference = format!("{merge}:refs/pull/{number}/merge");
+        git(&self.tree, &["push", "-q", "-f", "origin", &reference]);
+        merge
     }
 
     /// A base on `main` and a head on `change`, both with this specification.
@@ -572,6 +593,8 @@ async fn build_app(
         logs: Arc::new(FileLogs::new(dir.join("logs"), Ceiling::of(1 << 20))),
         artifacts: Arc::new(FileArtifacts::new(dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(dir.join("cache"))),
+        uploads: Arc::new(FileUploads::new(dir.join("uploads"))),
+        identities: Arc::new(Issuer::new(url, Arc::clone(&clock)).unwrap()),
         clock,
     };
     let settings = Settings {

@@ -16,6 +16,8 @@ pub(super) enum ApiError {
     Common(Error),
     /// The request cannot be read: status, and why.
     Unreadable(StatusCode, String),
+    /// It is refused: status, a word for programs, and why.
+    Refused(StatusCode, &'static str, String),
 }
 
 /// What went wrong.
@@ -60,6 +62,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let common = match self {
             Self::Unreadable(status, why) => return problem(status, "bad_request", why),
+            Self::Refused(status, word, why) => return problem(status, word, why),
             Self::Common(common) => common,
         };
         let (error, message) = match &common {

@@ -13,6 +13,7 @@ mod error;
 mod history;
 mod model;
 mod quarantine;
+mod reports;
 mod repositories;
 
 use axum::Router;
@@ -69,7 +70,9 @@ fn described() -> OpenApiRouter<Web> {
         .routes(routes!(quarantine::put, quarantine::delete))
         .routes(routes!(errands::rerun))
         .routes(routes!(errands::cancel))
-        .routes(routes!(errands::approve));
+        .routes(routes!(errands::approve))
+        .routes(routes!(reports::create, reports::options))
+        .routes(routes!(reports::show, reports::append));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes)
 }
 

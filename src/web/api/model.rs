@@ -26,7 +26,7 @@ pub(super) struct ViewerAnswer {
     pub(super) person: Option<i64>,
     /// The repository that the token is good for, by GitHub's numeric id.
     pub(super) repository: Option<i64>,
-    /// What the token is good for at most: `badges`, `read`, `write`.
+    /// What the token is good for at most: `badges`, `read`, `upload`, `write`.
     pub(super) scope: Option<&'static str>,
 }
 
