@@ -6,6 +6,7 @@
 pub mod artifacts;
 pub mod caches;
 pub mod clock;
+pub mod deployments;
 pub mod error;
 pub mod executor;
 pub mod forge;
@@ -23,6 +24,7 @@ mod stored;
 pub use artifacts::Artifacts;
 pub use caches::Caches;
 pub use clock::Clock;
+pub use deployments::Deployments;
 pub use error::{Kind, PortError};
 pub use executor::{Executor, JobEvent, JobOrder, Running};
 pub use forge::Forge;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::deployments::Deployments;
 use super::error::Result;
 use super::history::TestHistory;
 use super::judging::Judging;
@@ -25,7 +26,7 @@ use crate::domain::{
 
 /// The durable state.
 #[async_trait]
-pub trait Store: Judging + Quarantines + TestHistory + Send + Sync {
+pub trait Store: Deployments + Judging + Quarantines + TestHistory + Send + Sync {
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.
     ///

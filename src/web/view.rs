@@ -8,6 +8,7 @@ use crate::domain::history::Verdicts;
 use crate::domain::{
     Build, BuildView, Conclusion, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
+use crate::feedback::queue_words;
 use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
 
@@ -102,7 +103,9 @@ impl BuildRow {
             }
             Occasion::Push { branch, .. } => format!("push to {branch}"),
             Occasion::Tag { tag } => format!("tag {tag}"),
-            Occasion::MergeGroup { base_ref, .. } => format!("merge queue of {base_ref}"),
+            Occasion::MergeGroup { base_ref, .. } => view
+                .and_then(queue_words)
+                .unwrap_or_else(|| format!("merge queue of {base_ref}")),
         };
         let title = match (&build.plan.verdict, view) {
             (Some((title, _)), _) => title.clone(),
@@ -143,6 +146,31 @@ pub(super) struct JobRow {
     pub(super) artifacts: Vec<ArtifactRow>,
     /// Its attempts that are past, the newest first.
     pub(super) former: Vec<FormerRow>,
+    /// Where it deploys to.
+    pub(super) deploy: Option<DeployLine>,
+}
+
+/// Where a job deploys to.
+#[derive(Debug)]
+pub(super) struct DeployLine {
+    pub(super) environment: String,
+    /// The query of the page with all that was deployed there.
+    pub(super) query: String,
+    pub(super) url: Option<String>,
+    /// Who let it, in a sentence.
+    pub(super) approved: String,
+}
+
+impl DeployLine {
+    fn new(job: &Job) -> Option<Self> {
+        let deploy = job.order.deploy.as_ref()?;
+        Some(Self {
+            environment: deploy.environment.clone(),
+            query: format!("?environment={}", text::address::part(&deploy.environment)),
+            url: deploy.url.clone(),
+            approved: crate::feedback::who_approved(job).unwrap_or_default(),
+        })
+    }
 }
 
 /// An attempt of a job that is past.
@@ -187,6 +215,7 @@ impl JobRow {
             steps: job.steps.iter().map(StepRow::new).collect(),
             artifacts: artifacts(job),
             former: Vec::new(),
+            deploy: DeployLine::new(job),
         }
     }
 }

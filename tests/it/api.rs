@@ -277,7 +277,7 @@ async fn the_document_lists_every_address_and_strangers_get_what_they_should() {
             assert_eq!(status, 200);
             assert!(document["openapi"].as_str().unwrap().starts_with("3."));
             let paths = document["paths"].as_object().unwrap();
-            assert_eq!(paths.len(), 14, "{:?}", paths.keys());
+            assert_eq!(paths.len(), 15, "{:?}", paths.keys());
             for (path, item) in paths {
                 let address = path
                     .replace("{owner}", "octo")
