@@ -48,8 +48,8 @@ pub enum Errand {
     Rerun(Part),
     /// To end it.
     Cancel,
-    /// To let a stranger's code begin, which they have looked at.
-    Approve,
+    /// To let a stranger's code begin, which they have looked at, or deployments: all that wait, or one job.
+    Approve(Option<String>),
 }
 
 /// What of a build runs again.
@@ -222,13 +222,16 @@ impl App {
                 reason: "by a person".to_owned(),
             },
             // A token of a repository is nobody who can have looked at the code.
-            Errand::Approve if visitor.person().is_none() => return Ok(Run::Forbidden),
-            Errand::Approve if !view.build.plan.awaits_approval => {
+            Errand::Approve(_) if visitor.person().is_none() => return Ok(Run::Forbidden),
+            Errand::Approve(job) if !waits(view, job.as_deref()) => {
                 return Ok(Run::Useless("Nothing in this build waits for approval."));
             }
-            Errand::Approve => Change::Approve {
+            Errand::Approve(job) => Change::Approve {
                 repository: id,
-                what: Approved::Build(build),
+                what: match job {
+                    Some(job) => Approved::Job(build, job),
+                    None => Approved::Build(build),
+                },
                 person: visitor.person(),
                 answers,
             },
@@ -249,4 +252,13 @@ impl App {
             .filter(|token| token.is_good(now_ms))
             .map(Visitor::Token))
     }
+}
+
+/// Whether a build, or one job of it, waits for approval.
+fn waits(view: &BuildView, job: Option<&str>) -> bool {
+    let deploys = view
+        .jobs
+        .iter()
+        .any(|one| one.waits_for_approval() && job.is_none_or(|job| one.key == job));
+    deploys || (job.is_none() && view.build.plan.awaits_approval)
 }

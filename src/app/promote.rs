@@ -117,7 +117,7 @@ impl App {
     pub(super) async fn concerns(&self, view: &BuildView, remote: &Remote) -> Result<Vec<i64>> {
         let group = &view.build.plan.group;
         let numbers: BTreeSet<i64> = group.iter().filter_map(|landed| landed.pull).collect();
-        if numbers.len() < 2 || !is_red(view) {
+        if numbers.is_empty() || !is_red(view) {
             return Ok(Vec::new());
         }
         let Occasion::MergeGroup { base, .. } = &view.build.occasion else {

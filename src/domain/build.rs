@@ -278,6 +278,11 @@ impl Job {
         self.result.as_ref()?.insight.as_ref()
     }
 
+    /// Whether it is a deployment that waits for somebody's word.
+    pub fn waits_for_approval(&self) -> bool {
+        self.order.deploy.is_some() && self.conclusion == Some(Conclusion::ActionRequired)
+    }
+
     /// By which it is told apart on GitHub: its key, of a member of a matrix its name.
     pub fn check_name(&self) -> &str {
         if self.order.matrix.is_empty() {

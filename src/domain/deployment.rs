@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::build::{Conclusion, State};
 use super::id::{PersonId, Sha};
 use crate::text::shorten;
 
@@ -93,6 +94,40 @@ impl Deployment {
 
     /// GitHub's limit of a description, in characters.
     pub const DESCRIPTION: usize = 140;
+}
+
+/// A job that has deployed, or does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployedJob {
+    /// Where to. Untrusted text.
+    pub environment: String,
+    /// Where that can be looked at.
+    pub url: Option<String>,
+    /// The number of its build.
+    pub build: i64,
+    /// The commit.
+    pub commit: Sha,
+    /// The job's key.
+    pub job: String,
+    /// Which attempt of it, from 1.
+    pub attempt: u32,
+    /// Where it is.
+    pub state: State,
+    /// How it ended, when it has.
+    pub conclusion: Option<Conclusion>,
+    /// When it began, in unix milliseconds.
+    pub started_ms: i64,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+}
+
+/// What was deployed to an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// The newest deployment.
+    pub newest: DeployedJob,
+    /// The newest one that succeeded: what is there.
+    pub live: Option<DeployedJob>,
 }
 
 /// A change that landed on a branch: what one of the commits along its first parents brought.

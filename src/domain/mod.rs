@@ -33,7 +33,8 @@ pub use build::{
     Preparation, State, StepRecord, StepState, combine,
 };
 pub use deployment::{
-    DeployApproval, Deployment, DeploymentState, Landed, Promotion, PromotionPull,
+    DeployApproval, DeployedJob, Deployment, DeploymentState, Environment, Landed, Promotion,
+    PromotionPull,
 };
 pub use event::{Again, Answers, Approved, Change, Event, Quarantining};
 pub use id::{BuildId, InstallationId, JobId, PersonId, RepositoryId, Sha};

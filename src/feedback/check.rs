@@ -2,9 +2,9 @@
 
 use super::annotations::{self, AnnotationOptions, annotations};
 use super::coverage;
-use super::deployment::waits_for_approval;
 use super::failures::failed;
 use super::links::Links;
+use super::queue::{queue_lines, queue_words};
 use super::summary::{CheckSummary, fit};
 use crate::domain::ask::{APPROVE, RERUN_FAILED};
 use crate::domain::verdict::counts;
@@ -69,6 +69,7 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
         unannotated,
         page: url.clone(),
         url: url.clone(),
+        lead: queue_lines(links, view),
     };
     CheckRun {
         commit: build.commit.clone(),
@@ -89,7 +90,7 @@ pub(super) fn build_check(links: &Links, view: &BuildView) -> CheckRun {
         } else if build.plan.import.is_some() {
             read_again(state)
         } else if let [job] = view.jobs.as_slice()
-            && waits_for_approval(job)
+            && job.waits_for_approval()
         {
             vec![approve_deployment()]
         } else if !view.jobs.is_empty() {
@@ -166,6 +167,7 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         unannotated,
         page,
         url: url.clone(),
+        lead: Vec::new(),
     };
     let title = match &job.result {
         Some(result) => result.title.clone(),
@@ -181,7 +183,7 @@ pub(super) fn job_check(links: &Links, view: &BuildView, job: &Job) -> CheckRun 
         title: shorten::chars(&title, TITLE).into_owned(),
         summary: fit(&summary, SUMMARY),
         annotations: remarks,
-        actions: if waits_for_approval(job) {
+        actions: if job.waits_for_approval() {
             vec![approve_deployment()]
         } else {
             rerun_failed(state)
@@ -244,13 +246,17 @@ fn waiting_title(state: State) -> &'static str {
     }
 }
 
-/// The title of the check, which is the place where people look how long they wait.
+/// The title of the check, which is the place where people look how long they wait, and for what.
 fn queue_title(view: &BuildView) -> String {
-    match view.ahead {
+    let title = match view.ahead {
         ahead if ahead > 0 && view.build.state == State::Queued => {
             format!("Queued, {} ahead", text::plural(ahead, "job"))
         }
         _ => build_title(view),
+    };
+    match queue_words(view) {
+        Some(words) => format!("{title}; {words}"),
+        None => title,
     }
 }
 

@@ -82,7 +82,7 @@ fn deployment(
 }
 
 /// Who let a job deploy, and when.
-pub(super) fn who_approved(job: &Job) -> Option<String> {
+pub fn who_approved(job: &Job) -> Option<String> {
     let approval = job.approval?;
     let environment = &job.order.deploy.as_ref()?.environment;
     let when = chrono::DateTime::from_timestamp_millis(approval.at_ms)?;
@@ -94,9 +94,4 @@ pub(super) fn who_approved(job: &Job) -> Option<String> {
     Some(format!(
         "deploying to {environment} was approved by {who} on {when}"
     ))
-}
-
-/// Whether a job waits for somebody's word to deploy.
-pub(super) fn waits_for_approval(job: &Job) -> bool {
-    job.order.deploy.is_some() && job.conclusion == Some(Conclusion::ActionRequired)
 }

@@ -70,6 +70,7 @@ pub fn check_markdown(view: &BuildView) -> (String, String) {
         unannotated: 0,
         url: String::new(),
         page: String::new(),
+        lead: Vec::new(),
     };
     (build_title(view), fit(&summary, SUMMARY))
 }

@@ -18,6 +18,7 @@ mod links;
 mod local;
 mod promotion;
 mod publications;
+mod queue;
 mod status;
 mod summary;
 #[cfg(test)]
@@ -28,7 +29,9 @@ pub use answers::Asked;
 pub use badges::{badge_values, repository_badges};
 pub use check::{announcement, import_check_name};
 pub use coverage::signed;
+pub use deployment::who_approved;
 pub use links::Links;
 pub use local::{check_markdown, local_view, report_markdown};
 pub use publications::publications;
+pub use queue::queue_words;
 pub use summary::{Summary, fit};

@@ -134,6 +134,8 @@ pub(super) struct CheckSummary<'a> {
     pub(super) url: String,
     /// The address of the build's page; empty where there are no pages.
     pub(super) page: String,
+    /// What is read first: Markdown of our own.
+    pub(super) lead: Vec<String>,
 }
 
 impl Summary for CheckSummary<'_> {
@@ -210,6 +212,9 @@ impl CheckSummary<'_> {
     /// Why it is red, or why it did not run: the first thing that is read.
     fn intro(&self, room: &Room, headline: &str) -> Vec<String> {
         let mut intro = Few::new(room.words);
+        for line in &self.lead {
+            intro.add(|| line.clone());
+        }
         if !headline.is_empty() {
             intro.add(|| format!("**{headline}**"));
         }

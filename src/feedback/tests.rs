@@ -314,6 +314,7 @@ fn a_summary_says_less_in_steps_until_it_fits() {
         unannotated: 0,
         url: "https://herald.example/x".to_owned(),
         page: "https://herald.example/x".to_owned(),
+        lead: Vec::new(),
     };
     let mut last = usize::MAX;
     for level in 0..4 {
@@ -394,6 +395,7 @@ fn of_thousands_of_jobs_the_red_ones_are_shown_and_the_rest_is_counted() {
         unannotated: 0,
         url: "https://herald.example/x".to_owned(),
         page: "https://herald.example/x".to_owned(),
+        lead: Vec::new(),
     };
     for limit in [60_000, 30_000, 10_000, 2_000, 500, 80] {
         let text = fit(&summary, limit);
@@ -435,6 +437,7 @@ proptest! {
             unannotated: 0,
             url: "https://herald.example/x".to_owned(),
             page: "https://herald.example/x".to_owned(),
+            lead: Vec::new(),
         };
         assert_whole(&fit(&summary, limit), limit);
     }

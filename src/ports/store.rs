@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::deployments::Deployments;
 use super::error::Result;
 use super::history::TestHistory;
 use super::imports::Imports;
@@ -27,7 +28,9 @@ use crate::domain::{
 
 /// The durable state.
 #[async_trait]
-pub trait Store: Imports + Judging + Quarantines + TestHistory + Uploads + Send + Sync {
+pub trait Store:
+    Deployments + Imports + Judging + Quarantines + TestHistory + Uploads + Send + Sync
+{
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.
     ///

@@ -7,8 +7,8 @@ use super::tests::{
 use crate::domain::{
     Again, Answers, Approved, Change, Conclusion, JobId, PersonId, Sha, State, pull_subject,
 };
-use crate::ports::Store;
 use crate::ports::store::{DraftJob, Heartbeat, Interruption};
+use crate::ports::{Deployments, Store};
 use crate::spec::Deploy;
 
 /// Nothing is handed out.
@@ -332,6 +332,40 @@ async fn an_approval_does_not_wait_for_the_rest_of_the_build() {
         assert!(finish(store, &slow, Conclusion::Success, 1_005).await);
         let ended = view(store, 1).await.build.conclusion;
         assert_eq!(ended, Some(Conclusion::Success));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_deployed_where_is_the_newest_that_succeeded() {
+    on_both(async |store| {
+        let id = repository().id;
+        assert_eq!(store.environments(&id).await.unwrap(), []);
+        for (digit, conclusion, at_ms) in [
+            ('a', Conclusion::Success, 1_000),
+            ('b', Conclusion::Failure, 2_000),
+        ] {
+            pushed(store, &sha(digit), ships(), at_ms).await;
+            let claim = claim(store, at_ms + 1).await.unwrap();
+            assert!(finish(store, &claim, conclusion, at_ms + 2).await);
+        }
+        // What waits is deployed nowhere.
+        let staging = vec![deploys("ship", "staging", &[], true)];
+        pushed(store, &sha('c'), staging, 3_000).await;
+        let all = store.environments(&id).await.unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].newest.commit, sha('b'));
+        let live = all[0].live.as_ref().unwrap();
+        assert_eq!((live.build, live.environment.as_str()), (1, "Production"));
+        assert_eq!(live.commit, sha('a'));
+        let numbers = async |environment, before_ms| {
+            let found = store.deployments(&id, environment, before_ms, 10).await;
+            let found = found.unwrap().into_iter();
+            found.map(|one| one.build).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(Some("PRODUCTION"), i64::MAX).await, [2, 1]);
+        assert_eq!(numbers(None, 2_001).await, [1]);
+        assert_eq!(numbers(Some("staging"), i64::MAX).await, NONE);
     })
     .await;
 }

@@ -10,6 +10,7 @@ mod approvals;
 mod builds;
 mod database;
 mod deliveries;
+mod deployed;
 #[cfg(test)]
 mod deployment_tests;
 mod deployments;

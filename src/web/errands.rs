@@ -57,7 +57,8 @@ pub(super) async fn approve(
     address: Address,
     Form(pressed): Form<Pressed>,
 ) -> Result<Response, Error> {
-    press(&web, &who, address, &pressed, Errand::Approve).await
+    let job = Some(pressed.job.clone()).filter(|job| !job.is_empty());
+    press(&web, &who, address, &pressed, Errand::Approve(job)).await
 }
 
 async fn press(

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::deployments::{self, JobButton};
 use super::error::Error;
 use super::lines::{PaintedLine, counts, painted};
 use super::logs::{key_of, missing};
@@ -32,6 +33,8 @@ struct JobTemplate {
     steps: Vec<StepLog>,
     written: bool,
     running: bool,
+    /// What the viewer can do with a deployment.
+    button: Option<JobButton>,
 }
 
 /// A step and the beginning of what it wrote.
@@ -93,6 +96,7 @@ pub(super) async fn show(
         build: BuildRow::new(&view.build, Some(&view), web.app.now_ms()),
         job: JobRow::new(job),
         written: !counts.is_empty(),
+        button: deployments::button(&web, &who, &view, job).await?,
         steps,
         running: job.conclusion.is_none(),
         repository: view.repository.clone(),

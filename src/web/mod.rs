@@ -12,6 +12,7 @@ mod change;
 mod chart;
 mod code;
 mod cookie;
+mod deployments;
 mod errands;
 mod error;
 mod folders;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::change::{self, GateRow};
 use super::chart::{self, Graph, Trend};
+use super::deployments::EnvironmentRow;
 use super::error::Error;
 use super::insight;
 use super::part;
@@ -91,6 +92,7 @@ struct RepositoryPage {
     branch: Option<String>,
     branches: Vec<BranchRow>,
     builds: Vec<BuildRow>,
+    environments: Vec<EnvironmentRow>,
     trends: Vec<Trend>,
     /// The query of the page where the list goes on.
     older: Option<String>,
@@ -347,11 +349,20 @@ async fn errands(web: &Web, who: &Who, view: &BuildView) -> Vec<ErrandButton> {
         label,
         failed,
     };
+    let waits = view.jobs.iter().any(Job::waits_for_approval);
+    let approve = waits.then(|| button("approve", "Approve and run", false));
     match view.build.conclusion {
-        None => vec![button("cancel", "Cancel", false)],
+        None => approve
+            .into_iter()
+            .chain([button("cancel", "Cancel", false)])
+            .collect(),
         Some(_) if view.build.plan.awaits_approval => {
             vec![button("approve", "Approve and run", false)]
         }
+        Some(_) if waits => approve
+            .into_iter()
+            .chain([button("rerun", "Run again", false)])
+            .collect(),
         Some(_) => {
             let red = |job: &&Job| {
                 !matches!(
@@ -399,11 +410,14 @@ pub(super) async fn repository(
     if more {
         builds.pop();
     }
-    let (mut measures, mut branches) = (Vec::new(), Vec::new());
+    let (mut measures, mut branches, mut environments) = (Vec::new(), Vec::new(), Vec::new());
     if wanted.before.is_none() {
         let shown = branch.as_ref().unwrap_or(&repository.default_branch);
         measures = store.measures(id, shown, TREND).await?;
         branches = store.branches(id, BRANCHES).await?;
+        if branch.is_none() {
+            environments = store.environments(id).await?;
+        }
     }
     let now_ms = web.app.now_ms();
     let query = |branch: &str| format!("?branch={}", address::path(branch));
@@ -417,6 +431,10 @@ pub(super) async fn repository(
         builds: builds
             .iter()
             .map(|build| BuildRow::new(build, None, now_ms))
+            .collect(),
+        environments: environments
+            .iter()
+            .map(|one| EnvironmentRow::new(one, now_ms))
             .collect(),
         trends: chart::trends(&measures),
         branches: branches

@@ -15,8 +15,9 @@ use axum::routing::{get, post};
 
 use super::session::SignIn;
 use super::{
-    api, artifacts, badge_page, badges, errands, follow, health, insight, job_page, lines, logs,
-    pages, quarantine, search, setup, setup_next, sign_in, standing, test_pages, webhook,
+    api, artifacts, badge_page, badges, deployments, errands, follow, health, insight, job_page,
+    lines, logs, pages, quarantine, search, setup, setup_next, sign_in, standing, test_pages,
+    webhook,
 };
 use crate::app::{App, Setup};
 
@@ -87,6 +88,7 @@ pub fn router(web: Web) -> Router {
             "/repos/{owner}/{repo}/coverage",
             get(insight::latest_coverage),
         )
+        .route("/repos/{owner}/{repo}/deployments", get(deployments::show))
         .route(
             "/repos/{owner}/{repo}/builds/{number}/tests",
             get(insight::tests),
@@ -107,6 +109,18 @@ pub fn router(web: Web) -> Router {
             "/repos/{owner}/{repo}/builds/{number}/approve",
             post(errands::approve),
         )
+        .merge(of_jobs())
+        .merge(api::router())
+        .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
+        .layer(middleware::from_fn(guard))
+        .with_state(web)
+        .merge(badges)
+}
+
+/// The pages of jobs, and what they ask for.
+fn of_jobs() -> Router<Web> {
+    Router::new()
         .route(
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}",
             get(job_page::show),
@@ -139,12 +153,6 @@ pub fn router(web: Web) -> Router {
             "/repos/{owner}/{repo}/builds/{number}/jobs/{job}/artifacts/{*path}",
             get(artifacts::download),
         )
-        .merge(api::router())
-        .fallback(pages::not_found)
-        .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
-        .layer(middleware::from_fn(guard))
-        .with_state(web)
-        .merge(badges)
 }
 
 /// The listener for operators.

@@ -8,6 +8,7 @@ use crate::domain::history::Verdicts;
 use crate::domain::{
     Build, BuildView, Conclusion, Import, Job, JobFailure, Occasion, State, StepRecord, StepState,
 };
+use crate::feedback::queue_words;
 use crate::report::{Location, LogLine, Outcome, Report, Test};
 use crate::text;
 
@@ -104,7 +105,9 @@ impl BuildRow {
             }
             Occasion::Push { branch, .. } => format!("push to {branch}"),
             Occasion::Tag { tag } => format!("tag {tag}"),
-            Occasion::MergeGroup { base_ref, .. } => format!("merge queue of {base_ref}"),
+            Occasion::MergeGroup { base_ref, .. } => view
+                .and_then(queue_words)
+                .unwrap_or_else(|| format!("merge queue of {base_ref}")),
         };
         let import = build.plan.import.as_ref();
         let what = match import {
@@ -162,6 +165,31 @@ pub(super) struct JobRow {
     pub(super) artifacts: Vec<ArtifactRow>,
     /// Its attempts that are past, the newest first.
     pub(super) former: Vec<FormerRow>,
+    /// Where it deploys to.
+    pub(super) deploy: Option<DeployLine>,
+}
+
+/// Where a job deploys to.
+#[derive(Debug)]
+pub(super) struct DeployLine {
+    pub(super) environment: String,
+    /// The query of the page with all that was deployed there.
+    pub(super) query: String,
+    pub(super) url: Option<String>,
+    /// Who let it, in a sentence.
+    pub(super) approved: String,
+}
+
+impl DeployLine {
+    fn new(job: &Job) -> Option<Self> {
+        let deploy = job.order.deploy.as_ref()?;
+        Some(Self {
+            environment: deploy.environment.clone(),
+            query: format!("?environment={}", text::address::part(&deploy.environment)),
+            url: deploy.url.clone(),
+            approved: crate::feedback::who_approved(job).unwrap_or_default(),
+        })
+    }
 }
 
 /// An attempt of a job that is past.
@@ -207,6 +235,7 @@ impl JobRow {
             imported: job.order.execute.is_empty(),
             artifacts: artifacts(job),
             former: Vec::new(),
+            deploy: DeployLine::new(job),
         }
     }
 }

@@ -282,7 +282,7 @@ async fn the_document_lists_every_address_and_strangers_get_what_they_should() {
             assert_eq!(status, 200);
             assert!(document["openapi"].as_str().unwrap().starts_with("3."));
             let paths = document["paths"].as_object().unwrap();
-            assert_eq!(paths.len(), 16, "{:?}", paths.keys());
+            assert_eq!(paths.len(), 17, "{:?}", paths.keys());
             for (path, item) in paths {
                 let address = path
                     .replace("{owner}", "octo")

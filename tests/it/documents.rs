@@ -11,25 +11,26 @@ use crate::actions::{tell, zip};
 use crate::serve::{Forge, Herald};
 use crate::world::{World, git, world};
 
-/// Pages whose commands other tests run, because they speak to a server.
-const ELSEWHERE: &[&str] = &[];
+/// Pages whose commands other tests run, because they need branches or a server, and where.
+const ELSEWHERE: &[(&str, &str)] = &[("production.md", "production_page.rs")];
 
 /// A fenced block of a page.
-struct Block {
+pub(crate) struct Block {
     /// What stands behind its fence.
-    kind: String,
-    text: String,
+    pub(crate) kind: String,
+    pub(crate) text: String,
 }
 
 impl Block {
-    /// The file that it is, where its first line says so.
+    /// The file that it is, where its first line says so; else the specification.
     fn file(&self) -> Option<&str> {
-        self.text.lines().next()?.strip_prefix("# ")
+        let first = self.text.lines().next()?;
+        Some(first.strip_prefix("# ").unwrap_or(".herald.yml"))
     }
 }
 
 /// The blocks of a page, without the indentation of a list that they may stand in.
-fn blocks(text: &str) -> Vec<Block> {
+pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, Block)> = None;
     for line in text.lines() {
@@ -86,9 +87,7 @@ fn fixture(path: &str) -> String {
 fn every_specification_is_right_and_every_workflow_is_yaml() {
     for (page, text) in pages() {
         for block in blocks(&text).iter().filter(|block| block.kind == "yaml") {
-            let file = block
-                .file()
-                .unwrap_or_else(|| panic!("{page}: whose YAML is this?\n{}", block.text));
+            let file = block.file().unwrap();
             match file {
                 ".herald.yml" => {
                     let parsed = spec::parse(block.text.as_bytes());
@@ -109,7 +108,11 @@ fn every_command_does_what_it_is_there_for() {
     for (page, text) in pages() {
         let blocks = blocks(&text);
         let commands: Vec<&Block> = blocks.iter().filter(|block| block.kind == "sh").collect();
-        if ELSEWHERE.contains(&page.as_str()) || commands.is_empty() {
+        if let Some((_, file)) = ELSEWHERE.iter().find(|(other, _)| *other == page) {
+            assert!(root().join("tests/it").join(file).exists(), "{file}");
+            continue;
+        }
+        if commands.is_empty() {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -121,7 +124,7 @@ fn every_command_does_what_it_is_there_for() {
         }
         let specification = blocks
             .iter()
-            .find(|block| block.file() == Some(".herald.yml"));
+            .find(|block| block.kind == "yaml" && block.file() == Some(".herald.yml"));
         if let Some(specification) = specification {
             std::fs::write(dir.path().join(".herald.yml"), &specification.text).unwrap();
         }
@@ -133,6 +136,19 @@ fn every_command_does_what_it_is_there_for() {
         }
     }
     assert!(ran >= 3, "{ran}");
+}
+
+/// The text of a page.
+pub(crate) fn page(name: &str) -> String {
+    std::fs::read_to_string(docs().join(name)).unwrap()
+}
+
+#[test]
+fn the_readme_leads_to_every_page() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for (name, _) in pages() {
+        assert!(readme.contains(&format!("](docs/{name})")), "{name}");
+    }
 }
 
 /// The value of a key that stands alone on a line.
@@ -150,7 +166,9 @@ async fn moved(page: &str, workflow: &str, report: (&str, &str)) -> (String, Str
     let text = std::fs::read_to_string(docs().join(page)).unwrap();
     let blocks = blocks(&text);
     let named = |file: &str| {
-        let mut found = blocks.iter().filter(|block| block.file() == Some(file));
+        let mut found = blocks
+            .iter()
+            .filter(|block| block.kind == "yaml" && block.file() == Some(file));
         found
             .next()
             .unwrap_or_else(|| panic!("{page} has no {file}"))
@@ -167,7 +185,7 @@ async fn moved(page: &str, workflow: &str, report: (&str, &str)) -> (String, Str
     // The last one is what it comes to.
     let specification = blocks
         .iter()
-        .rfind(|block| block.file() == Some(".herald.yml"));
+        .rfind(|block| block.kind == "yaml" && block.file() == Some(".herald.yml"));
     let specification = &specification.unwrap().text;
     let mut ended = None;
     world(async |w: &mut World| {

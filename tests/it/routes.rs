@@ -8,7 +8,7 @@ use http::{Method, Request};
 use crate::world::{World, world};
 
 /// A route, an address of it, and the status where the repository is public and where it is private.
-const ROUTES: [(&str, &str, u16, u16); 40] = [
+const ROUTES: [(&str, &str, u16, u16); 41] = [
     ("/", "/", 200, 200),
     ("/assets/herald.css", "/assets/herald.css", 200, 200),
     ("/assets/build.js", "/assets/build.js", 200, 200),
@@ -73,6 +73,12 @@ const ROUTES: [(&str, &str, u16, u16); 40] = [
         "/repos/{owner}/{repo}/tests/{id}/quarantine",
         "/repos/octo/project/tests/ID/quarantine",
         403,
+        404,
+    ),
+    (
+        "/repos/{owner}/{repo}/deployments",
+        "/repos/octo/project/deployments",
+        200,
         404,
     ),
     (

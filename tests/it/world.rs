@@ -347,9 +347,14 @@ impl World {
 
     /// Commits everything on a branch (made from where we are), and says the commit.
     pub(crate) fn commit(&self, branch: &str) -> String {
+        self.commit_as(branch, "work")
+    }
+
+    /// The same, with these words.
+    pub(crate) fn commit_as(&self, branch: &str, words: &str) -> String {
         git(&self.tree, &["checkout", "-q", "-B", branch]);
         git(&self.tree, &["add", "-A"]);
-        git(&self.tree, &["commit", "-q", "--allow-empty", "-m", "work"]);
+        git(&self.tree, &["commit", "-q", "--allow-empty", "-m", words]);
         git(&self.tree, &["push", "-q", "-f", "origin", branch]);
         git(&self.tree, &["rev-parse", "HEAD"])
     }

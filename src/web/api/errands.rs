@@ -35,6 +35,9 @@ pub(super) struct RerunRequest {
 pub(super) struct ApproveRequest {
     /// The whole id of the build's commit.
     commit: String,
+    /// The job that may deploy; without it all of the build that waits.
+    #[serde(default)]
+    job: Option<String>,
 }
 
 /// It is being done.
@@ -75,7 +78,7 @@ pub(super) async fn cancel(State(web): State<Web>, who: Who, address: Address) -
     carry_out(&web, &who, address, |_| Ok(Errand::Cancel)).await
 }
 
-/// Lets a stranger's code begin, by a token of a person with write permission who has looked at it.
+/// Lets a stranger's code begin, or a deployment, by a token of a person with write permission who has looked at it.
 #[utoipa::path(post, path = "/repos/{owner}/{repo}/builds/{number}/approve", tag = "errands",
     params(("owner" = String, Path), ("repo" = String, Path), ("number" = i64, Path)),
     request_body = ApproveRequest, security(("token" = [])),
@@ -90,7 +93,7 @@ pub(super) async fn approve(
     let Json(wishes) = wishes?;
     carry_out(&web, &who, address, |commit| {
         if commit == wishes.commit {
-            Ok(Errand::Approve)
+            Ok(Errand::Approve(wishes.job))
         } else {
             Err(Error::Conflict(
                 "The build is of another commit; look at that one first.",

@@ -8,6 +8,7 @@
 )]
 
 mod builds;
+mod environments;
 mod errands;
 mod error;
 mod history;
@@ -60,6 +61,7 @@ fn described() -> OpenApiRouter<Web> {
         .routes(routes!(repositories::viewer))
         .routes(routes!(repositories::list))
         .routes(routes!(repositories::one))
+        .routes(routes!(environments::list))
         .routes(routes!(builds::list))
         .routes(routes!(builds::one))
         .routes(routes!(builds::tests))

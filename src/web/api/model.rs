@@ -247,6 +247,34 @@ struct JobAnswer {
     url: String,
     /// The raw log.
     log_url: String,
+    /// Where it deploys to.
+    deploy: Option<DeployAnswer>,
+}
+
+/// Where a job deploys to.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeployAnswer {
+    #[schema(example = "production")]
+    environment: String,
+    url: Option<String>,
+    /// Whether it waits for somebody's word.
+    awaits_approval: bool,
+    /// GitHub's id of who let it; 0 for the operator.
+    approved_by: Option<i64>,
+    approved_at: Option<DateTime<Utc>>,
+}
+
+impl DeployAnswer {
+    fn new(job: &Job) -> Option<Self> {
+        let deploy = job.order.deploy.as_ref()?;
+        Some(Self {
+            environment: deploy.environment.clone(),
+            url: deploy.url.clone(),
+            awaits_approval: job.waits_for_approval(),
+            approved_by: job.approval.map(|approval| approval.person.0),
+            approved_at: job.approval.and_then(|approval| time(approval.at_ms)),
+        })
+    }
 }
 
 impl JobAnswer {
@@ -270,6 +298,7 @@ impl JobAnswer {
                 .collect(),
             log_url: format!("{url}/log.txt"),
             url,
+            deploy: DeployAnswer::new(job),
         }
     }
 }
