@@ -170,6 +170,37 @@ async fn rerun(store: &SqlStore, build: crate::domain::BuildId, at_ms: i64) {
 }
 
 #[tokio::test]
+async fn running_an_old_test_again_does_not_deploy_what_is_old() {
+    on_both(async |store| {
+        let tested = || {
+            vec![
+                order("test", &[]),
+                deploys("ship", "live", &["test"], false),
+            ]
+        };
+        pushed(store, &sha('a'), tested(), 1_000).await;
+        let red = claim(store, 1_001).await.unwrap();
+        assert!(finish(store, &red, Conclusion::Failure, 1_002).await);
+        pushed(store, &sha('b'), tested(), 2_000).await;
+        for at_ms in [2_001, 2_003] {
+            let claim = claim(store, at_ms).await.unwrap();
+            assert!(finish(store, &claim, Conclusion::Success, at_ms + 1).await);
+        }
+        let change = Change::Rerun {
+            repository: repository().id,
+            again: Again::FailedOfBuild(red.build.id.clone()),
+            answers: Answers::default(),
+        };
+        store.apply(vec![change], 3_000).await.unwrap();
+        let again = claim(store, 3_001).await.unwrap();
+        assert_eq!((again.build.number, again.job.key.as_str()), (1, "test"));
+        assert!(finish(store, &again, Conclusion::Success, 3_002).await);
+        assert_eq!(stands(store, 1, "ship").await, superseded(2));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_branch_that_is_set_back_deploys_its_commit_again() {
     on_both(async |store| {
         for (digit, at_ms) in [('a', 1_000), ('b', 2_000)] {

@@ -166,7 +166,10 @@ pub(super) async fn rerun(
     };
     for job in again {
         publications::close_attempts(on, build, Some(&job.key), &title, now_ms).await?;
-        repeat_job(on, job, attempt, 0, deploy_ms, now_ms).await?;
+        // What comes along only because of another job is no wish to deploy it after what is there.
+        let comes_along = *which != Which::All && job.conclusion == Some(Conclusion::Skipped);
+        let asked_ms = deploy_ms.filter(|_| !comes_along);
+        repeat_job(on, job, attempt, 0, asked_ms, now_ms).await?;
     }
     builds::settle(on, build, now_ms).await?;
     Ok(true)

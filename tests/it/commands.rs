@@ -170,6 +170,27 @@ fn members_of_a_matrix_run_together_or_alone() {
 }
 
 #[test]
+fn nobody_deploys_from_here_by_the_way() {
+    let dir = folder(&[(
+        ".herald.yml",
+        "when: {events: [pull_request, push]}\njobs:\n  test: {execute: [echo tested]}\n  ship: {needs: [test], deploy: {environment: live}, execute: [echo shipped]}\n",
+    )]);
+    let all = herald(dir.path(), &["run"]);
+    assert_eq!(all.status.code(), Some(0), "{}", err(&all));
+    let said = "skipped: it deploys to live; `--job ship` does that from here";
+    assert!(err(&all).contains(said), "{}", err(&all));
+    assert!(!err(&all).contains("shipped"), "{}", err(&all));
+    let one = herald(dir.path(), &["run", "--job", "ship"]);
+    assert_eq!(one.status.code(), Some(0), "{}", err(&one));
+    assert!(err(&one).contains("shipped"), "{}", err(&one));
+    let script = out(&herald(dir.path(), &["explain"]));
+    assert!(
+        script.contains("# It deploys to live: to Herald"),
+        "{script}"
+    );
+}
+
+#[test]
 fn what_needs_containers_is_refused_before_anything_runs() {
     let dir = folder(&[(
         ".herald.yml",
