@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::upload_flags::UploadFlags;
+
 /// Builds pull requests and tells people what happened.
 #[derive(Debug, Parser)]
 #[command(name = "herald", version, about, disable_help_subcommand = true)]
@@ -62,6 +64,8 @@ pub(super) enum Command {
     Schema,
     /// Read test and coverage reports and print what they say.
     Report(ReportFlags),
+    /// Send reports from another CI to a Herald server.
+    Upload(UploadFlags),
     /// Print a badge as SVG.
     Badge(BadgeFlags),
     /// Check configuration, credentials, GitHub, git, executor and database.
@@ -164,6 +168,7 @@ impl Arguments {
             Command::Demo(flags) => flags.colors,
             Command::Run(flags) => flags.colors,
             Command::Report(flags) => flags.colors,
+            Command::Upload(flags) => flags.colors,
             Command::Check { colors, .. } => *colors,
             _ => Colors::default(),
         };

@@ -114,15 +114,15 @@ fn some(found: Vec<PathBuf>, text: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads all reports that are asked for; the usual places of `dir` where nothing is. What `brief`
-/// leaves out is said at [`Collector::brief`].
-pub(super) fn read(
-    paths: &[String],
-    coverage: &[String],
-    dir: &Path,
-    brief: bool,
-    screen: &Screen,
-) -> anyhow::Result<Report> {
+/// The files that are asked for.
+pub(super) struct Found {
+    pub(super) files: Vec<PathBuf>,
+    /// Whether standard input is one of them.
+    pub(super) stdin: bool,
+}
+
+/// All files that are asked for; those in the usual places of `dir` where nothing is.
+pub(super) fn find(paths: &[String], coverage: &[String], dir: &Path) -> anyhow::Result<Found> {
     let mut files = Vec::new();
     let mut stdin = false;
     for path in paths.iter().chain(coverage) {
@@ -141,6 +141,18 @@ pub(super) fn read(
             )));
         }
     }
+    Ok(Found { files, stdin })
+}
+
+/// Reads all reports that are asked for; see [`find`]. What `brief` leaves out is said at [`Collector::brief`].
+pub(super) fn read(
+    paths: &[String],
+    coverage: &[String],
+    dir: &Path,
+    brief: bool,
+    screen: &Screen,
+) -> anyhow::Result<Report> {
+    let Found { files, stdin } = find(paths, coverage, dir)?;
     let mut collector = Collector::new(Limits::default());
     if brief {
         collector = collector.brief();

@@ -18,6 +18,10 @@ mod report;
 mod run;
 mod screen;
 mod serve;
+mod upload;
+mod upload_flags;
+mod upload_from;
+mod upload_send;
 mod view;
 
 use std::process::ExitCode;
@@ -50,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Explain { dir } => check::explain(&dir, &screen),
         Command::Schema => check::schema(&screen),
         Command::Report(flags) => report::run(&flags, &screen),
+        Command::Upload(flags) => upload::run(&flags, &screen),
         Command::Badge(flags) => Ok(badge::run(&flags, &screen)),
         Command::Doctor(flags) => doctor::run(*flags, &screen),
         Command::Admin(flags) => admin::run(flags, &screen),

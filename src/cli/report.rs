@@ -57,7 +57,7 @@ pub(super) fn run(flags: &ReportFlags, screen: &Screen) -> anyhow::Result<End> {
 }
 
 /// Whether a test failed, or a report is broken, partial or empty.
-fn is_bad(report: &Report) -> bool {
+pub(super) fn is_bad(report: &Report) -> bool {
     let totals = report.totals();
     totals.failed + totals.errors > 0
         || report

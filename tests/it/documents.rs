@@ -12,7 +12,10 @@ use crate::serve::{Forge, Herald};
 use crate::world::{World, git, world};
 
 /// Pages whose commands other tests run, because they need branches or a server, and where.
-const ELSEWHERE: &[(&str, &str)] = &[("production.md", "production_page.rs")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("production.md", "production_page.rs"),
+    ("uploads.md", "upload_command.rs"),
+];
 
 /// A fenced block of a page.
 pub(crate) struct Block {
