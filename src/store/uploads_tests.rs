@@ -2,7 +2,7 @@
 
 use super::SqlStore;
 use super::tests::{on_both, pull, repository, settle, sha};
-use crate::domain::upload::{Kept, PATIENCE_MS, QUIET_MS};
+use crate::domain::upload::{Kept, PARTS, PATIENCE_MS, QUIET_MS};
 use crate::domain::{Change, Import, PersonId, Trust, Upload, UploadRequest};
 use crate::ports::{Store, Uploads};
 
@@ -214,6 +214,27 @@ async fn an_upload_is_confirmed_byte_by_byte_and_by_one_sender() {
         assert_eq!(keep(store, &one, "c1", 9_000).await, Kept::Closed);
         assert_eq!(store.drop_uploads(0, 0, 9_000, 50).await.unwrap(), 1);
         assert!(matches!(keep(store, &one, "c1", 9_000).await, Kept::New(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_set_takes_two_hundred_parts_and_newer_ones_in_their_places() {
+    on_both(async |store| {
+        settle(store, "g", vec![Change::KeepRepository(repository())], 0).await;
+        for label in 1..=PARTS {
+            let one = part("unit", Some(label), None, &format!("u{label}"));
+            keep(store, &one, "same", 1_000).await;
+        }
+        let more = part("unit", Some(PARTS + 1), None, "more");
+        assert_eq!(keep(store, &more, "same", 2_000).await, Kept::Full);
+        assert_eq!(store.upload(&more.repository, "more").await.unwrap(), None);
+        let newer = part("unit", Some(7), None, "newer");
+        let Kept::New(set) = keep(store, &newer, "other", 3_000).await else {
+            panic!("not kept");
+        };
+        assert_eq!(set.parts.len(), usize::try_from(PARTS).unwrap());
+        assert_eq!(set.parts[6].upload, "newer");
     })
     .await;
 }
