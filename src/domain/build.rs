@@ -9,6 +9,7 @@ use super::history::{Insight, Verdicts};
 use super::id::{BuildId, JobId, PersonId, Sha};
 use super::import::Import;
 use super::judgement::Judgement;
+use super::patch::{MissedLines, PatchCoverage};
 use super::repository::Repository;
 use super::trigger::{Occasion, Trust};
 use super::verdict;
@@ -433,42 +434,6 @@ pub struct Artifact {
     pub path: String,
     /// Its size in bytes.
     pub bytes: u64,
-}
-
-/// Coverage of the lines that a change adds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PatchCoverage {
-    /// Added lines that were hit.
-    pub covered: u64,
-    /// Added lines that can be covered.
-    pub total: u64,
-    /// Added lines that were not hit, the first [`PatchCoverage::MISSED`] stretches of them.
-    #[serde(default)]
-    pub missed: Vec<MissedLines>,
-}
-
-impl PatchCoverage {
-    /// How many stretches of missed lines are kept.
-    pub const MISSED: usize = 500;
-
-    /// Without the places.
-    pub fn share(&self) -> Share {
-        Share {
-            covered: self.covered,
-            total: self.total,
-        }
-    }
-}
-
-/// Lines one after another that were not hit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissedLines {
-    /// The file of the repository.
-    pub path: String,
-    /// The first line, from 1.
-    pub first: u32,
-    /// The last line.
-    pub last: u32,
 }
 
 /// A build with everything that is shown of it.

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod import;
 pub mod judgement;
 pub mod measure;
+pub mod patch;
 pub mod permission;
 pub mod publication;
 pub mod quarantine;
@@ -29,8 +30,8 @@ pub mod version;
 
 pub use ask::{Ask, Place, Wish};
 pub use build::{
-    Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, MissedLines, PatchCoverage,
-    Preparation, State, StepRecord, StepState, combine,
+    Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, Preparation, State,
+    StepRecord, StepState, combine,
 };
 pub use deployment::{
     DeployApproval, DeployedJob, Deployment, DeploymentState, Environment, Landed, Promotion,
@@ -42,6 +43,7 @@ pub use identity::WorkflowIdentity;
 pub use import::{Import, ImportRequest, WorkflowRun};
 pub use judgement::{Carried, Judgement};
 pub use measure::Measure;
+pub use patch::{MissedLines, PatchCoverage};
 pub use permission::Permission;
 pub use publication::{
     Action, Annotation, Answer, BadgeValue, CheckRun, CheckState, Comment, Content, Level,
