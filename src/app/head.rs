@@ -3,7 +3,7 @@
 
 use super::state::App;
 use super::upload::{UploadError, Uploader, asked};
-use crate::domain::import::queue_base;
+use crate::domain::import::{is_of_branch, queue_base};
 use crate::domain::{Occasion, PersonId, PullRequest, Repository, Sha, Trust, WorkflowIdentity};
 use crate::ports::commits::ShownCommit;
 use crate::ports::{Kind, PortError};
@@ -85,7 +85,16 @@ impl App {
                      tests for `pull_request`, or upload with a token of Herald's",
                 );
             }
-            (None, _) => pushed(job, repository)?,
+            (None, event) if event == "merge_group" || is_of_branch(event) => {
+                pushed(job, repository)?
+            }
+            (None, event) => {
+                return refused(format!(
+                    "the token of a workflow for `{}` does not say which commit was tested; upload from the workflow that \
+                     runs the tests, or with a token of Herald's",
+                    crate::text::shorten::chars(event, 50)
+                ));
+            }
         };
         if let Some(pull) = claimed.pull
             && Some(pull) != head.occasion.pull().map(|pull| pull.number)

@@ -57,7 +57,7 @@ impl App {
         let Some(actions) = asked.filter(|actions| actions.workflows.contains(&run.name)) else {
             return Ok(Err(Nothing::Unselected));
         };
-        if run.best().is_none() {
+        if run.best().is_none() || !run.is_about_commit() {
             return Ok(Err(Nothing::Unselected));
         }
         let Some(occasion) = self.occasion_of(repository, run).await? else {
@@ -144,6 +144,14 @@ impl App {
                 Err(error) if error.kind == Kind::Gone => continue,
                 Err(error) => return Err(error),
             };
+            // Such a run may be shown on a commit of the base.
+            if run.event == "pull_request_target" && pull.head != run.commit {
+                continue;
+            }
+            // Somebody else may have opened one with the same commit.
+            if pull.head_repository.is_some() && pull.head_repository != run.head_repository {
+                continue;
+            }
             return Ok(Some(of_commit(pull, run)));
         }
         let (Some(owner), Some(branch)) = (&run.head_owner, &run.branch) else {
@@ -228,14 +236,18 @@ impl App {
         let mut runs = forge.runs(repository, told.workflow, commit).await?;
         // GitHub tells of a run before it lists it everywhere.
         match runs.iter_mut().find(|run| run.id == told.id) {
-            Some(listed) if listed.attempt < told.attempt => *listed = told.clone(),
+            // One that runs again has no result yet, and that of before still stands.
+            Some(listed) if listed.attempt < told.attempt || listed.best().is_none() => {
+                *listed = told.clone();
+            }
             Some(_) => {}
             None => runs.insert(0, told.clone()),
         }
         let mut newest: Vec<WorkflowRun> = Vec::new();
         for run in runs {
             let is_known = newest.iter().any(|other| other.event == run.event);
-            if !is_known && run.best().is_some() && run.trust(&repository.id) == claim.build.trust {
+            let is_alike = run.trust(&repository.id) == claim.build.trust && run.is_about_commit();
+            if !is_known && run.best().is_some() && is_alike {
                 newest.push(run);
             }
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::state::App;
-use crate::domain::{BuildView, Conclusion, Landed, Occasion, Promotion, Sha, Trigger};
+use crate::domain::{
+    BuildView, Conclusion, Job, JobFailure, Landed, Occasion, Promotion, Sha, Trigger,
+};
 use crate::ports::error::Result;
 use crate::ports::source::{LandedCommit, Remote};
 use crate::ports::{Kind, PortError};
@@ -117,8 +119,11 @@ impl App {
     pub(super) async fn concerns(&self, view: &BuildView, remote: &Remote) -> Result<Vec<i64>> {
         let group = &view.build.plan.group;
         let numbers: BTreeSet<i64> = group.iter().filter_map(|landed| landed.pull).collect();
-        if numbers.is_empty() || !is_red(view) {
+        if numbers.is_empty() || !view.jobs.iter().any(is_red) {
             return Ok(Vec::new());
+        }
+        if view.jobs.iter().any(failed_otherwise) {
+            return Ok(numbers.into_iter().collect());
         }
         let Occasion::MergeGroup { base, .. } = &view.build.occasion else {
             return Ok(Vec::new());
@@ -167,9 +172,20 @@ impl App {
     }
 }
 
-fn is_red(view: &BuildView) -> bool {
-    let red = |conclusion| matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut);
-    view.jobs.iter().any(|job| job.conclusion.is_some_and(red))
+fn is_red(job: &Job) -> bool {
+    matches!(
+        job.conclusion,
+        Some(Conclusion::Failure | Conclusion::TimedOut)
+    )
+}
+
+/// Whether a job is red for something else than failed tests, whose places say nothing about it.
+fn failed_otherwise(job: &Job) -> bool {
+    let failures = job.result.iter().flat_map(|result| &result.failures);
+    let by_tests = failures
+        .into_iter()
+        .any(|failure| *failure == JobFailure::Tests);
+    job.conclusion == Some(Conclusion::TimedOut) || (is_red(job) && !by_tests)
 }
 
 /// The pull request that a queue's branch is named after: `gh-readonly-queue/main/pr-12-0123abc…`.

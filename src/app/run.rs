@@ -16,6 +16,8 @@ use crate::ports::{Kind, PortError};
 
 /// How long a job may be silent before another worker takes it, in milliseconds.
 const LEASE_MS: i64 = 60_000;
+/// So long before its end a lease that cannot be renewed is given up, in milliseconds: time to end what runs.
+const LEASE_END_MS: i64 = 15_000;
 /// How often the lease is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often a job whose worker went away is tried.
@@ -177,33 +179,40 @@ impl App {
         Ok(())
     }
 
-    /// Renews the lease for as long as the job takes, and passes on the wish to cancel it.
-    /// Returns when somebody else has the job.
+    /// Renews the lease for as long as the job takes, and passes on the wish to cancel it. Returns when somebody else has
+    /// the job, or may have it soon: who cannot renew it in time must not run beside the next one.
     async fn keep_lease(&self, claim: &Claim, cancel: &watch::Sender<Option<String>>) {
         let mut pulse = self.pulse();
         let mut beat = tokio::time::interval(HEARTBEAT);
+        let mut held_until_ms = self.now_ms() + LEASE_MS;
         loop {
             tokio::select! {
                 _ = beat.tick() => {}
                 () = stirred(&mut pulse) => {}
             }
             let lease_ms = self.now_ms() + LEASE_MS;
-            let told = self
-                .parts
-                .store
-                .heartbeat(&claim.job.id, &self.settings.worker, lease_ms)
-                .await;
+            let (store, worker) = (&self.parts.store, &self.settings.worker);
+            let told = store.heartbeat(&claim.job.id, worker, lease_ms);
+            let told = tokio::time::timeout(HEARTBEAT, told)
+                .await
+                .unwrap_or_else(|_| Err(PortError::transient("reach the database in time")));
             match told {
-                Ok(Heartbeat::Go) => {}
+                Ok(Heartbeat::Go) => held_until_ms = lease_ms,
                 Ok(Heartbeat::Lost) => return,
                 Ok(Heartbeat::Cancel(reason)) => {
+                    held_until_ms = lease_ms;
                     cancel.send_if_modified(|known| {
                         let news = known.is_none();
                         known.get_or_insert(reason);
                         news
                     });
                 }
-                Err(error) => warn!("failed to renew a lease: {error}"),
+                Err(error) => {
+                    warn!("failed to renew a lease: {error}");
+                    if self.now_ms() > held_until_ms - LEASE_END_MS {
+                        return;
+                    }
+                }
             }
         }
     }

@@ -57,13 +57,37 @@ impl Import {
         }
     }
 
-    /// What it hangs on: a new trigger of the same subject and commit is about the same reports.
+    /// The subject of its triggers. Runs for a push and for a pull request have one each, and share a build.
+    pub fn trigger_subject(&self, commit: &Sha, trust: Trust) -> String {
+        let subject = self.subject(commit);
+        match self {
+            Self::Actions { run, .. } => format!("{subject}/{}/{}", run.event, trust.as_str()),
+            Self::Uploads { .. } => subject,
+        }
+    }
+
+    /// What it is about: of one commit and subject there is one build.
     pub fn subject(&self, commit: &Sha) -> String {
         match self {
             Self::Actions { run, .. } => format!("actions/{}/{commit}", run.workflow),
             Self::Uploads { set, .. } => format!("uploads/{set}"),
         }
     }
+}
+
+/// Whether a run for this event, in GitHub's words, tests the commit of a branch or tag that it names ("Events that
+/// trigger workflows" in GitHub's documentation).
+pub fn is_of_branch(event: &str) -> bool {
+    const OF_BRANCH: [&str; 7] = [
+        "push",
+        "schedule",
+        "workflow_dispatch",
+        "repository_dispatch",
+        "release",
+        "create",
+        "deployment",
+    ];
+    OF_BRANCH.contains(&event)
 }
 
 /// A name as a part of an address: lower-case letters, digits and `-`, at most 60 long.
@@ -151,8 +175,6 @@ pub struct WorkflowRun {
     pub head_repository: Option<RepositoryId>,
     /// Pull requests that GitHub names; none of forks.
     pub pulls: Vec<i64>,
-    /// Whether a bot account caused it.
-    pub by_bot: bool,
     /// When it was asked for first, in unix milliseconds.
     pub created_ms: i64,
     /// When this attempt began.
@@ -164,23 +186,33 @@ pub struct WorkflowRun {
 }
 
 impl WorkflowRun {
+    /// Whether it is about its commit at all. A run for a comment, an issue or another run is shown on the default branch,
+    /// and may be about anything: what the second workflow behind a fork's publishes is not `main`'s.
+    pub fn is_about_commit(&self) -> bool {
+        self.is_for_pull() || self.event == "merge_group" || is_of_branch(&self.event)
+    }
+
     /// Whether it was for a pull request.
     pub fn is_for_pull(&self) -> bool {
         matches!(self.event.as_str(), "pull_request" | "pull_request_target")
     }
 
-    /// How far what it says is trusted in `repository`.
+    /// How far what it says is trusted in `repository`: nothing of it runs here, so whoever may push there is.
     pub fn trust(&self, repository: &RepositoryId) -> Trust {
-        match &self.head_repository {
-            Some(head) if head == repository && self.by_bot && self.is_for_pull() => Trust::Bot,
-            Some(head) if head == repository => Trust::Trusted,
-            _ => Trust::Fork,
+        if self.head_repository.as_ref() == Some(repository) {
+            Trust::Trusted
+        } else {
+            Trust::Fork
         }
     }
 
     /// The base branch and commit of a merge queue's run, from the name of its branch: `gh-readonly-queue/main/pr-7-SHA`
     /// ("Managing a merge queue" in GitHub's documentation). `None` for any other run.
     pub fn queue_base(&self) -> Option<(String, Sha)> {
+        // Anybody may call a branch of a fork so.
+        if self.event != "merge_group" {
+            return None;
+        }
         queue_base(self.branch.as_deref()?)
     }
 
@@ -341,7 +373,6 @@ mod tests {
             head_owner: Some("octo".to_owned()),
             head_repository: Some(RepositoryId::new("github.com", 1)),
             pulls: Vec::new(),
-            by_bot: false,
             created_ms: 0,
             started_ms: 0,
             updated_ms: 0,
@@ -366,7 +397,8 @@ mod tests {
             (name.as_str(), commit.as_str()),
             ("release/1.x", base.as_str())
         );
-        assert_eq!(run("push", "main").queue_base(), None);
+        assert_eq!(run("merge_group", "main").queue_base(), None);
+        assert_eq!(run("pull_request", &branch).queue_base(), None);
     }
 
     #[test]
@@ -378,8 +410,6 @@ mod tests {
         let mut pull = run("pull_request", "fix");
         assert_eq!(pull.trust(&own), Trust::Trusted);
         assert_eq!(pull.trust(&other), Trust::Fork);
-        pull.by_bot = true;
-        assert_eq!(pull.trust(&own), Trust::Bot);
         pull.head_repository = None;
         assert_eq!(pull.trust(&own), Trust::Fork);
     }

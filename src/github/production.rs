@@ -125,12 +125,16 @@ impl Production for GitHub {
         id: &str,
         deployment: &Deployment,
     ) -> Result<bool> {
-        let path = at(repository, &format!("deployments/{id}/statuses?per_page=1"));
+        let path = at(
+            repository,
+            &format!("deployments/{id}/statuses?per_page=30"),
+        );
         let who = urgent(repository, deployment.state);
-        let newest: Vec<StateRow> = self.client().json(who, Method::GET, &path, None).await?;
-        Ok(newest.first().is_some_and(|newest| {
-            newest.state == deployment.state.as_str()
-                && newest.description.as_deref() == Some(deployment.description.as_str())
+        // A later deployment may have made it inactive since it was told.
+        let told: Vec<StateRow> = self.client().json(who, Method::GET, &path, None).await?;
+        Ok(told.iter().any(|told| {
+            told.state == deployment.state.as_str()
+                && told.description.as_deref() == Some(deployment.description.as_str())
         }))
     }
 

@@ -46,8 +46,6 @@ pub(super) struct RunRow {
     #[serde(default)]
     head_repository: Option<HeadRow>,
     #[serde(default)]
-    actor: Option<Account>,
-    #[serde(default)]
     html_url: String,
 }
 
@@ -119,7 +117,6 @@ impl RunRow {
                 .filter(|pull| is_here(pull))
                 .map(|pull| pull.number)
                 .collect(),
-            by_bot: self.actor.as_ref().is_some_and(Account::is_bot),
             created_ms: time_ms(self.created_at.as_deref()),
             started_ms: time_ms(self.run_started_at.as_deref()),
             updated_ms: time_ms(self.updated_at.as_deref()),

@@ -3,15 +3,17 @@
 //! Nothing is unpacked: what may be a report is read where it is, up to limits that hold for what really comes out and
 //! not for what the archive says of itself. Names in an archive are only shown.
 
-use std::io::{Cursor, Read, Seek};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use crate::text::shorten;
+
 /// How much of archives is read.
 #[derive(Debug, Clone)]
 pub struct ArchiveLimits {
-    /// Files in one archive.
+    /// Files in all archives that are read one after another, also those that are passed over.
     pub files: usize,
     /// Bytes of one file, uncompressed.
     pub file: u64,
@@ -26,7 +28,7 @@ pub struct ArchiveLimits {
 impl Default for ArchiveLimits {
     fn default() -> Self {
         Self {
-            files: 20_000,
+            files: 100_000,
             file: 1 << 30,
             total: 4 << 30,
             nested: 64 << 20,
@@ -40,12 +42,28 @@ impl Default for ArchiveLimits {
 pub struct Archived {
     /// How many files were given to the reader.
     pub files: usize,
-    /// What is wrong, as people read it; names are as the archive has them.
+    /// What is wrong, as people read it; names are as the archive has them, shortened.
     pub problems: Vec<String>,
+    /// What else is wrong, of the same kind.
+    more: usize,
+}
+
+impl Archived {
+    /// Strangers choose how much is wrong.
+    fn tell(&mut self, problem: impl FnOnce() -> String) {
+        if self.problems.len() < PROBLEMS {
+            self.problems.push(problem());
+        } else {
+            self.more += 1;
+        }
+    }
 }
 
 /// Problems that are told of one archive; more of them say the same.
 const PROBLEMS: usize = 10;
+
+/// Characters of a name that are shown and kept.
+const NAME: usize = 200;
 
 /// Names of files that may hold a report. Screenshots, videos and pages are most of what else is kept.
 const ENDINGS: [&str; 14] = [
@@ -59,13 +77,19 @@ pub struct Archives {
     limits: ArchiveLimits,
     /// Bytes that may still come out.
     left: u64,
+    /// Files that may still be looked at.
+    files_left: usize,
 }
 
 impl Archives {
     /// With all of what the limits allow.
     pub fn new(limits: ArchiveLimits) -> Self {
-        let left = limits.total;
-        Self { limits, left }
+        let (left, files_left) = (limits.total, limits.files);
+        Self {
+            limits,
+            left,
+            files_left,
+        }
     }
 
     /// Gives each file of an archive that may be a report to `each`, with its path in the archive.
@@ -76,9 +100,8 @@ impl Archives {
     ) -> Archived {
         let mut found = Archived::default();
         self.open(archive, "", 1, &mut found, each);
-        let more = found.problems.len().saturating_sub(PROBLEMS);
+        let more = found.more;
         if more > 0 {
-            found.problems.truncate(PROBLEMS);
             found.problems.push(format!("and {more} more such files"));
         }
         found
@@ -86,37 +109,41 @@ impl Archives {
 
     fn open(
         &mut self,
-        archive: impl Read + Seek,
+        mut archive: impl Read + Seek,
         above: &str,
         depth: usize,
         found: &mut Archived,
         each: &mut dyn FnMut(&str, &mut dyn Read),
     ) {
+        // Before all of their names are held in memory.
+        let has = declared_files(&mut archive).unwrap_or(0);
+        if has > self.files_left as u64 {
+            let most = self.limits.files;
+            found.tell(|| {
+                let what = inside(above);
+                format!("{what}holds {has} files and is not read; at most {most} are, of all archives together")
+            });
+            return;
+        }
         let mut archive = match ZipArchive::new(archive) {
             Ok(archive) => archive,
             Err(error) => {
                 let what = inside(above);
-                found.problems.push(format!(
-                    "{what}is not a zip archive that can be read: {error}"
-                ));
+                found.tell(|| format!("{what}is not a zip archive that can be read: {error}"));
                 return;
             }
         };
-        if archive.len() > self.limits.files {
-            let what = inside(above);
-            let (has, most) = (archive.len(), self.limits.files);
-            found
-                .problems
-                .push(format!("{what}holds {has} files; at most {most} are read"));
-        }
-        for index in 0..archive.len().min(self.limits.files) {
-            if self.left == 0 {
-                let total = self.limits.total >> 20;
-                found.problems.push(format!(
-                    "holds more than {total} MiB with what was read before; the rest is left out"
-                ));
+        for index in 0..archive.len() {
+            if self.left == 0 || self.files_left == 0 {
+                let (total, files) = (self.limits.total >> 20, self.limits.files);
+                found.tell(|| {
+                    format!(
+                        "holds more than {total} MiB or {files} files with what was read before; the rest is left out"
+                    )
+                });
                 return;
             }
+            self.files_left -= 1;
             self.entry(&mut archive, index, above, depth, found, each);
         }
     }
@@ -135,24 +162,22 @@ impl Archives {
             Err(error) => {
                 let what = inside(above);
                 let why = unreadable(&error);
-                found
-                    .problems
-                    .push(format!("{what}holds a file that cannot be read: {why}"));
+                found.tell(|| format!("{what}holds a file that cannot be read: {why}"));
                 return;
             }
         };
         if file.is_dir() {
             return;
         }
-        let path = format!("{above}{}", String::from_utf8_lossy(file.name_raw()));
+        let name = String::from_utf8_lossy(file.name_raw());
+        let path = shorten::chars(&format!("{above}{name}"), NAME).into_owned();
+        let may_be = ending(&name);
         if file.enclosed_name().is_none() || file.is_symlink() {
-            found
-                .problems
-                .push(format!("`{path}` leads out of the archive and is not read"));
+            found.tell(|| format!("`{path}` leads out of the archive and is not read"));
             return;
         }
-        let is_archive = ending(&path) == "zip";
-        if !is_archive && !may_be_report(&path) {
+        let is_archive = may_be == "zip";
+        if !is_archive && !ENDINGS.contains(&may_be.as_str()) {
             return;
         }
         let most = if is_archive {
@@ -161,11 +186,10 @@ impl Archives {
             self.limits.file
         };
         if file.size() > most {
-            found.problems.push(format!(
-                "`{path}` says that it has {} MiB; at most {} MiB are read",
-                file.size() >> 20,
-                most >> 20
-            ));
+            let (has, most) = (file.size() >> 20, most >> 20);
+            found.tell(|| {
+                format!("`{path}` says that it has {has} MiB; at most {most} MiB are read")
+            });
             return;
         }
         let mut bounded = Bounded {
@@ -192,23 +216,45 @@ impl Archives {
         self.left -= taken.min(self.left);
         drop(file);
         if is_over {
-            found.problems.push(format!(
-                "`{path}` has more than {} MiB",
-                most.min(self.limits.total) >> 20
-            ));
+            let most = most.min(self.limits.total) >> 20;
+            found.tell(|| format!("`{path}` has more than {most} MiB"));
         } else if let Some(fault) = fault {
-            found
-                .problems
-                .push(format!("`{path}` cannot be unpacked: {fault}"));
+            found.tell(|| format!("`{path}` cannot be unpacked: {fault}"));
         } else if is_archive && depth < self.limits.depth {
             let above = format!("{path}/");
             self.open(Cursor::new(nested), &above, depth + 1, found, each);
         } else if is_archive {
-            found.problems.push(format!(
-                "`{path}` lies too deep in archives and is not read"
-            ));
+            found.tell(|| format!("`{path}` lies too deep in archives and is not read"));
         }
     }
+}
+
+/// How many files an archive says that it has, in the record at its end or its wider form for large ones (sections 4.3.14
+/// and 4.3.16 of PKWARE's "APPNOTE.TXT"); the most that any such record says.
+fn declared_files(archive: &mut (impl Read + Seek)) -> Option<u64> {
+    // A record, a comment of any length, and the wider record with its locator before it.
+    const TAIL: u64 = 22 + 0xffff + 20 + 56;
+    let length = archive.seek(SeekFrom::End(0)).ok()?;
+    archive
+        .seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .ok()?;
+    let mut tail = Vec::new();
+    archive.by_ref().take(TAIL).read_to_end(&mut tail).ok()?;
+    let at = |record: usize, offset: usize, bytes: usize| {
+        let field = tail.get(record + offset..record + offset + bytes)?;
+        let little = field.iter().rev();
+        Some(little.fold(0, |sum: u64, byte| (sum << 8) | u64::from(*byte)))
+    };
+    let places = |mark: &'static [u8; 4]| {
+        let windows = tail.windows(4).enumerate();
+        windows
+            .filter(move |(_, four)| four == mark)
+            .map(|(place, _)| place)
+    };
+    let narrow = places(b"PK\x05\x06").filter_map(|record| at(record, 10, 2));
+    let narrow = narrow.filter(|files| *files != 0xffff);
+    let wide = places(b"PK\x06\x06").filter_map(|record| at(record, 32, 8));
+    narrow.chain(wide).max()
 }
 
 fn ending(path: &str) -> String {
@@ -400,9 +446,10 @@ mod tests {
             .map(|name| (name, &b"x"[..]))
             .to_vec();
         let (seen, problems) = read(&zip(&six), small());
-        assert_eq!(
-            (seen.len(), problems[0].as_str()),
-            (5, "holds 6 files; at most 5 are read")
+        assert!(seen.is_empty());
+        assert!(
+            problems[0].starts_with("holds 6 files and is not read; at most 5 are"),
+            "{problems:?}"
         );
     }
 

@@ -11,7 +11,9 @@ use super::reruns::Which;
 use super::rows::{self, Result};
 use super::{deployments, judgements, publications, reruns, triggers};
 use crate::domain::schedule::{self, Slot};
-use crate::domain::{Conclusion, Job, JobResult, Occasion, Preparation, State, Trust, combine};
+use crate::domain::{
+    Conclusion, Import, Job, JobResult, Occasion, Preparation, State, Trust, combine,
+};
 use crate::ports::store::BuildDraft;
 use crate::spec::Deploy;
 
@@ -29,12 +31,7 @@ pub(super) async fn join_or_create(
     // Checks of other names: no announced one is theirs, nor is a build of ours in their place.
     let is_import = draft.plan.import.is_some();
     let trusts = Trust::from_stored(&trust);
-    if trusts != Trust::Trusted
-        && !is_import
-        && let Some(id) = trusted(on, &repository, &commit, trusts).await?
-    {
-        touch(on, &id).await?;
-        publications::adopt(on, &repository, &commit, &id, now_ms).await?;
+    if let Some(id) = join_trusted(on, (&repository, &commit), trusts, draft, now_ms).await? {
         return Ok(Some(id));
     }
     let priority = priority(on, &repository, trigger).await?;
@@ -125,6 +122,30 @@ pub(super) async fn join_or_create(
     Ok(Some(id))
 }
 
+/// Joins a build of the same commit that is trusted more, where there is one.
+async fn join_trusted(
+    on: &mut AnyConnection,
+    (repository, commit): (&str, &str),
+    trust: Trust,
+    draft: &BuildDraft,
+    now_ms: i64,
+) -> Result<Option<String>> {
+    // A set of uploads has one trust, that of its least trusted part.
+    let is_set = matches!(draft.plan.import, Some(Import::Uploads { .. }));
+    if trust == Trust::Trusted || is_set {
+        return Ok(None);
+    }
+    let origin = draft.plan.origin();
+    let Some(id) = trusted(on, repository, commit, &origin, trust).await? else {
+        return Ok(None);
+    };
+    touch(on, &id).await?;
+    if draft.plan.import.is_none() {
+        publications::adopt(on, repository, commit, &id, now_ms).await?;
+    }
+    Ok(Some(id))
+}
+
 /// The newest build of a commit that is trusted more. Check runs belong to a commit: who opens a
 /// pull request with the head of somebody else's has that result, and must not put a check in its
 /// place that waits for approval, or has no secrets. So does a bot, and Herald's own account with
@@ -133,17 +154,19 @@ async fn trusted(
     on: &mut AnyConnection,
     repository: &str,
     commit: &str,
+    origin: &str,
     than: Trust,
 ) -> Result<Option<String>> {
     let row = sqlx::query(
         "SELECT id FROM builds WHERE repository = $1 AND commit_id = $2 \
          AND (trust = 'trusted' OR (trust = 'bot' AND $3 = 'fork')) \
-         AND origin = '' AND cancel_reason IS NULL AND (conclusion IS NULL OR conclusion <> 'cancelled') \
+         AND origin = $4 AND cancel_reason IS NULL AND (conclusion IS NULL OR conclusion <> 'cancelled') \
          ORDER BY number DESC LIMIT 1",
     )
     .bind(repository)
     .bind(commit)
     .bind(than.as_str())
+    .bind(origin)
     .fetch_optional(on)
     .await?;
     Ok(row.map(|row| row.try_get("id")).transpose()?)
@@ -234,13 +257,20 @@ async fn begin_again(
         return Ok(());
     };
     publications::close_attempts(on, build, None, &title, now_ms).await?;
-    sqlx::query("UPDATE builds SET preparation = $2, occasion = $3, sender = $4 WHERE id = $1")
+    sqlx::query("UPDATE builds SET preparation = $2 WHERE id = $1")
         .bind(build)
         .bind(serde_json::to_string(&draft.plan)?)
-        .bind(trigger.try_get::<String, _>("occasion")?)
-        .bind(trigger.try_get::<i64, _>("sender")?)
         .execute(&mut *on)
         .await?;
+    // What reports from elsewhere are for is found out later, see `imports::found_occasion`.
+    if draft.plan.import.is_none() {
+        sqlx::query("UPDATE builds SET occasion = $2, sender = $3 WHERE id = $1")
+            .bind(build)
+            .bind(trigger.try_get::<String, _>("occasion")?)
+            .bind(trigger.try_get::<i64, _>("sender")?)
+            .execute(&mut *on)
+            .await?;
+    }
     if let Some((conclusion, reason)) = &draft.ended {
         sqlx::query(
             "UPDATE builds SET state = 'finished', conclusion = $2, reason = $3, \

@@ -196,6 +196,15 @@ async fn running_an_old_test_again_does_not_deploy_what_is_old() {
         assert_eq!((again.build.number, again.job.key.as_str()), (1, "test"));
         assert!(finish(store, &again, Conclusion::Success, 3_002).await);
         assert_eq!(stands(store, 1, "ship").await, superseded(2));
+        // Nor does it when that is pressed once more, with nothing else red.
+        let change = Change::Rerun {
+            repository: repository().id,
+            again: Again::FailedOfBuild(red.build.id.clone()),
+            answers: Answers::default(),
+        };
+        store.apply(vec![change], 4_000).await.unwrap();
+        assert_eq!(claimed(store, 4_001).await, NONE);
+        assert_eq!(stands(store, 1, "ship").await, superseded(2));
     })
     .await;
 }

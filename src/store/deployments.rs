@@ -203,6 +203,9 @@ pub(super) async fn approve(
 ) -> Result<bool> {
     let mut done = false;
     for (build, only) in meant(on, repository, what).await? {
+        if is_ending(on, &build).await? {
+            continue;
+        }
         let jobs = rows::load_jobs(on, &build).await?;
         let waiting = jobs.iter().filter(|job| {
             job.order.deploy.is_some()
@@ -223,6 +226,15 @@ pub(super) async fn approve(
         done = true;
     }
     Ok(done)
+}
+
+/// Whether a build was superseded or is being cancelled: nothing of it is to be deployed any more.
+async fn is_ending(on: &mut AnyConnection, build: &str) -> Result<bool> {
+    let row = sqlx::query("SELECT id FROM builds WHERE id = $1 AND cancel_reason IS NOT NULL")
+        .bind(build)
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// The builds that are meant, and of each the job, where it is one only.

@@ -37,7 +37,7 @@ impl Imports for SqlStore {
 
 /// Adds a trigger. One that is there already is prepared again: there may be more to read.
 pub(super) async fn add(on: &mut AnyConnection, new: &ImportRequest, now_ms: i64) -> Result<()> {
-    let subject = new.import.subject(&new.commit);
+    let subject = new.import.trigger_subject(&new.commit, new.trust);
     let import = serde_json::to_string(&new.import)?;
     let again = sqlx::query(
         "UPDATE triggers SET import = $5, state = 'waiting', build = NULL, again = 1, due_ms = $4, \
@@ -56,7 +56,7 @@ pub(super) async fn add(on: &mut AnyConnection, new: &ImportRequest, now_ms: i64
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
-         created_ms, due_ms, import, origin) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         created_ms, due_ms, import, origin, again) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)",
     )
     .bind(rows::new_id())
     .bind(new.repository.as_str())
@@ -88,14 +88,30 @@ pub(super) async fn found_occasion(
     occasion: &Occasion,
 ) -> Result<()> {
     let text = serde_json::to_string(occasion)?;
-    for (table, id) in [("triggers", trigger), ("builds", build)] {
-        let text_of_update = format!("UPDATE {table} SET occasion = $2 WHERE id = $1");
-        sqlx::query(sqlx::AssertSqlSafe(text_of_update))
-            .bind(id)
-            .bind(&text)
-            .execute(&mut *on)
-            .await?;
+    sqlx::query("UPDATE triggers SET occasion = $2 WHERE id = $1")
+        .bind(trigger)
+        .bind(&text)
+        .execute(&mut *on)
+        .await?;
+    let trust: String = sqlx::query("SELECT trust FROM triggers WHERE id = $1")
+        .bind(trigger)
+        .fetch_one(&mut *on)
+        .await?
+        .try_get("trust")?;
+    let Some(standing) = rows::load_build(on, build).await? else {
+        return Ok(());
+    };
+    // What a change does is more than that its branch was pushed; and a stranger's pull request with the same commit
+    // is not what a build of ours is for.
+    let is_less = standing.occasion.pull().is_some() && occasion.pull().is_none();
+    if is_less || standing.trust.as_str() != trust {
+        return Ok(());
     }
+    sqlx::query("UPDATE builds SET occasion = $2 WHERE id = $1")
+        .bind(build)
+        .bind(&text)
+        .execute(on)
+        .await?;
     Ok(())
 }
 

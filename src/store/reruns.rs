@@ -166,8 +166,13 @@ pub(super) async fn rerun(
     };
     for job in again {
         publications::close_attempts(on, build, Some(&job.key), &title, now_ms).await?;
-        // What comes along only because of another job is no wish to deploy it after what is there.
-        let comes_along = *which != Which::All && job.conclusion == Some(Conclusion::Skipped);
+        // What comes along only because of another job is no wish to deploy it after what is there; nor is it one to run
+        // what failed again, for a deployment that never began: one that was superseded or waits for a word.
+        let comes_along = match which {
+            Which::All => false,
+            Which::Failed => job.started_ms.is_none(),
+            Which::Named(_) | Which::Keys(_) => job.conclusion == Some(Conclusion::Skipped),
+        };
         let asked_ms = deploy_ms.filter(|_| !comes_along);
         repeat_job(on, job, attempt, 0, asked_ms, now_ms).await?;
     }

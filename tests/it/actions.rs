@@ -573,3 +573,110 @@ async fn a_change_that_takes_out_what_is_built_does_not_pass() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_push_that_ends_after_its_pull_request_takes_nothing_from_it() {
+    world(async |w: &mut World| {
+        let (_, head) = pull(w, REPORTS_ONLY).await;
+        let of_pull = w
+            .github
+            .ran(&w.project, &ran("pull_request", "change", &head, "success"));
+        let green = zip(&[("junit.xml", &junit(&["a"], &[]))]);
+        w.github.upload_artifact(of_pull, "results", &green);
+        tell(w, of_pull).await;
+        let mut of_push = ran("push", "change", &head, "failure");
+        // Dependabot's branches are pushed by Dependabot.
+        of_push.by_bot = true;
+        let push = w.github.ran(&w.project, &of_push);
+        let red = zip(&[("junit.xml", &junit(&[], &["a"]))]);
+        w.github.upload_artifact(push, "results", &red);
+        tell(w, push).await;
+        let newest = w.checks(&head, CHECK).pop().unwrap();
+        assert_eq!(newest.conclusion.as_deref(), Some("failure"));
+        // The pull request hears of it.
+        let (comment, _) = w.next_comment();
+        assert!(comment.contains("1 failed"), "{comment}");
+        let (_, build) = w.get("/api/v1/repos/octo/project/builds/1").await;
+        assert!(build.contains("\"pull_request\":7"), "{build}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_being_repeated_stays_what_it_was() {
+    world(async |w: &mut World| {
+        let (_, head) = pull(w, REPORTS_ONLY).await;
+        let run = w
+            .github
+            .ran(&w.project, &ran("pull_request", "change", &head, "failure"));
+        let red = zip(&[("junit.xml", &junit(&[], &["a"]))]);
+        w.github.upload_artifact(run, "results", &red);
+        tell(w, run).await;
+        w.read_comments();
+        {
+            let mut state = w.state();
+            let row = state.runs.last_mut().unwrap();
+            row["run_attempt"] = json!(2);
+            row["conclusion"] = json!(null);
+        }
+        let check = w.check(&head, CHECK);
+        let again = w
+            .github
+            .rerequested(&w.project, &head, Some(&check.external_id));
+        w.deliver("check_run", &again).await;
+        w.drain().await;
+        let newest = w.checks(&head, CHECK).pop().unwrap();
+        assert_eq!(newest.conclusion.as_deref(), Some("failure"), "{newest:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_workflow_behind_another_one_does_not_speak_for_the_default_branch() {
+    world(async |w: &mut World| {
+        w.write(".herald.yml", REPORTS_ONLY);
+        let main = w.commit("main");
+        for event in ["workflow_run", "issue_comment"] {
+            let run = w
+                .github
+                .ran(&w.project, &ran(event, "main", &main, "success"));
+            let files = zip(&[("junit.xml", &junit(&["forged"], &[]))]);
+            w.github.upload_artifact(run, "results", &files);
+            tell(w, run).await;
+        }
+        assert!(w.checks(&main, CHECK).is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stranger_with_one_of_our_commits_does_not_take_its_check() {
+    world(async |w: &mut World| {
+        let (main, head) = pull(w, REPORTS_ONLY).await;
+        let mut theirs = w.pull_request("opened", &head, &main);
+        theirs["number"] = json!(9);
+        theirs["pull_request"]["number"] = json!(9);
+        theirs["pull_request"]["head"] =
+            json!({"ref": "copy", "sha": head, "repo": {"id": 999}, "user": {"login": "eve"}});
+        w.deliver("pull_request", &theirs).await;
+        w.drain().await;
+        let ours = w
+            .github
+            .ran(&w.project, &ran("pull_request", "change", &head, "failure"));
+        let red = zip(&[("junit.xml", &junit(&[], &["a"]))]);
+        w.github.upload_artifact(ours, "results", &red);
+        tell(w, ours).await;
+        let mut of_fork = ran("pull_request", "copy", &head, "success");
+        of_fork.fork = Some((999, "eve".to_owned()));
+        let run = w.github.ran(&w.project, &of_fork);
+        let green = zip(&[("junit.xml", &junit(&["a"], &[]))]);
+        w.github.upload_artifact(run, "results", &green);
+        tell(w, run).await;
+        let newest = w.checks(&head, CHECK).pop().unwrap();
+        assert_eq!(newest.conclusion.as_deref(), Some("failure"), "{newest:#?}");
+        let (_, build) = w.get("/api/v1/repos/octo/project/builds/1").await;
+        assert!(build.contains("\"pull_request\":7"), "{build}");
+        w.read_comments();
+    })
+    .await;
+}

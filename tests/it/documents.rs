@@ -204,7 +204,7 @@ async fn moved(page: &str, workflow: &str, report: (&str, &str)) -> (String, Str
                 branch: "change".to_owned(),
                 commit: head.clone(),
                 conclusion: "failure".to_owned(),
-                fork: Some((999, "eve".to_owned())),
+                fork: None,
                 by_bot: false,
             },
         );
