@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkout::{Change, CheckedOut, Place};
 use super::collect::{Declared, Reports};
+use super::insight::Compared;
 use super::order::{Surroundings, environment, job_order};
 use super::run::gone;
 use super::state::App;
@@ -426,16 +427,13 @@ impl Attempt<'_> {
         // What was cancelled ran a part, and nobody asks for it.
         let (mut insight, mut tolerated) = (None, Vec::new());
         if !was_cancelled {
-            let app = self.app;
-            let known = app.known(self.claim, &report, &in_diff, &ancestors);
-            insight = known.await;
             let put_away = std::mem::take(&mut self.put_away);
-            app.put_away_in(self.claim, &report, put_away, &mut insight)
-                .await?;
-            let allow = self.claim.build.plan.allow_known_flaky;
-            tolerated = insight
-                .as_ref()
-                .map_or_else(Vec::new, |insight| tolerance::tolerated(insight, allow));
+            let compared = Compared {
+                report: &report,
+                in_diff: &in_diff,
+                ancestors: &ancestors,
+            };
+            (insight, tolerated) = self.app.judge_tests(self.claim, compared, put_away).await?;
             let order = &self.claim.job.order;
             let notes =
                 tolerance::forgive(&mut self.steps, order, &report, &self.written, &tolerated);

@@ -34,7 +34,6 @@ struct Read {
     runs: Vec<WorkflowRun>,
     /// What is wrong with where they were.
     problems: Vec<String>,
-    notes: Vec<String>,
     /// How many artifacts were read.
     artifacts: usize,
 }
@@ -105,12 +104,10 @@ impl App {
         source
             .fetch(remote, &tip, &[format!("refs/heads/{branch}")])
             .await?;
-        for path in spec::FILES {
-            if let Some(bytes) = source.file(&remote.id, &tip, path).await? {
-                return Ok(spec::parse(&bytes).specification);
-            }
-        }
-        Ok(None)
+        let tip = Sha::parse(&tip)
+            .map_err(|error| PortError::transient(format!("read where {branch} is: {error}")))?;
+        let found = self.find(&remote.id, &tip).await?;
+        Ok(found.and_then(|found| spec::parse(&found.bytes).specification))
     }
 
     /// What a run was for. The head of a pull request is GitHub's word and not the branch's name: a fork's may be called
@@ -218,7 +215,6 @@ impl App {
             reports,
             runs: self.runs(claim, run).await?,
             problems: Vec::new(),
-            notes: Vec::new(),
             artifacts: 0,
         };
         for run in read.runs.clone() {
@@ -342,9 +338,8 @@ impl App {
             artifacts: read.artifacts,
             min_tests: claim.build.plan.min_tests,
         });
-        let notes = [read.notes, quarantine.notes].concat();
         let took_ms = import::duration_ms(&read.runs);
-        Ok(weighed.result(said, notes, took_ms))
+        Ok(weighed.result(said, quarantine.notes, took_ms))
     }
 }
 

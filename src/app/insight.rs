@@ -11,9 +11,41 @@ use crate::report::Report;
 /// Attempts of a job that are looked back at.
 const BACK: i64 = 200;
 
+/// What an attempt reports, and what that is held against.
+pub(super) struct Compared<'a> {
+    pub(super) report: &'a Report,
+    /// Ids of failed tests on lines that the change adds.
+    pub(super) in_diff: &'a [String],
+    /// Commits that the change stands on, the nearest first.
+    pub(super) ancestors: &'a [String],
+}
+
 impl App {
+    /// What is known of the tests of an attempt, and the ids of failed ones that do not count. `put_away`: what the base's
+    /// file puts away.
+    pub(super) async fn judge_tests(
+        &self,
+        claim: &Claim,
+        compared: Compared<'_>,
+        put_away: Vec<Quarantined>,
+    ) -> Result<(Option<Insight>, Vec<String>)> {
+        let Compared {
+            report,
+            in_diff,
+            ancestors,
+        } = compared;
+        let mut insight = self.known(claim, report, in_diff, ancestors).await;
+        self.put_away_in(claim, report, put_away, &mut insight)
+            .await?;
+        let allow = claim.build.plan.allow_known_flaky;
+        let tolerated = insight
+            .as_ref()
+            .map_or_else(Vec::new, |insight| tolerance::tolerated(insight, allow));
+        Ok((insight, tolerated))
+    }
+
     /// What is known of the tests of an attempt by what its job did before. It only helps, so nothing fails for it.
-    pub(super) async fn known(
+    async fn known(
         &self,
         claim: &Claim,
         report: &Report,
@@ -28,7 +60,7 @@ impl App {
     }
 
     /// Says of failed tests that are put away that they are: by people, or by `file`, that of the base.
-    pub(super) async fn put_away_in(
+    async fn put_away_in(
         &self,
         claim: &Claim,
         report: &Report,

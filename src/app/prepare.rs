@@ -354,7 +354,7 @@ impl App {
         ))
     }
 
-    async fn find(&self, repository: &str, commit: &Sha) -> Result<Option<Found>> {
+    pub(super) async fn find(&self, repository: &str, commit: &Sha) -> Result<Option<Found>> {
         for path in spec::FILES {
             let file = self
                 .parts

@@ -3,10 +3,11 @@
 use super::attempt::apart;
 use super::checkout::Change;
 use super::collect::{Gathered, Imported};
+use super::insight::Compared;
 use super::state::App;
 use crate::domain::history::Insight;
 use crate::domain::quarantine::Quarantined;
-use crate::domain::{JobResult, PatchCoverage, Verdict, tolerance};
+use crate::domain::{JobResult, PatchCoverage, Verdict};
 use crate::ports::error::Result;
 use crate::ports::store::Claim;
 use crate::report::Report;
@@ -41,13 +42,12 @@ impl App {
             in_diff,
             ..
         } = gathered;
-        let mut insight = self.known(claim, &report, &in_diff, &ancestors).await;
-        self.put_away_in(claim, &report, put_away, &mut insight)
-            .await?;
-        let allow = claim.build.plan.allow_known_flaky;
-        let tolerated = insight
-            .as_ref()
-            .map_or_else(Vec::new, |insight| tolerance::tolerated(insight, allow));
+        let compared = Compared {
+            report: &report,
+            in_diff: &in_diff,
+            ancestors: &ancestors,
+        };
+        let (insight, tolerated) = self.judge_tests(claim, compared, put_away).await?;
         Ok(Weighed {
             report,
             patch,

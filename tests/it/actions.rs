@@ -58,6 +58,13 @@ pub(crate) async fn tell(w: &World, run: u64) {
     w.drain().await;
 }
 
+/// A run ends that has left this archive as `results`, and GitHub tells of it.
+async fn report(w: &World, ran: &Ran, archive: &[u8]) {
+    let run = w.github.ran(&w.project, ran);
+    w.github.upload_artifact(run, "results", archive);
+    tell(w, run).await;
+}
+
 /// A base on `main` and a head on `change` with a file in which tests fail; pull request 7 is open.
 async fn pull(w: &World, specification: &str) -> (String, String) {
     w.write(".herald.yml", specification);
@@ -161,10 +168,7 @@ async fn of_a_fork_and_of_dependabot_too() {
         payload["pull_request"]["number"] = json!(8);
         payload["number"] = json!(8);
         w.deliver("pull_request", &payload).await;
-        let run = w.github.ran(&w.project, &of_bot);
-        w.github
-            .upload_artifact(run, "results", &zip(&[("junit.xml", &junit(&["a"], &[]))]));
-        tell(w, run).await;
+        report(w, &of_bot, &zip(&[("junit.xml", &junit(&["a"], &[]))])).await;
         assert_eq!(w.check(&bump, CHECK).title, "1 passed in 1m");
     })
     .await;
@@ -182,10 +186,7 @@ async fn a_fork_whose_pull_request_nobody_told_of_is_found_by_its_branch() {
         w.state().set_pull(&payload["pull_request"]);
         let mut of_fork = ran("pull_request", "fix", &head, "success");
         of_fork.fork = Some((999, "eve".to_owned()));
-        let run = w.github.ran(&w.project, &of_fork);
-        w.github
-            .upload_artifact(run, "results", &zip(&[("junit.xml", &junit(&["a"], &[]))]));
-        tell(w, run).await;
+        report(w, &of_fork, &zip(&[("junit.xml", &junit(&["a"], &[]))])).await;
         assert_eq!(w.check(&head, CHECK).title, "1 passed in 1m");
 
         // With no pull request at all, there is nothing to publish it for.
@@ -206,10 +207,7 @@ async fn what_nobody_asked_for_says_nothing() {
         let (_, head) = pull(w, REPORTS_ONLY).await;
         let mut other = ran("pull_request", "change", &head, "failure");
         other.workflow = "Lint".to_owned();
-        let run = w.github.ran(&w.project, &other);
-        w.github
-            .upload_artifact(run, "results", &zip(&[("junit.xml", &junit(&["a"], &[]))]));
-        tell(w, run).await;
+        report(w, &other, &zip(&[("junit.xml", &junit(&["a"], &[]))])).await;
         // One that waits for a maintainer's approval comes again.
         let run = w.github.ran(
             &w.project,
@@ -274,12 +272,12 @@ async fn shards_are_one_report_and_a_rerun_counts_as_its_newest() {
 async fn two_runs_for_one_commit_speak_together() {
     world(async |w: &mut World| {
         let (_, head) = pull(w, REPORTS_ONLY).await;
-        let push = w
-            .github
-            .ran(&w.project, &ran("push", "change", &head, "failure"));
-        w.github
-            .upload_artifact(push, "results", &zip(&[("junit.xml", &junit(&[], &["a"]))]));
-        tell(w, push).await;
+        report(
+            w,
+            &ran("push", "change", &head, "failure"),
+            &zip(&[("junit.xml", &junit(&[], &["a"]))]),
+        )
+        .await;
         assert_eq!(w.check(&head, CHECK).title, "1 failed in 1m");
         // Green for the pull request does not hide that the push is red.
         let of_pull = w
@@ -578,19 +576,13 @@ async fn a_change_that_takes_out_what_is_built_does_not_pass() {
 async fn a_push_that_ends_after_its_pull_request_takes_nothing_from_it() {
     world(async |w: &mut World| {
         let (_, head) = pull(w, REPORTS_ONLY).await;
-        let of_pull = w
-            .github
-            .ran(&w.project, &ran("pull_request", "change", &head, "success"));
         let green = zip(&[("junit.xml", &junit(&["a"], &[]))]);
-        w.github.upload_artifact(of_pull, "results", &green);
-        tell(w, of_pull).await;
+        report(w, &ran("pull_request", "change", &head, "success"), &green).await;
         let mut of_push = ran("push", "change", &head, "failure");
         // Dependabot's branches are pushed by Dependabot.
         of_push.by_bot = true;
-        let push = w.github.ran(&w.project, &of_push);
         let red = zip(&[("junit.xml", &junit(&[], &["a"]))]);
-        w.github.upload_artifact(push, "results", &red);
-        tell(w, push).await;
+        report(w, &of_push, &red).await;
         let newest = w.checks(&head, CHECK).pop().unwrap();
         assert_eq!(newest.conclusion.as_deref(), Some("failure"));
         // The pull request hears of it.
@@ -606,12 +598,8 @@ async fn a_push_that_ends_after_its_pull_request_takes_nothing_from_it() {
 async fn a_run_that_is_being_repeated_stays_what_it_was() {
     world(async |w: &mut World| {
         let (_, head) = pull(w, REPORTS_ONLY).await;
-        let run = w
-            .github
-            .ran(&w.project, &ran("pull_request", "change", &head, "failure"));
         let red = zip(&[("junit.xml", &junit(&[], &["a"]))]);
-        w.github.upload_artifact(run, "results", &red);
-        tell(w, run).await;
+        report(w, &ran("pull_request", "change", &head, "failure"), &red).await;
         w.read_comments();
         {
             let mut state = w.state();
@@ -637,12 +625,8 @@ async fn a_workflow_behind_another_one_does_not_speak_for_the_default_branch() {
         w.write(".herald.yml", REPORTS_ONLY);
         let main = w.commit("main");
         for event in ["workflow_run", "issue_comment"] {
-            let run = w
-                .github
-                .ran(&w.project, &ran(event, "main", &main, "success"));
             let files = zip(&[("junit.xml", &junit(&["forged"], &[]))]);
-            w.github.upload_artifact(run, "results", &files);
-            tell(w, run).await;
+            report(w, &ran(event, "main", &main, "success"), &files).await;
         }
         assert!(w.checks(&main, CHECK).is_empty());
     })
@@ -660,18 +644,12 @@ async fn a_stranger_with_one_of_our_commits_does_not_take_its_check() {
             json!({"ref": "copy", "sha": head, "repo": {"id": 999}, "user": {"login": "eve"}});
         w.deliver("pull_request", &theirs).await;
         w.drain().await;
-        let ours = w
-            .github
-            .ran(&w.project, &ran("pull_request", "change", &head, "failure"));
         let red = zip(&[("junit.xml", &junit(&[], &["a"]))]);
-        w.github.upload_artifact(ours, "results", &red);
-        tell(w, ours).await;
+        report(w, &ran("pull_request", "change", &head, "failure"), &red).await;
         let mut of_fork = ran("pull_request", "copy", &head, "success");
         of_fork.fork = Some((999, "eve".to_owned()));
-        let run = w.github.ran(&w.project, &of_fork);
         let green = zip(&[("junit.xml", &junit(&["a"], &[]))]);
-        w.github.upload_artifact(run, "results", &green);
-        tell(w, run).await;
+        report(w, &of_fork, &green).await;
         let newest = w.checks(&head, CHECK).pop().unwrap();
         assert_eq!(newest.conclusion.as_deref(), Some("failure"), "{newest:#?}");
         let (_, build) = w.get("/api/v1/repos/octo/project/builds/1").await;
