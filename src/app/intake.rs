@@ -156,6 +156,7 @@ impl App {
                     sender,
                     supersedes,
                     again,
+                    since_ms,
                     ..
                 } => {
                     let check =
@@ -168,6 +169,7 @@ impl App {
                         sender,
                         supersedes,
                         again,
+                        since_ms,
                         announcement: Some(Box::new(check)),
                     }
                 }

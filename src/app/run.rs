@@ -83,9 +83,11 @@ impl App {
     }
 
     /// Jobs that a worker did not finish get a new attempt. `false` when there are none.
-    pub(super) async fn recover(&self, what: &str, worker: &str) -> Result<bool> {
+    pub(super) async fn recover(&self, what: &str) -> Result<bool> {
         let store = &self.parts.store;
-        let lost = store.lost_jobs(worker, self.now_ms()).await?;
+        let lost = store
+            .lost_jobs(&self.settings.worker, self.now_ms())
+            .await?;
         let any = !lost.is_empty();
         for (job, held_by) in lost {
             info!(job = job.as_str(), "job {job} was lost: {what}");
@@ -102,11 +104,9 @@ impl App {
         let store = &self.parts.store;
         let worker = self.settings.worker.as_str();
         let mut claims = Vec::new();
-        for (job, held_by) in store.lost_jobs(worker, self.now_ms()).await? {
-            if held_by == worker {
-                let lease_ms = self.now_ms() + LEASE_MS;
-                claims.extend(store.held_job(&job, worker, lease_ms).await?);
-            }
+        for job in store.held_jobs(worker).await? {
+            let lease_ms = self.now_ms() + LEASE_MS;
+            claims.extend(store.held_job(&job, worker, lease_ms).await?);
         }
         Ok(claims)
     }
@@ -114,12 +114,8 @@ impl App {
     /// Removes what jobs left behind where they ran.
     pub(super) async fn sweep(&self) -> Result<()> {
         let worker = self.settings.worker.as_str();
-        let held = self.parts.store.lost_jobs(worker, self.now_ms()).await?;
-        let keep: Vec<String> = held
-            .into_iter()
-            .filter(|(_, held_by)| held_by == worker)
-            .map(|(job, _)| job.as_str().to_owned())
-            .collect();
+        let held = self.parts.store.held_jobs(worker).await?;
+        let keep: Vec<String> = held.iter().map(|job| job.as_str().to_owned()).collect();
         self.parts.executor.sweep(&keep).await
     }
 

@@ -188,7 +188,7 @@ async fn run_jobs(app: Arc<App>, held: Vec<Claim>, stop: CancellationToken) {
             }
             _ = patrol.tick() => {
                 // Leases that ended: their workers are gone.
-                if let Err(error) = app.recover(GONE, "").await {
+                if let Err(error) = app.recover(GONE).await {
                     error!("failed to recover lost jobs: {error}");
                 }
             }
@@ -217,7 +217,7 @@ pub async fn step(app: &App) -> Result<bool> {
             return Ok(true);
         }
     }
-    if app.recover(GONE, "").await? {
+    if app.recover(GONE).await? {
         return Ok(true);
     }
     let Some(claim) = app.claim_job().await? else {

@@ -440,12 +440,14 @@ impl GitHub {
 
     /// The payload of a `push` delivery.
     pub fn push(&self, project: &Project, branch: &str, before: &str, after: &str) -> Value {
+        let mut repository = Self::repository_json(project);
+        repository["pushed_at"] = json!(self.now_ms() / 1_000);
         json!({
             "ref": format!("refs/heads/{branch}"),
             "before": before,
             "after": after,
             "deleted": false,
-            "repository": Self::repository_json(project),
+            "repository": repository,
             "installation": {"id": Self::INSTALLATION},
             "sender": {"id": 500, "login": "mona", "type": "User"},
         })

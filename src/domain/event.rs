@@ -57,6 +57,8 @@ pub enum Event {
         sender: PersonId,
         /// Whether that is a bot account.
         by_bot: bool,
+        /// When, in milliseconds since 1970, to the second; where GitHub says so.
+        pushed_ms: Option<i64>,
     },
     /// A merge queue wants a word on a commit.
     MergeGroupMade {
@@ -174,6 +176,9 @@ pub enum Change {
         supersedes: bool,
         /// Whether it is built anew though it was built before: it has another base.
         again: bool,
+        /// When it happened, in milliseconds since 1970, where that is known apart from when it was heard of: of two pushes
+        /// the later one counts, in whatever order they come.
+        since_ms: Option<i64>,
         /// The check run to show at once, until there is a build to speak of. Where a build of
         /// the commit stands already, or the branch is not the default one, it is not used.
         announcement: Option<Box<CheckRun>>,
@@ -346,7 +351,14 @@ pub fn changes(event: Event) -> Vec<Change> {
             commit,
             sender,
             by_bot,
-        } => build(repository, commit, occasion, (sender, by_bot), again),
+            pushed_ms,
+        } => {
+            let mut changes = build(repository, commit, occasion, (sender, by_bot), again);
+            if let Some(Change::Build { since_ms, .. }) = changes.last_mut() {
+                *since_ms = pushed_ms;
+            }
+            changes
+        }
         // The queue's own account made the commit, of pull requests that people let in.
         Event::MergeGroupMade {
             repository,
@@ -428,6 +440,7 @@ fn build(
         occasion,
         sender,
         again,
+        since_ms: None,
         announcement: None,
     })
 }

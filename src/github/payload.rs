@@ -128,6 +128,9 @@ pub(super) struct RepositoryRow {
     visibility: Option<String>,
     #[serde(default)]
     default_branch: Option<String>,
+    /// In a `push` a number, seconds since 1970, and elsewhere a text.
+    #[serde(default)]
+    pushed_at: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -499,8 +502,12 @@ fn push(host: &str, payload: &Payload) -> Result<Event> {
         return Ok(ignored("a ref that is neither branch nor tag"));
     };
     let sender = sender(payload);
+    let row = payload.repository.as_ref();
+    let pushed_s = row.and_then(|row| row.pushed_at.as_i64());
     match repository(host, payload)? {
         Some(repository) => Ok(Event::Pushed {
+            // The end of the second, so that it does not come before what people asked for within it.
+            pushed_ms: pushed_s.map(|s| s.saturating_mul(1_000).saturating_add(999)),
             repository,
             occasion,
             commit,

@@ -133,9 +133,12 @@ pub trait Store:
         why: &Interruption,
         now_ms: i64,
     ) -> Result<()>;
-    /// Running jobs whose lease ended before `now_ms`, or that `worker` held (it has just
-    /// started, so it holds none).
-    async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>>;
+    /// The running jobs of a worker. One that has just started holds none of them any more.
+    async fn held_jobs(&self, worker: &str) -> Result<Vec<JobId>>;
+    /// Running jobs whose lease ended before `now_ms`, with the workers that held them. A deployment may still go on where
+    /// another worker than `own` began it, and must not be begun beside that: it is lost when it has had all the time
+    /// that it may take, or when a person wants it to end.
+    async fn lost_jobs(&self, own: &str, now_ms: i64) -> Result<Vec<(JobId, String)>>;
 
     /// The newest attempt of a build's job, and how it ended; `None` when there is no such job.
     async fn job_standing(

@@ -234,11 +234,12 @@ async fn deploy_again(
         return Ok(true);
     }
     let overtaken = deployments::overtaken(on, build).await?;
+    let asked_ms: i64 = trigger.try_get("created_ms")?;
     if overtaken.is_empty() {
+        deployments::wanted_again(on, build, asked_ms).await?;
         return Ok(true);
     }
     if over {
-        let asked_ms: i64 = trigger.try_get("created_ms")?;
         let which = Which::Keys(overtaken);
         reruns::rerun(on, build, &which, Some(asked_ms), now_ms).await?;
     }

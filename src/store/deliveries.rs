@@ -212,6 +212,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             sender,
             supersedes,
             again,
+            since_ms,
             announcement,
         } => {
             let new = triggers::NewTrigger {
@@ -224,7 +225,9 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
                 again: *again,
                 announcement: announcement.as_deref(),
             };
-            triggers::add(on, &new, moment.received_ms, now_ms).await
+            // GitHub's clock may be ahead of ours.
+            let at_ms = since_ms.map_or(moment.received_ms, |ms| ms.min(moment.received_ms));
+            triggers::add(on, &new, at_ms, now_ms).await
         }
         Change::Import(request) => imports::add(on, request, now_ms).await,
         Change::Cancel {

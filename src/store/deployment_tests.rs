@@ -238,6 +238,60 @@ async fn a_branch_that_is_set_back_deploys_its_commit_again() {
 }
 
 #[tokio::test]
+async fn a_branch_that_is_set_back_does_not_deploy_what_it_was_set_back_from() {
+    on_both(async |store| {
+        let tested = || {
+            vec![
+                order("test", &[]),
+                deploys("ship", "live", &["test"], false),
+            ]
+        };
+        pushed(store, &sha('a'), tested(), 1_000).await;
+        for at_ms in [1_001, 1_003] {
+            let claim = claim(store, at_ms).await.unwrap();
+            assert!(finish(store, &claim, Conclusion::Success, at_ms + 1).await);
+        }
+        pushed(store, &sha('b'), tested(), 2_000).await;
+        let tests = claim(store, 2_001).await.unwrap();
+        pushed(store, &sha('a'), tested(), 3_000).await;
+        assert!(finish(store, &tests, Conclusion::Success, 3_001).await);
+        assert_eq!(stands(store, 2, "ship").await, superseded(1));
+        assert_eq!(claimed(store, 3_002).await, NONE, "the first is deployed");
+        // Forward again, it is.
+        pushed(store, &sha('b'), tested(), 4_000).await;
+        assert_eq!(claimed(store, 4_001).await, [2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deployment_is_not_begun_beside_one_whose_server_is_silent() {
+    on_both(async |store| {
+        pushed(store, &sha('a'), ships(), 1_000).await;
+        let first = claim(store, 10_000).await.unwrap();
+        let (lease_ended, hour) = (80_000, 3_600_000);
+        assert_eq!(store.lost_jobs("other", lease_ended).await.unwrap(), []);
+        let lost = [(first.job.id.clone(), "w".to_owned())];
+        // The server itself knows that nothing runs, and after its time limit everybody does.
+        assert_eq!(store.lost_jobs("w", lease_ended).await.unwrap(), lost);
+        let later = 10_000 + hour + 200_000;
+        assert_eq!(store.lost_jobs("other", later).await.unwrap(), lost);
+        store
+            .apply(
+                vec![Change::CancelBuild {
+                    build: first.build.id.clone(),
+                    reason: "by octocat".to_owned(),
+                }],
+                lease_ended,
+            )
+            .await
+            .unwrap();
+        assert_eq!(store.lost_jobs("other", lease_ended).await.unwrap(), lost);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn events_do_not_end_a_deployment_that_runs_and_people_do() {
     on_both(async |store| {
         let jobs = vec![

@@ -151,6 +151,19 @@ pub(super) async fn overtaken(on: &mut AnyConnection, build: &str) -> Result<Vec
     Ok(keys)
 }
 
+/// A branch or tag came to the commit of a build after whose deployments none has begun: those that were asked for
+/// before `asked_ms` and have not begun are older from now on.
+pub(super) async fn wanted_again(on: &mut AnyConnection, build: &str, asked_ms: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE jobs SET deploy_ms = $2 WHERE build = $1 AND newest = 1 AND deploy_ms < $2",
+    )
+    .bind(build)
+    .bind(asked_ms)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
 /// Whether a build has a deployment that waits for a person.
 pub(super) async fn waits(on: &mut AnyConnection, build: &str) -> Result<bool> {
     let row = sqlx::query(

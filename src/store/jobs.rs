@@ -9,6 +9,7 @@ use super::reruns::{Which, rerun};
 use super::rows::{self, Result};
 use crate::domain::{BuildId, Conclusion, Job, JobId, JobResult, RepositoryId, State, StepRecord};
 use crate::ports::store::{Claim, Heartbeat, Interruption, Queue, Room};
+use crate::protocol::Job as RunnerJob;
 
 /// Who has waited so long comes as early as who is first by right.
 const PATIENCE_MS: i64 = 30 * 60 * 1000;
@@ -518,25 +519,49 @@ pub(super) async fn interrupt(
     again_if_wanted(on, job.build.as_str(), now_ms).await
 }
 
+/// The running jobs of a worker.
+pub(super) async fn held_by(on: &mut AnyConnection, worker: &str) -> Result<Vec<JobId>> {
+    sqlx::query("SELECT id FROM jobs WHERE state = 'running' AND worker = $1 ORDER BY id")
+        .bind(worker)
+        .fetch_all(on)
+        .await?
+        .iter()
+        .map(|row| Ok(JobId::from_stored(row.try_get::<String, _>("id")?)))
+        .collect()
+}
+
+/// Running jobs whose lease has ended; a deployment of another worker only when nothing of it can run any more.
 pub(super) async fn lost(
     on: &mut AnyConnection,
-    worker: &str,
+    own: &str,
     now_ms: i64,
 ) -> Result<Vec<(JobId, String)>> {
-    sqlx::query(
-        "SELECT id, worker FROM jobs WHERE state = 'running' \
-         AND (worker = $1 OR lease_ms < $2) ORDER BY id",
+    let found = sqlx::query(
+        "SELECT j.*, b.cancel_wanted FROM jobs j JOIN builds b ON b.id = j.build \
+         WHERE j.state = 'running' AND j.lease_ms < $1 ORDER BY j.id",
     )
-    .bind(worker)
     .bind(now_ms)
     .fetch_all(on)
-    .await?
-    .iter()
-    .map(|row| {
-        Ok((
-            JobId::from_stored(row.try_get::<String, _>("id")?),
-            row.try_get("worker")?,
-        ))
-    })
-    .collect()
+    .await?;
+    let mut lost = Vec::new();
+    for row in &found {
+        let job = rows::job(row)?;
+        let worker: String = row.try_get("worker")?;
+        let may_go_on = job.order.deploy.is_some()
+            && worker != own
+            && row.try_get::<i64, _>("cancel_wanted")? == 0
+            && now_ms < last_moment(&job);
+        if !may_go_on {
+            lost.push((job.id, worker));
+        }
+    }
+    Ok(lost)
+}
+
+/// When the runner of a job has ended it at the latest.
+fn last_moment(job: &Job) -> i64 {
+    let ending = RunnerJob::AFTER_TIMEOUT_MS + RunnerJob::GRACE_MS;
+    let most = job.order.timeout_ms.saturating_add(ending);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    job.started_ms.unwrap_or_default().saturating_add(most)
 }

@@ -284,9 +284,14 @@ impl Store for SqlStore {
             jobs::interrupt(tx.on(), job, worker, why, now_ms).await)
     }
 
-    async fn lost_jobs(&self, worker: &str, now_ms: i64) -> Result<Vec<(JobId, String)>> {
+    async fn held_jobs(&self, worker: &str) -> Result<Vec<JobId>> {
         let mut on = self.database.read().await?;
-        Ok(jobs::lost(&mut on, worker, now_ms).await?)
+        Ok(jobs::held_by(&mut on, worker).await?)
+    }
+
+    async fn lost_jobs(&self, own: &str, now_ms: i64) -> Result<Vec<(JobId, String)>> {
+        let mut on = self.database.read().await?;
+        Ok(jobs::lost(&mut on, own, now_ms).await?)
     }
 
     async fn job_standing(

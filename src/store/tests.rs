@@ -140,6 +140,7 @@ pub(super) fn build(commit: &Sha, occasion: Occasion) -> Change {
         trust: Trust::Trusted,
         sender: PersonId(9),
         again: false,
+        since_ms: None,
         announcement: Some(Box::new(check(commit, CheckState::Queued))),
     }
 }
@@ -1110,8 +1111,7 @@ async fn what_was_said_is_there_after_opening_the_file_again() {
         .unwrap()
         .unwrap();
     assert!(outgoing.uncertain);
-    let lost = again.lost_jobs("w", 10_001).await.unwrap();
-    assert_eq!(lost, [(claimed.job.id, "w".to_owned())]);
+    assert_eq!(again.held_jobs("w").await.unwrap(), [claimed.job.id]);
     assert!(
         again
             .view(&BuildId::from_stored("none"))

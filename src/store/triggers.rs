@@ -28,7 +28,7 @@ pub(super) struct NewTrigger<'a> {
     pub(super) announcement: Option<&'a CheckRun>,
 }
 
-/// Adds a trigger that came at `created_ms`; of two pushes the later one speaks on badges.
+/// Adds a trigger of what happened at `created_ms`; of two pushes the later one speaks on badges.
 pub(super) async fn add(
     on: &mut AnyConnection,
     new: &NewTrigger<'_>,
@@ -85,13 +85,14 @@ pub(super) async fn add(
             return Ok(());
         };
         builds::touch(on, &build).await?;
-        // Set back to what was deployed before: that is deployed again.
-        let goes_back =
-            new.occasion.pull().is_none() && !deployments::overtaken(on, &build).await?.is_empty();
-        if goes_back {
-            prepare_again(on, &id, now_ms).await?;
+        if new.occasion.pull().is_some() {
+            return Ok(());
         }
-        return Ok(());
+        // Set back to what was deployed before: that is deployed again, and what came in between is not deployed after it.
+        if deployments::overtaken(on, &build).await?.is_empty() {
+            return deployments::wanted_again(on, &build, created_ms).await;
+        }
+        return prepare_again(on, &id, now_ms).await;
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \

@@ -104,6 +104,27 @@ async fn two_pushes_in_a_row_deploy_in_order_and_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn a_push_that_is_told_of_late_deploys_nothing() {
+    world(async |w: &mut World| {
+        w.write(".herald.yml", PRESET);
+        w.write("works", "0");
+        let first = w.commit("production");
+        let zero = "0".repeat(40);
+        let late = w.github.push(&w.project, "production", &zero, &first);
+        w.pass(3);
+        let second = pushed(w).await;
+        w.drain().await;
+        w.deliver("push", &late).await;
+        w.drain().await;
+        assert_eq!(w.deployed(), [good(&second)]);
+        let (state, words) = w.ended(&first, "herald / deploy");
+        assert_eq!(state, "cancelled");
+        assert_eq!(words, "cancelled: superseded by build #1");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_older_build_that_is_ready_late_does_not_deploy() {
     world(async |w: &mut World| {
         w.write(".herald.yml", PRESET);
