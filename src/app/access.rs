@@ -199,6 +199,12 @@ impl App {
         }
         let ended = view.build.conclusion.is_some();
         let (id, build) = (repository.id.clone(), view.build.id.clone());
+        let is_read_again = matches!(errand, Errand::Rerun(_));
+        if is_read_again && self.parts.store.reports_are_let_go(&build).await? {
+            return Ok(Run::Useless(
+                "The uploaded reports are not kept any more; what was read of them stands.",
+            ));
+        }
         let answers = Answers::default();
         let change = match errand {
             Errand::Rerun(_) if !ended => {

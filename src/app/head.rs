@@ -22,6 +22,8 @@ pub struct Claimed {
 pub struct Head {
     /// The commit that everything is reported on.
     pub commit: Sha,
+    /// When it was made, in unix milliseconds, where GitHub was asked.
+    pub committed_ms: Option<i64>,
     /// What happened to it.
     pub occasion: Occasion,
     /// How far what is uploaded is trusted.
@@ -224,6 +226,7 @@ impl App {
             };
             Head {
                 commit: commit.clone(),
+                committed_ms: shown.committed_ms,
                 trust: Trust::of(&occasion, repository, shown.by_bot),
                 occasion,
                 sender,
@@ -271,6 +274,7 @@ fn of_pull(mut pull: PullRequest, head: Sha, repository: &Repository, sender: Pe
     let occasion = Occasion::PullRequest { pull };
     Head {
         commit: head,
+        committed_ms: None,
         trust: Trust::of(&occasion, repository, false),
         occasion,
         sender,
@@ -303,6 +307,7 @@ fn pushed(job: &WorkflowIdentity, repository: &Repository) -> Result<Head, Uploa
     };
     Ok(Head {
         commit: job.commit.clone(),
+        committed_ms: None,
         trust: Trust::of(&occasion, repository, job.by_bot),
         occasion,
         sender: job.actor,

@@ -8,8 +8,8 @@ use super::ended::{bad_specification, conflict, emptied, ended};
 use super::refusal::{Ground, refusals};
 use super::state::{App, ForkPolicy, again_at};
 use crate::domain::{
-    Conclusion, Occasion, Permission, PersonId, Preparation, PullRequest, Repository, Sha, Trigger,
-    Trust,
+    Conclusion, Import, Occasion, Permission, PersonId, Preparation, PullRequest, Repository, Sha,
+    Trigger, Trust,
 };
 use crate::ports::error::Result;
 use crate::ports::source::{Merged, Remote};
@@ -80,6 +80,18 @@ impl App {
             Kind::Throttled { .. } => false,
         };
         if hopeless {
+            if let Some(Import::Actions { run, .. }) = &trigger.import
+                && !store.is_import_known(trigger).await?
+            {
+                // Whether anybody asks for its reports is not known, and most workflows have none.
+                warn!(
+                    "let run {} of `{}` go, which was never asked for",
+                    run.id, run.name
+                );
+                return store
+                    .drop_trigger(&trigger.id, Nothing::Unselected, self.now_ms())
+                    .await;
+            }
             let what = format!("Herald could not finish: {error}");
             let escaped = markdown::escape(&what);
             let mut draft = ended(trigger, Conclusion::Cancelled, &what, &escaped);

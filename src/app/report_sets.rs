@@ -56,11 +56,16 @@ impl App {
         };
         let remote = self.parts.forge.remote(repository).await?;
         let specification = self.default_specification(repository, &remote).await?;
+        let is_for_pull = trigger.occasion.pull().is_some();
+        let mut occasions = set.occasions();
+        let occasion = occasions
+            .find(|occasion| occasion.pull().is_some() == is_for_pull)
+            .unwrap_or(&set.occasion);
         let source = &self.parts.source;
         let commit = trigger.commit.as_str();
-        source.fetch(&remote, commit, &set.occasion.refs()).await?;
+        source.fetch(&remote, commit, &occasion.refs()).await?;
         let mut draft = draft(trigger, import_of(&set), specification.as_ref());
-        draft.occasion = Some(set.occasion);
+        draft.occasion = Some(occasion.clone());
         Ok(Ok(draft))
     }
 

@@ -453,9 +453,17 @@ impl App {
         let sha256 = self.parts.uploads.close(&upload.id, upload.length).await?;
         upload.received = upload.length;
         let store = &self.parts.store;
-        let set = match store.keep_part(upload, &sha256, self.now_ms()).await? {
+        let now_ms = self.now_ms();
+        let mut kept = store.keep_part(upload, &sha256, false, now_ms).await?;
+        if let Kept::Known(_, part) = &kept
+            && !self.parts.uploads.path(&part.upload)?.exists()
+        {
+            // Somebody deleted the file, and this is the same one.
+            kept = store.keep_part(upload, &sha256, true, now_ms).await?;
+        }
+        let set = match kept {
             Kept::New(set) => set,
-            Kept::Known(set) => {
+            Kept::Known(set, _) => {
                 self.discard(&upload.id).await;
                 set
             }

@@ -57,7 +57,14 @@ async fn commit(
         .flat_map(|line| line.split(' ').skip(1))
         .map(|parent| json!({"sha": parent}))
         .collect();
-    let answer = json!({"sha": sha, "parents": parents, "author": {"id": 500, "type": "User"}});
+    let date = ask(
+        &project.git_dir,
+        &["show", "-s", "--no-show-signature", "--format=%cI", &sha],
+    );
+    let answer = json!({
+        "sha": sha, "parents": parents, "author": {"id": 500, "type": "User"},
+        "commit": {"committer": {"date": date}},
+    });
     Ok((StatusCode::OK, Json(answer)))
 }
 

@@ -441,7 +441,9 @@ impl GitHub {
     /// The payload of a `push` delivery.
     pub fn push(&self, project: &Project, branch: &str, before: &str, after: &str) -> Value {
         let mut repository = Self::repository_json(project);
-        repository["pushed_at"] = json!(self.now_ms() / 1_000);
+        if let Some(repository) = repository.as_object_mut() {
+            repository.insert("pushed_at".to_owned(), json!(self.now_ms() / 1_000));
+        }
         json!({
             "ref": format!("refs/heads/{branch}"),
             "before": before,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::build::{Conclusion, JobFailure, combine};
 use super::id::{PersonId, RepositoryId, Sha};
@@ -57,15 +58,6 @@ impl Import {
         }
     }
 
-    /// The subject of its triggers. Runs for a push and for a pull request have one each, and share a build.
-    pub fn trigger_subject(&self, commit: &Sha, trust: Trust) -> String {
-        let subject = self.subject(commit);
-        match self {
-            Self::Actions { run, .. } => format!("{subject}/{}/{}", run.event, trust.as_str()),
-            Self::Uploads { .. } => subject,
-        }
-    }
-
     /// What it is about: of one commit and subject there is one build.
     pub fn subject(&self, commit: &Sha) -> String {
         match self {
@@ -90,20 +82,37 @@ pub fn is_of_branch(event: &str) -> bool {
     OF_BRANCH.contains(&event)
 }
 
-/// A name as a part of an address: lower-case letters, digits and `-`, at most 60 long.
+/// A name as a part of an address: lower-case letters, digits and `-`, at most 60 long. Where that leaves away more than
+/// what stands between words, a short hash keeps `C++` and `C#` apart.
 fn slug(name: &str) -> String {
+    const BETWEEN: &str = " -_/.:,()[]";
+    const MOST: usize = 60;
     let mut slug = String::new();
+    let mut is_whole = true;
     for char in name.to_lowercase().chars() {
         if char.is_alphanumeric() {
             slug.push(char);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
+            continue;
+        }
+        is_whole &= BETWEEN.contains(char);
+        if !slug.is_empty() && !slug.ends_with('-') {
             slug.push('-');
         }
     }
-    let slug: String = slug.chars().take(60).collect();
-    match slug.trim_end_matches('-') {
-        "" => "unnamed".to_owned(),
-        slug => slug.to_owned(),
+    let slug = slug.trim_end_matches('-');
+    if is_whole && !slug.is_empty() && slug.chars().count() <= MOST {
+        return slug.to_owned();
+    }
+    let hash = Sha256::digest(name.as_bytes());
+    let hash: String = hash
+        .iter()
+        .take(3)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let start: String = slug.chars().take(MOST - 1 - hash.len()).collect();
+    match start.trim_end_matches('-') {
+        "" => format!("unnamed-{hash}"),
+        start => format!("{start}-{hash}"),
     }
 }
 
@@ -128,6 +137,18 @@ pub struct ImportRequest {
 }
 
 impl ImportRequest {
+    /// The subject of its trigger. A push and a pull request have one each, and share a build.
+    pub fn subject(&self) -> String {
+        let subject = self.import.subject(&self.commit);
+        match &self.import {
+            Import::Actions { run, .. } => {
+                format!("{subject}/{}/{}", run.event, self.trust.as_str())
+            }
+            Import::Uploads { .. } if self.occasion.pull().is_some() => subject,
+            Import::Uploads { .. } => format!("{subject}/pushed"),
+        }
+    }
+
     /// Artifacts of a run. Which pull request it was for is found out when it is known whether anybody asks for it.
     pub fn of_run(repository: RepositoryId, run: WorkflowRun, sender: PersonId) -> Self {
         Self {
@@ -384,7 +405,11 @@ mod tests {
     fn a_name_becomes_a_part_of_an_address() {
         assert_eq!(slug("CI"), "ci");
         assert_eq!(slug("Unit tests (Linux) "), "unit-tests-linux");
-        assert_eq!(slug("../.."), "unnamed");
+        assert!(slug("../..").starts_with("unnamed-"));
+        // What means something is not left away without a trace.
+        assert!(slug("C++").starts_with("c-"));
+        assert_ne!(slug("C++"), slug("C#"));
+        assert_ne!(slug(&"x".repeat(90)), slug(&"x".repeat(91)));
         assert_eq!(slug(&"x".repeat(90)).len(), 60);
     }
 

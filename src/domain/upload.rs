@@ -32,6 +32,9 @@ pub const UNFINISHED_MS: i64 = 24 * 60 * 60 * 1000;
 pub struct UploadRequest {
     /// The commit that the reports are of.
     pub commit: Sha,
+    /// When it was made, in unix milliseconds, where GitHub was asked.
+    #[serde(default)]
+    pub committed_ms: Option<i64>,
     /// What happened to it.
     pub occasion: Occasion,
     /// How far the reports are trusted.
@@ -93,10 +96,14 @@ pub struct ReportSet {
     pub commit: Sha,
     /// Its name: untrusted text.
     pub name: String,
+    /// When the commit was made, in unix milliseconds, where GitHub was asked.
+    pub committed_ms: Option<i64>,
     /// How far it is trusted: as its least trusted part.
     pub trust: Trust,
-    /// What happened to the commit.
+    /// What happened to the commit; where it is the head of a pull request, that.
     pub occasion: Occasion,
+    /// The push, where it is uploaded for a branch that came to the head of that pull request as well.
+    pub pushed: Option<Occasion>,
     /// Who sent the first part.
     pub sender: PersonId,
     /// How many parts there will be, where somebody said so.
@@ -118,6 +125,33 @@ pub struct ReportSet {
 }
 
 impl ReportSet {
+    /// Takes in what another upload says of the set: what it says of parts and time counts; trust only gets less; and a
+    /// pull request is not forgotten for a push, nor the push for it.
+    pub fn join(&mut self, request: &UploadRequest) {
+        self.expected = request.parts.or(self.expected);
+        self.wait_ms = request.wait_ms.or(self.wait_ms);
+        self.committed_ms = request.committed_ms.or(self.committed_ms);
+        let rank = |trust: Trust| match trust {
+            Trust::Fork => 0,
+            Trust::Bot => 1,
+            Trust::Trusted => 2,
+        };
+        if rank(request.trust) < rank(self.trust) {
+            self.trust = request.trust;
+        }
+        let new = request.occasion.clone();
+        match (self.occasion.pull().is_some(), new.pull().is_some()) {
+            (true, false) => self.pushed = Some(new),
+            (false, true) => self.pushed = Some(std::mem::replace(&mut self.occasion, new)),
+            _ => self.occasion = new,
+        }
+    }
+
+    /// What is to be spoken of when it is published: the pull request first, then the push.
+    pub fn occasions(&self) -> impl Iterator<Item = &Occasion> {
+        std::iter::once(&self.occasion).chain(&self.pushed)
+    }
+
     /// When it is to be published now that it has this many parts: at once when all are there; else when the time for
     /// the rest is up; and where nobody knows of a rest, when it has been quiet.
     pub fn due_with(&self, received: u32) -> i64 {
@@ -170,8 +204,8 @@ impl ReportSet {
 pub enum Kept {
     /// It is a part of this set now.
     New(Box<ReportSet>),
-    /// It is the same that was there: nothing has changed.
-    Known(Box<ReportSet>),
+    /// It is the same as this part of the set: nothing has changed.
+    Known(Box<ReportSet>, ReportPart),
     /// The set's parts are not kept any more.
     Closed,
     /// The set has as many parts as it may.
@@ -268,11 +302,13 @@ mod tests {
             repository: RepositoryId::new("github.test", 1),
             commit: Sha::parse(&"a".repeat(40)).unwrap(),
             name: "unit".to_owned(),
+            committed_ms: None,
             trust: Trust::Trusted,
             occasion: Occasion::Push {
                 branch: "main".to_owned(),
                 before: None,
             },
+            pushed: None,
             sender: PersonId::NOBODY,
             expected,
             wait_ms,

@@ -5,7 +5,7 @@ use http::Method;
 use serde::Deserialize;
 
 use super::forge::{GitHub, at, list, who};
-use super::payload::{Account, PullRow, sha};
+use super::payload::{Account, PullRow, sha, time_ms};
 use super::workflows::RunRow;
 use crate::domain::{PullRequest, Repository, Sha, WorkflowRun};
 use crate::ports::commits::ShownCommit;
@@ -36,6 +36,17 @@ struct CommitRow {
     // Null where no account has the address in the commit.
     #[serde(default)]
     author: Option<Account>,
+    commit: Option<DetailsRow>,
+}
+
+#[derive(Deserialize)]
+struct DetailsRow {
+    committer: Option<DateRow>,
+}
+
+#[derive(Deserialize)]
+struct DateRow {
+    date: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +93,10 @@ impl Commits for GitHub {
             .await
             .map_err(none_such)?;
         let parents = row.parents.iter().map(|parent| sha(&parent.sha));
+        let committer = row.commit.and_then(|commit| commit.committer);
+        let date = committer.and_then(|committer| committer.date);
         Ok(ShownCommit {
+            committed_ms: date.map(|date| time_ms(Some(&date))).filter(|ms| *ms > 0),
             parents: parents.collect::<Result<_>>()?,
             by_bot: row.author.as_ref().is_some_and(Account::is_bot),
         })

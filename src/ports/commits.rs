@@ -12,6 +12,8 @@ pub struct ShownCommit {
     pub parents: Vec<Sha>,
     /// Whether a bot account wrote it.
     pub by_bot: bool,
+    /// When it was made, in unix milliseconds, by the clock of who made it.
+    pub committed_ms: Option<i64>,
 }
 
 /// Questions about commits.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use crate::domain::upload::Kept;
-use crate::domain::{Build, ReportPart, ReportSet, RepositoryId, Sha, Upload};
+use crate::domain::{Build, BuildId, ReportPart, ReportSet, RepositoryId, Sha, Upload};
 
 /// What is kept about uploads.
 #[async_trait]
@@ -17,8 +17,15 @@ pub trait Uploads: Send + Sync {
     async fn upload(&self, repository: &RepositoryId, id: &str) -> Result<Option<Upload>>;
     /// So many bytes are on disk for good, where it was `from` before. `false` when it was not.
     async fn note_received(&self, id: &str, from: u64, to: u64, now_ms: i64) -> Result<bool>;
-    /// All of an upload is on disk: it becomes a part of its set. `sha256`: of its bytes, in hex.
-    async fn keep_part(&self, upload: &Upload, sha256: &str, now_ms: i64) -> Result<Kept>;
+    /// All of an upload is on disk: it becomes a part of its set; the same as was there before only where that is to be
+    /// there `anew`. `sha256`: of its bytes, in hex.
+    async fn keep_part(
+        &self,
+        upload: &Upload,
+        sha256: &str,
+        anew: bool,
+        now_ms: i64,
+    ) -> Result<Kept>;
     /// Forgets an upload that is no part of anything.
     async fn drop_upload(&self, id: &str) -> Result<()>;
     /// A set with its parts.
@@ -27,6 +34,8 @@ pub trait Uploads: Send + Sync {
     async fn build_of_set(&self, set: &ReportSet, specification: &str) -> Result<Option<Build>>;
     /// Has the sets prepared that are due, at most so many, and says how many there were.
     async fn publish_sets(&self, now_ms: i64, limit: i64) -> Result<u64>;
+    /// Whether a build reads uploaded reports that are not kept any more.
+    async fn reports_are_let_go(&self, build: &BuildId) -> Result<bool>;
     /// Whether a commit was heard of as the head of a pull request.
     async fn was_head(&self, repository: &RepositoryId, pull: i64, commit: &Sha) -> Result<bool>;
     /// Forgets uploads that nothing was heard of since `unfinished_ms` and the parts of sets whose last one came before

@@ -11,10 +11,10 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot, watch};
 
+use super::schema::migrator;
 use crate::ports::PortError;
 
 /// How often a colliding PostgreSQL transaction is repeated before giving up.
@@ -313,104 +313,4 @@ async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
         flush.notified().await;
         writer.lock().await.commit().await;
     }
-}
-
-/// The migrations, in the dialect of the engine.
-pub(super) fn migrator(engine: &str) -> Migrator {
-    const FILES: [(i64, &str, &str); 17] = [
-        (1, "start", include_str!("../../migrations/0001_start.sql")),
-        (
-            2,
-            "secrets",
-            include_str!("../../migrations/0002_secrets.sql"),
-        ),
-        (
-            3,
-            "images",
-            include_str!("../../migrations/0003_images.sql"),
-        ),
-        (
-            4,
-            "approvals",
-            include_str!("../../migrations/0004_approvals.sql"),
-        ),
-        (
-            5,
-            "writing",
-            include_str!("../../migrations/0005_writing.sql"),
-        ),
-        (
-            6,
-            "settled",
-            include_str!("../../migrations/0006_settled.sql"),
-        ),
-        (
-            7,
-            "tokens",
-            include_str!("../../migrations/0007_tokens.sql"),
-        ),
-        (8, "app", include_str!("../../migrations/0008_app.sql")),
-        (
-            10,
-            "measures",
-            include_str!("../../migrations/0010_measures.sql"),
-        ),
-        (
-            11,
-            "labels",
-            include_str!("../../migrations/0011_labels.sql"),
-        ),
-        (
-            12,
-            "history",
-            include_str!("../../migrations/0012_history.sql"),
-        ),
-        (
-            13,
-            "test_names",
-            include_str!("../../migrations/0013_test_names.sql"),
-        ),
-        (
-            14,
-            "judgements",
-            include_str!("../../migrations/0014_judgements.sql"),
-        ),
-        (
-            15,
-            "quarantines",
-            include_str!("../../migrations/0015_quarantines.sql"),
-        ),
-        (
-            16,
-            "deployments",
-            include_str!("../../migrations/0016_deployments.sql"),
-        ),
-        (
-            17,
-            "imports",
-            include_str!("../../migrations/0017_imports.sql"),
-        ),
-        (
-            18,
-            "uploads",
-            include_str!("../../migrations/0018_uploads.sql"),
-        ),
-    ];
-    let migrations = FILES
-        .iter()
-        .map(|(version, name, sql)| {
-            let sql = match engine {
-                "postgres" => sql.replace(" BLOB", " BYTEA"),
-                _ => (*sql).to_owned(),
-            };
-            Migration::new(
-                *version,
-                (*name).into(),
-                MigrationType::Simple,
-                sqlx::AssertSqlSafe(sql).into_sql_str(),
-                false,
-            )
-        })
-        .collect();
-    Migrator::with_migrations(migrations)
 }

@@ -4,7 +4,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, Connection};
 
 use super::SqlStore;
-use super::database::migrator;
+use super::schema::migrator;
 use super::tests::{on_both, repository};
 use crate::domain::RepositoryId;
 use crate::domain::history::{Attempted, KnownTest, Packed, Run, TestName, pack};

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::database::transact;
+use super::database::{StoreError, transact};
 use super::jobs;
 use super::rows::{self, Result};
 use super::sql::SqlStore;
-use crate::domain::{BuildId, Import, ImportRequest, Occasion, RepositoryId, Sha};
+use crate::domain::{BuildId, Import, ImportRequest, Occasion, RepositoryId, Sha, Trigger};
 use crate::ports::Imports;
 use crate::ports::error::Result as PortResult;
 use crate::ports::store::Claim;
@@ -24,6 +24,21 @@ impl Imports for SqlStore {
         transact!(self.database, tx => claim(tx.on(), worker, now_ms, lease_ms).await)
     }
 
+    async fn is_import_known(&self, trigger: &Trigger) -> PortResult<bool> {
+        let Some(import) = &trigger.import else {
+            return Ok(false);
+        };
+        let mut on = self.database.read().await?;
+        let known =
+            sqlx::query("SELECT id FROM builds WHERE repository = $1 AND origin = $2 LIMIT 1")
+                .bind(trigger.repository.as_str())
+                .bind(import.key())
+                .fetch_optional(&mut *on)
+                .await
+                .map_err(StoreError::from)?;
+        Ok(known.is_some())
+    }
+
     async fn beside(&self, build: &BuildId) -> PortResult<Vec<BuildId>> {
         let mut on = self.database.read().await?;
         Ok(beside(&mut on, build).await?)
@@ -37,7 +52,7 @@ impl Imports for SqlStore {
 
 /// Adds a trigger. One that is there already is prepared again: there may be more to read.
 pub(super) async fn add(on: &mut AnyConnection, new: &ImportRequest, now_ms: i64) -> Result<()> {
-    let subject = new.import.trigger_subject(&new.commit, new.trust);
+    let subject = new.subject();
     let import = serde_json::to_string(&new.import)?;
     let again = sqlx::query(
         "UPDATE triggers SET import = $5, state = 'waiting', build = NULL, again = 1, due_ms = $4, \

@@ -27,6 +27,7 @@ mod quarantines;
 mod registration;
 mod reruns;
 mod rows;
+mod schema;
 mod seal;
 mod secrets;
 mod specified;

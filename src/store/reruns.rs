@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::jobs::repeat_job;
 use super::rows::{self, Result};
-use super::{approvals, builds, publications, triggers};
+use super::{approvals, builds, publications, triggers, uploads};
 use crate::domain::{Again, BuildId, Conclusion, Job, RepositoryId};
 
 /// Which jobs of a build run again.
@@ -69,6 +69,9 @@ pub(super) async fn requested(
         .bind(&build)
         .fetch_one(&mut *on)
         .await?;
+    if uploads::are_let_go(on, &build).await? {
+        return Ok(false);
+    }
     let stranger = row.try_get::<String, _>("trust")? == "fork";
     if stranger && !approvals::stands_for_build(on, &build).await? {
         // It is looked at again, and waits again.

@@ -269,8 +269,7 @@ impl Store for SqlStore {
         result: JobResult,
         now_ms: i64,
     ) -> Result<bool> {
-        transact!(self.database, tx =>
-            jobs::finish(tx.on(), job, worker, steps, &result, now_ms).await)
+        transact!(self.database, tx => jobs::finish(tx.on(), job, worker, steps, &result, now_ms).await)
     }
 
     async fn interrupt_job(
@@ -280,8 +279,7 @@ impl Store for SqlStore {
         why: &Interruption,
         now_ms: i64,
     ) -> Result<()> {
-        transact!(self.database, tx =>
-            jobs::interrupt(tx.on(), job, worker, why, now_ms).await)
+        transact!(self.database, tx => jobs::interrupt(tx.on(), job, worker, why, now_ms).await)
     }
 
     async fn held_jobs(&self, worker: &str) -> Result<Vec<JobId>> {

@@ -10,8 +10,8 @@ use super::rows::{self, Result};
 use super::sql::SqlStore;
 use crate::domain::upload::{Kept, PARTS};
 use crate::domain::{
-    Build, Import, ImportRequest, Occasion, PersonId, ReportPart, ReportSet, RepositoryId, Sha,
-    Trust, Upload, UploadRequest, pull_subject,
+    Build, BuildId, Import, ImportRequest, Occasion, PersonId, ReportPart, ReportSet, RepositoryId,
+    Sha, Trust, Upload, pull_subject,
 };
 use crate::ports::Uploads;
 use crate::ports::error::Result as PortResult;
@@ -31,8 +31,14 @@ impl Uploads for SqlStore {
         transact!(self.database, tx => note(tx.on(), id, from, to, now_ms).await)
     }
 
-    async fn keep_part(&self, upload: &Upload, sha256: &str, now_ms: i64) -> PortResult<Kept> {
-        transact!(self.database, tx => keep(tx.on(), upload, sha256, now_ms).await)
+    async fn keep_part(
+        &self,
+        upload: &Upload,
+        sha256: &str,
+        anew: bool,
+        now_ms: i64,
+    ) -> PortResult<Kept> {
+        transact!(self.database, tx => keep(tx.on(), upload, sha256, anew, now_ms).await)
     }
 
     async fn drop_upload(&self, id: &str) -> PortResult<()> {
@@ -61,6 +67,11 @@ impl Uploads for SqlStore {
 
     async fn publish_sets(&self, now_ms: i64, limit: i64) -> PortResult<u64> {
         transact!(self.database, tx => publish(tx.on(), now_ms, limit).await)
+    }
+
+    async fn reports_are_let_go(&self, build: &BuildId) -> PortResult<bool> {
+        let mut on = self.database.read().await?;
+        Ok(are_let_go(&mut on, build.as_str()).await?)
     }
 
     async fn was_head(
@@ -180,7 +191,13 @@ async fn note(on: &mut AnyConnection, id: &str, from: u64, to: u64, now_ms: i64)
 }
 
 /// Puts a part into its set, which is made with the first one.
-async fn keep(on: &mut AnyConnection, upload: &Upload, sha256: &str, now_ms: i64) -> Result<Kept> {
+async fn keep(
+    on: &mut AnyConnection,
+    upload: &Upload,
+    sha256: &str,
+    anew: bool,
+    now_ms: i64,
+) -> Result<Kept> {
     let request = &upload.request;
     let standing = sqlx::query(
         "SELECT * FROM report_sets WHERE repository = $1 AND commit_id = $2 AND name = $3",
@@ -200,9 +217,16 @@ async fn keep(on: &mut AnyConnection, upload: &Upload, sha256: &str, now_ms: i64
     let label = request.part.clone().unwrap_or_else(|| sha256.to_owned());
     let known = set.parts.iter().position(|part| part.label == label);
     let same = known.and_then(|at| set.parts.get(at)).cloned();
-    if same.is_some_and(|part| part.sha256 == sha256) {
+    if let Some(part) = same.filter(|part| part.sha256 == sha256 && !anew) {
         insert_done(on, upload, &set.id, now_ms).await?;
-        return Ok(Kept::Known(Box::new(set)));
+        let spoken = subjects(&set);
+        set.join(request);
+        if subjects(&set) != spoken {
+            // The same reports, and they speak for a branch too.
+            set.due_ms = set.due_ms.or(Some(now_ms));
+            write_set(on, &set).await?;
+        }
+        return Ok(Kept::Known(Box::new(set), part));
     }
     let part = ReportPart {
         label,
@@ -219,13 +243,18 @@ async fn keep(on: &mut AnyConnection, upload: &Upload, sha256: &str, now_ms: i64
     if received > PARTS {
         return Ok(Kept::Full);
     }
-    join(&mut set, request);
+    set.join(request);
     set.last_ms = now_ms;
     set.due_ms = Some(set.due_with(received));
     write_set(on, &set).await?;
     write_part(on, &set.id, &part, now_ms).await?;
     insert_done(on, upload, &set.id, now_ms).await?;
     Ok(Kept::New(Box::new(set)))
+}
+
+/// What a set speaks of.
+fn subjects(set: &ReportSet) -> Vec<String> {
+    set.occasions().map(Occasion::subject).collect()
 }
 
 async fn insert_done(
@@ -249,8 +278,10 @@ fn first_of(upload: &Upload, now_ms: i64) -> ReportSet {
         repository: upload.repository.clone(),
         commit: request.commit.clone(),
         name: request.name.clone(),
+        committed_ms: None,
         trust: request.trust,
         occasion: request.occasion.clone(),
+        pushed: None,
         sender: request.sender,
         expected: None,
         wait_ms: None,
@@ -263,30 +294,13 @@ fn first_of(upload: &Upload, now_ms: i64) -> ReportSet {
     }
 }
 
-/// What another upload says of the set: what it says of parts and time counts; trust only gets less; and a pull request
-/// is not forgotten for a push.
-fn join(set: &mut ReportSet, request: &UploadRequest) {
-    set.expected = request.parts.or(set.expected);
-    set.wait_ms = request.wait_ms.or(set.wait_ms);
-    let rank = |trust: Trust| match trust {
-        Trust::Fork => 0,
-        Trust::Bot => 1,
-        Trust::Trusted => 2,
-    };
-    if rank(request.trust) < rank(set.trust) {
-        set.trust = request.trust;
-    }
-    if request.occasion.pull().is_some() || set.occasion.pull().is_none() {
-        set.occasion = request.occasion.clone();
-    }
-}
-
 async fn write_set(on: &mut AnyConnection, set: &ReportSet) -> Result<()> {
     sqlx::query(
         "INSERT INTO report_sets (id, repository, commit_id, name, trust, occasion, sender, \
-         expected, wait_ms, first_ms, last_ms, due_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         expected, wait_ms, first_ms, last_ms, due_ms, pushed, committed_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
          ON CONFLICT (id) DO UPDATE SET trust = excluded.trust, occasion = excluded.occasion, \
+         pushed = excluded.pushed, committed_ms = excluded.committed_ms, \
          expected = excluded.expected, wait_ms = excluded.wait_ms, last_ms = excluded.last_ms, \
          due_ms = excluded.due_ms",
     )
@@ -302,6 +316,8 @@ async fn write_set(on: &mut AnyConnection, set: &ReportSet) -> Result<()> {
     .bind(set.first_ms)
     .bind(set.last_ms)
     .bind(set.due_ms)
+    .bind(set.pushed.as_ref().map(serde_json::to_string).transpose()?)
+    .bind(set.committed_ms)
     .execute(on)
     .await?;
     Ok(())
@@ -345,12 +361,15 @@ async fn set_by_id(on: &mut AnyConnection, id: &str) -> Result<Option<ReportSet>
 async fn with_parts(on: &mut AnyConnection, row: &AnyRow) -> Result<ReportSet> {
     let id: String = row.try_get("id")?;
     let expected: Option<i64> = row.try_get("expected")?;
+    let pushed: Option<String> = row.try_get("pushed")?;
     Ok(ReportSet {
         repository: RepositoryId::from_stored(row.try_get::<String, _>("repository")?),
         commit: rows::sha(row, "commit_id")?,
         name: row.try_get("name")?,
         trust: Trust::from_stored(&row.try_get::<String, _>("trust")?),
+        committed_ms: row.try_get("committed_ms")?,
         occasion: rows::json(row, "occasion")?,
+        pushed: pushed.map(|text| serde_json::from_str(&text)).transpose()?,
         sender: PersonId(row.try_get("sender")?),
         expected: expected.and_then(|count| u32::try_from(count).ok()),
         wait_ms: row.try_get("wait_ms")?,
@@ -426,23 +445,30 @@ async fn publish(on: &mut AnyConnection, now_ms: i64, limit: i64) -> Result<u64>
         .bind(&set.id)
         .execute(&mut *on)
         .await?;
-        let request = request(on, &set).await?;
-        imports::add(on, &request, now_ms).await?;
-        sqlx::query("UPDATE triggers SET trust = $3 WHERE repository = $1 AND subject = $2")
-            .bind(set.repository.as_str())
-            .bind(request.import.subject(&set.commit))
-            .bind(set.trust.as_str())
-            .execute(&mut *on)
-            .await?;
+        for occasion in set.occasions() {
+            let request = request(on, &set, occasion).await?;
+            imports::add(on, &request, now_ms).await?;
+            sqlx::query("UPDATE triggers SET trust = $3 WHERE repository = $1 AND subject = $2")
+                .bind(set.repository.as_str())
+                .bind(request.subject())
+                .bind(set.trust.as_str())
+                .execute(&mut *on)
+                .await?;
+        }
     }
     Ok(due.len() as u64)
 }
 
-async fn request(on: &mut AnyConnection, set: &ReportSet) -> Result<ImportRequest> {
+async fn request(
+    on: &mut AnyConnection,
+    set: &ReportSet,
+    occasion: &Occasion,
+) -> Result<ImportRequest> {
+    let committed_ms = set.committed_ms.map(|ms| ms.min(set.first_ms));
     Ok(ImportRequest {
         repository: set.repository.clone(),
         commit: set.commit.clone(),
-        occasion: set.occasion.clone(),
+        occasion: occasion.clone(),
         trust: set.trust,
         sender: set.sender,
         import: Import::Uploads {
@@ -451,13 +477,20 @@ async fn request(on: &mut AnyConnection, set: &ReportSet) -> Result<ImportReques
             received: u32::try_from(set.parts.len()).unwrap_or(u32::MAX),
             expected: set.expected,
         },
-        since_ms: pushed(on, set).await?.unwrap_or(set.first_ms),
+        since_ms: pushed(on, set, occasion)
+            .await?
+            .or(committed_ms)
+            .unwrap_or(set.first_ms),
     })
 }
 
 /// When the push was heard of that put the commit on its branch: its tests may be done after those of a later one.
-async fn pushed(on: &mut AnyConnection, set: &ReportSet) -> Result<Option<i64>> {
-    if !matches!(set.occasion, Occasion::Push { .. }) {
+async fn pushed(
+    on: &mut AnyConnection,
+    set: &ReportSet,
+    occasion: &Occasion,
+) -> Result<Option<i64>> {
+    if !matches!(occasion, Occasion::Push { .. }) {
         return Ok(None);
     }
     let row = sqlx::query(
@@ -465,11 +498,21 @@ async fn pushed(on: &mut AnyConnection, set: &ReportSet) -> Result<Option<i64>> 
          AND commit_id = $3",
     )
     .bind(set.repository.as_str())
-    .bind(set.occasion.subject())
+    .bind(occasion.subject())
     .bind(set.commit.as_str())
     .fetch_one(on)
     .await?;
     Ok(row.try_get("pushed")?)
+}
+
+/// Whether a build reads uploaded reports that are not kept any more: what was read of them stands.
+pub(super) async fn are_let_go(on: &mut AnyConnection, build: &str) -> Result<bool> {
+    let build = rows::load_build(on, build).await?;
+    let Some(Import::Uploads { set, .. }) = build.and_then(|build| build.plan.import) else {
+        return Ok(false);
+    };
+    let set = set_by_id(on, &set).await?;
+    Ok(set.is_none_or(|set| set.is_closed))
 }
 
 async fn was_head(
@@ -502,7 +545,8 @@ async fn drop_old(on: &mut AnyConnection, before: [i64; 3], limit: i64) -> Resul
     .rows_affected();
     let closed = sqlx::query(
         "UPDATE report_sets SET closed = 1 WHERE id IN (SELECT id FROM report_sets \
-         WHERE closed = 0 AND due_ms IS NULL AND last_ms < $1 ORDER BY last_ms LIMIT $2) \
+         WHERE closed = 0 AND last_ms < $1 AND (due_ms IS NULL OR repository IN \
+         (SELECT id FROM repositories WHERE state <> 'active')) ORDER BY last_ms LIMIT $2) \
          RETURNING id",
     )
     .bind(parts_ms)

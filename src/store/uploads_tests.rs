@@ -15,6 +15,7 @@ fn part(set: &str, label: Option<u32>, parts: Option<u32>, id: &str) -> Upload {
         request: UploadRequest {
             occasion: pull(7, &commit, 1),
             commit,
+            committed_ms: None,
             trust: Trust::Trusted,
             sender: PersonId::NOBODY,
             name: set.to_owned(),
@@ -30,7 +31,10 @@ fn part(set: &str, label: Option<u32>, parts: Option<u32>, id: &str) -> Upload {
 }
 
 async fn keep(store: &SqlStore, upload: &Upload, content: &str, now_ms: i64) -> Kept {
-    store.keep_part(upload, content, now_ms).await.unwrap()
+    store
+        .keep_part(upload, content, false, now_ms)
+        .await
+        .unwrap()
 }
 
 /// Every order of five.
@@ -75,7 +79,7 @@ async fn five_parts_in_every_order_one_of_them_twice_are_published_once_with_the
                 ));
                 let again = part(&set, Some(order[0]), Some(5), &format!("{id} again"));
                 let kept = keep(store, &again, &order[0].to_string(), now_ms).await;
-                assert!(matches!(kept, Kept::Known(_)), "{kept:?}");
+                assert!(matches!(kept, Kept::Known(..)), "{kept:?}");
                 let published = store.publish_sets(now_ms, 10).await.unwrap();
                 assert_eq!(published, u64::from(at == 4), "{order:?} after {}", at + 1);
             }
@@ -135,7 +139,7 @@ async fn without_a_number_of_parts_quiet_is_waited_for_and_content_tells_parts_a
         keep(store, &part("unit", None, None, "u1"), "c1", 1_000).await;
         keep(store, &part("unit", None, None, "u2"), "c2", 2_000).await;
         let kept = keep(store, &part("unit", None, None, "u3"), "c1", 9_000).await;
-        let Kept::Known(set) = kept else {
+        let Kept::Known(set, _) = kept else {
             panic!("{kept:?}");
         };
         assert_eq!(set.parts.len(), 2);
@@ -207,13 +211,34 @@ async fn an_upload_is_confirmed_byte_by_byte_and_by_one_sender() {
             store.known_uploads(&["u1".to_owned()]).await.unwrap(),
             ["u1"]
         );
-        // What waits to be published is not let go; what was, is closed, and forgotten in the end.
+        // What waits to be published is not let go, as long as it can be; what was, is closed, and forgotten in the end.
         assert_eq!(store.drop_uploads(0, 9_000, 0, 50).await.unwrap(), 0);
         store.publish_sets(i64::MAX, 10).await.unwrap();
         assert_eq!(store.drop_uploads(0, 9_000, 0, 50).await.unwrap(), 1);
         assert_eq!(keep(store, &one, "c1", 9_000).await, Kept::Closed);
         assert_eq!(store.drop_uploads(0, 0, 9_000, 50).await.unwrap(), 1);
         assert!(matches!(keep(store, &one, "c1", 9_000).await, Kept::New(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_in_a_repository_that_herald_has_left_is_let_go() {
+    on_both(async |store| {
+        let id = repository().id;
+        settle(store, "g", vec![Change::KeepRepository(repository())], 0).await;
+        keep(store, &part("unit", Some(1), Some(2), "u1"), "c1", 1_000).await;
+        settle(store, "gone", vec![Change::PauseRepository(id)], 2_000).await;
+        assert_eq!(store.publish_sets(i64::MAX, 10).await.unwrap(), 0);
+        assert_eq!(store.drop_uploads(0, 1_000, 0, 50).await.unwrap(), 0);
+        assert_eq!(store.drop_uploads(0, 1_001, 0, 50).await.unwrap(), 1);
+        assert!(
+            store
+                .known_uploads(&["u1".to_owned()])
+                .await
+                .unwrap()
+                .is_empty()
+        );
     })
     .await;
 }

@@ -462,6 +462,36 @@ async fn trouble_on_the_way_is_tried_again_and_no_failure() {
 }
 
 #[tokio::test]
+async fn where_nobody_knows_whether_a_workflow_is_asked_for_no_check_is_made_of_it() {
+    world(async |w: &mut World| {
+        let (_, head) = pull(w, REPORTS_ONLY).await;
+        let ran = ran("pull_request", "change", &head, "success");
+        report(w, &ran, &zip(&[("junit.xml", &junit(&["a"], &[]))])).await;
+        assert_eq!(w.ended(&head, CHECK).0, "success");
+        // From now on the specification cannot be read.
+        w.fault("GET", "/info/refs", 0, 1_000, What::Status(404));
+        let mut lint = ran.clone();
+        lint.workflow = "Lint".to_owned();
+        for ran in [&lint, &ran] {
+            let run = w.github.ran(&w.project, ran);
+            tell(w, run).await;
+        }
+        for _ in 0..8 {
+            w.pass(600);
+            w.drain().await;
+        }
+        assert!(w.checks(&head, "herald / Lint").is_empty());
+        let newest = w.checks(&head, CHECK).pop().unwrap();
+        assert!(
+            newest.title.contains("could not finish"),
+            "{}",
+            newest.title
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_default_branch_has_badges_history_and_pages_of_it() {
     world(async |w: &mut World| {
         w.write(".herald.yml", REPORTS_ONLY);

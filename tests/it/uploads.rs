@@ -1071,6 +1071,95 @@ async fn a_push_speaks_for_its_branch_and_a_fork_is_not_remembered() {
     .await;
 }
 
+#[tokio::test]
+async fn what_was_uploaded_for_a_pull_request_speaks_for_the_branch_that_comes_to_its_head() {
+    world(async |w: &mut World| {
+        let ground = ground(w).await;
+        let token = of_pull(w, &ground.merge);
+        let same = report(&["a", "b"]);
+        assert_eq!(
+            post(w, &token, "name=unit&parts=1", same.clone()).await.0,
+            201
+        );
+        w.drain().await;
+        let badge = "/badges/octo/project/tests.json?job=upload:unit";
+        assert!(!w.get(badge).await.1.contains("passed"));
+        // Fast-forward: no commit is made, and the workflow of the push sends the same once more.
+        w.push("main", &ground.main, &ground.head).await;
+        w.drain().await;
+        let claims = job(w, "push", "refs/heads/main", &ground.head);
+        let token = w.github.sign(&claims).unwrap();
+        for _ in 0..2 {
+            let (status, answer) = post(w, &token, "name=unit&parts=1", same.clone()).await;
+            assert_eq!(status, 201, "{answer}");
+        }
+        w.drain().await;
+        let said = w.get(badge).await.1;
+        assert!(said.contains("2 passed"), "{said}");
+        // It is one report all the same, and the pull request has it still.
+        let titles: Vec<String> = w
+            .checks(&ground.head, "herald / unit")
+            .iter()
+            .map(|check| check.title.clone())
+            .collect();
+        assert!(titles.iter().all(|title| title == "2 passed"), "{titles:?}");
+        let (_, build) = w.get(&format!("{ROOT}/builds/3")).await;
+        let build: Value = serde_json::from_str(&build).unwrap();
+        assert_eq!(build["pull_request"], 7, "{build}");
+        assert_eq!(w.rows("report_sets").await, 1);
+        w.read_comments();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reports_of_an_old_commit_do_not_take_its_branchs_badge() {
+    world(async |w: &mut World| {
+        w.write(".herald.yml", "actions: {workflows: [CI]}\n");
+        let now = w.clock.now_ms() / 1_000;
+        let old = w.commit_made("main", now - 3_600);
+        let new = w.commit("main");
+        w.push("main", &old, &new).await;
+        w.drain().await;
+        let key = token(w, None, "upload", None).await;
+        let badge = "/badges/octo/project/tests.json?job=upload:unit";
+        // The old one was pushed together with the new one, so that nothing was heard of it by itself.
+        for (commit, names) in [(&new, &["a", "b"][..]), (&old, &["a"])] {
+            let query = format!("commit={commit}&name=unit&parts=1");
+            assert_eq!(post(w, &key, &query, report(names)).await.0, 201);
+            w.pass(60);
+            w.drain().await;
+            let said = w.get(badge).await.1;
+            assert!(said.contains("2 passed"), "{said}");
+        }
+        assert_eq!(w.ended(&old, "herald / unit").1, "1 passed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_part_whose_file_is_lost_is_sent_again() {
+    world(async |w: &mut World| {
+        let ground = ground(w).await;
+        let key = token(w, None, "upload", None).await;
+        let query = format!("commit={}&name=unit&parts=1&part=1", ground.head);
+        assert_eq!(post(w, &key, &query, report(&["a"])).await.0, 201);
+        let files = w.app.parts.uploads.list().await.unwrap();
+        w.app.parts.uploads.remove(&files[0]).await.unwrap();
+        w.drain().await;
+        let found = w.ended(&ground.head, "herald / unit");
+        assert_eq!(found.0, "failure");
+        assert!(found.1.contains("upload it again"), "{found:?}");
+        assert_eq!(post(w, &key, &query, report(&["a"])).await.0, 201);
+        w.drain().await;
+        let newest = w.checks(&ground.head, "herald / unit").pop().unwrap();
+        assert_eq!(newest.title, "1 passed");
+        assert_eq!(w.app.parts.uploads.list().await.unwrap().len(), 1);
+        w.read_comments();
+    })
+    .await;
+}
+
 /// A zip archive of these files.
 pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     use std::io::Write as _;
@@ -1166,21 +1255,20 @@ async fn parts_are_kept_for_a_week_and_then_a_late_one_is_refused() {
             "{answer}"
         );
         assert!(w.app.parts.uploads.list().await.unwrap().is_empty());
-        // The report stays as it was, and reading it again is refused with a word.
+        // The report stays as it was; there is nothing any more that could be read again.
         assert_eq!(w.ended(&ground.head, "herald / unit").1, "4 passed");
         let writer = token(w, None, "write", None).await;
         let rerun = format!("{ROOT}/builds/3/rerun");
-        let (status, ..) = send(w, Method::POST, &rerun, &writer, &[], Body::empty()).await;
-        assert_eq!(status, 202);
+        let (status, _, answer) = send(w, Method::POST, &rerun, &writer, &[], Body::empty()).await;
+        assert_eq!(status, 409, "{answer}");
+        let why = answer["message"].as_str().unwrap();
+        assert!(why.contains("not kept any more"), "{why}");
+        let check = w.check(&ground.head, "herald / unit").external_id;
+        let again = w.github.rerequested(&w.project, &ground.head, Some(&check));
+        w.deliver("check_run", &again).await;
         w.drain().await;
-        let checks = w.checks(&ground.head, "herald / unit");
-        assert!(
-            checks[1]
-                .title
-                .contains("deleted 7 days after the last part"),
-            "{}",
-            checks[1].title
-        );
+        assert_eq!(w.checks(&ground.head, "herald / unit").len(), 1);
+        assert_eq!(w.ended(&ground.head, "herald / unit").1, "4 passed");
         w.read_comments();
     })
     .await;

@@ -350,6 +350,16 @@ impl World {
         self.commit_as(branch, "work")
     }
 
+    /// The same, made at this unix time in seconds.
+    pub(crate) fn commit_made(&self, branch: &str, at: i64) -> String {
+        self.commit(branch);
+        let date = format!("@{at} +0000");
+        let amended = ["commit", "-q", "--amend", "--no-edit"];
+        git_with(&self.tree, &amended, &[("GIT_COMMITTER_DATE", &date)]);
+        git(&self.tree, &["push", "-q", "-f", "origin", branch]);
+        git(&self.tree, &["rev-parse", "HEAD"])
+    }
+
     /// The same, with these words.
     pub(crate) fn commit_as(&self, branch: &str, words: &str) -> String {
         git(&self.tree, &["checkout", "-q", "-B", branch]);
@@ -727,6 +737,10 @@ pub(crate) fn failed_cases(count: usize) -> String {
 
 /// Runs git away from anybody's settings, and says what it printed.
 pub(crate) fn git(dir: &Path, arguments: &[&str]) -> String {
+    git_with(dir, arguments, &[])
+}
+
+fn git_with(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let output = Command::new("git")
         .current_dir(dir)
         .args(arguments)
@@ -736,6 +750,7 @@ pub(crate) fn git(dir: &Path, arguments: &[&str]) -> String {
         .env("GIT_AUTHOR_EMAIL", "mona@example.org")
         .env("GIT_COMMITTER_NAME", "Mona")
         .env("GIT_COMMITTER_EMAIL", "mona@example.org")
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     assert!(

@@ -330,6 +330,7 @@ impl Asked {
     fn of(self, head: Head) -> UploadRequest {
         UploadRequest {
             commit: head.commit,
+            committed_ms: head.committed_ms,
             occasion: head.occasion,
             trust: head.trust,
             sender: head.sender,

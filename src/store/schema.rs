@@ -1,0 +1,57 @@
+//! The schema: every migration there ever was, in order. One that has been published is never changed.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// Number, description and content of a file.
+macro_rules! file {
+    ($version:literal, $name:literal, $file:literal) => {
+        (
+            $version,
+            $name,
+            include_str!(concat!("../../migrations/", $file)),
+        )
+    };
+}
+
+const FILES: [(i64, &str, &str); 18] = [
+    file!(1, "start", "0001_start.sql"),
+    file!(2, "secrets", "0002_secrets.sql"),
+    file!(3, "images", "0003_images.sql"),
+    file!(4, "approvals", "0004_approvals.sql"),
+    file!(5, "writing", "0005_writing.sql"),
+    file!(6, "settled", "0006_settled.sql"),
+    file!(7, "tokens", "0007_tokens.sql"),
+    file!(8, "app", "0008_app.sql"),
+    file!(10, "measures", "0010_measures.sql"),
+    file!(11, "labels", "0011_labels.sql"),
+    file!(12, "history", "0012_history.sql"),
+    file!(13, "test_names", "0013_test_names.sql"),
+    file!(14, "judgements", "0014_judgements.sql"),
+    file!(15, "quarantines", "0015_quarantines.sql"),
+    file!(16, "deployments", "0016_deployments.sql"),
+    file!(17, "imports", "0017_imports.sql"),
+    file!(18, "uploads", "0018_uploads.sql"),
+    file!(19, "upload branches", "0019_upload_branches.sql"),
+];
+
+/// The migrations, in the dialect of the engine.
+pub(super) fn migrator(engine: &str) -> Migrator {
+    let migrations = FILES
+        .iter()
+        .map(|(version, name, sql)| {
+            let sql = match engine {
+                "postgres" => sql.replace(" BLOB", " BYTEA"),
+                _ => (*sql).to_owned(),
+            };
+            Migration::new(
+                *version,
+                (*name).into(),
+                MigrationType::Simple,
+                sqlx::AssertSqlSafe(sql).into_sql_str(),
+                false,
+            )
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}
