@@ -3,7 +3,8 @@
 
 use super::state::App;
 use super::upload::{UploadError, Uploader, asked};
-use crate::domain::import::{is_of_branch, queue_base};
+use crate::domain::import::is_of_branch;
+use crate::domain::queue::QueueBranch;
 use crate::domain::{Occasion, PersonId, PullRequest, Repository, Sha, Trust, WorkflowIdentity};
 use crate::ports::commits::ShownCommit;
 use crate::ports::{Kind, PortError};
@@ -284,11 +285,11 @@ fn of_pull(mut pull: PullRequest, head: Sha, repository: &Repository, sender: Pe
 /// A run that was not for a pull request tests the commit that it names.
 fn pushed(job: &WorkflowIdentity, repository: &Repository) -> Result<Head, UploadError> {
     let occasion = if let Some(branch) = job.reference.strip_prefix("refs/heads/") {
-        match queue_base(branch) {
-            Some((base_ref, base)) => Occasion::MergeGroup {
+        match QueueBranch::parse(branch) {
+            Some(queue) => Occasion::MergeGroup {
                 branch: branch.to_owned(),
-                base_ref,
-                base,
+                base_ref: queue.base_ref,
+                base: queue.base,
             },
             None => Occasion::Push {
                 branch: branch.to_owned(),

@@ -117,11 +117,11 @@ impl App {
         repository: &Repository,
         run: &WorkflowRun,
     ) -> Result<Option<Occasion>> {
-        if let Some((base_ref, base)) = run.queue_base() {
+        if let Some(queue) = run.queue() {
             return Ok(Some(Occasion::MergeGroup {
                 branch: run.branch.clone().unwrap_or_default(),
-                base_ref,
-                base,
+                base_ref: queue.base_ref,
+                base: queue.base,
             }));
         }
         if !run.is_for_pull() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::state::App;
+use crate::domain::queue::QueueBranch;
 use crate::domain::{
     BuildView, Conclusion, Job, JobFailure, Landed, Occasion, Promotion, Sha, Trigger,
 };
@@ -100,7 +101,7 @@ impl App {
             Err(error) => return Err(error),
         };
         let mut group: Vec<Landed> = commits.iter().map(landed).collect::<Result<_>>()?;
-        if let Some(number) = queued_last(branch) {
+        if let Some(QueueBranch { last: number, .. }) = QueueBranch::parse(branch) {
             match group.first_mut() {
                 // Where they are rebased no commit says which pull request it is of.
                 Some(newest) => newest.pull = newest.pull.or(Some(number)),
@@ -186,29 +187,4 @@ fn failed_otherwise(job: &Job) -> bool {
         .into_iter()
         .any(|failure| *failure == JobFailure::Tests);
     job.conclusion == Some(Conclusion::TimedOut) || (is_red(job) && !by_tests)
-}
-
-/// The pull request that a queue's branch is named after: `gh-readonly-queue/main/pr-12-0123abc…`.
-fn queued_last(branch: &str) -> Option<i64> {
-    let (_, last) = branch.rsplit_once("/pr-")?;
-    let (number, _) = last.split_once('-')?;
-    number.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::queued_last;
-
-    #[test]
-    fn a_queue_is_named_after_the_last_pull_request_in_it() {
-        let sha = "0123456789abcdef".repeat(3);
-        for (branch, number) in [
-            (format!("gh-readonly-queue/main/pr-12-{sha}"), Some(12)),
-            (format!("gh-readonly-queue/rel/pr-1-x/pr-7-{sha}"), Some(7)),
-            ("gh-readonly-queue/main/pr-x-1".to_owned(), None),
-            ("main".to_owned(), None),
-        ] {
-            assert_eq!(queued_last(&branch), number, "{branch}");
-        }
-    }
 }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::build::{Conclusion, JobFailure, combine};
 use super::id::{PersonId, RepositoryId, Sha};
+use super::queue::QueueBranch;
 use super::trigger::{Occasion, Trust};
 use super::verdict::{self, Verdict};
 use crate::report::{Coverage, Report};
@@ -227,14 +228,13 @@ impl WorkflowRun {
         }
     }
 
-    /// The base branch and commit of a merge queue's run, from the name of its branch: `gh-readonly-queue/main/pr-7-SHA`
-    /// ("Managing a merge queue" in GitHub's documentation). `None` for any other run.
-    pub fn queue_base(&self) -> Option<(String, Sha)> {
+    /// The branch of the merge queue that it is for. `None` for any other run.
+    pub fn queue(&self) -> Option<QueueBranch> {
         // Anybody may call a branch of a fork so.
         if self.event != "merge_group" {
             return None;
         }
-        queue_base(self.branch.as_deref()?)
+        QueueBranch::parse(self.branch.as_deref()?)
     }
 
     /// The conclusion that a check may have at best; `None` where it is not a result.
@@ -249,14 +249,6 @@ impl WorkflowRun {
             _ => None,
         }
     }
-}
-
-/// The base branch and commit of a branch of a merge queue; see [`WorkflowRun::queue_base`].
-pub fn queue_base(branch: &str) -> Option<(String, Sha)> {
-    let branch = branch.strip_prefix("gh-readonly-queue/")?;
-    let (base_ref, group) = branch.rsplit_once('/')?;
-    let base = Sha::parse(group.rsplit_once('-')?.1).ok()?;
-    Some((base_ref.to_owned(), base))
 }
 
 /// What is known when reports from elsewhere were read.
@@ -414,16 +406,13 @@ mod tests {
     }
 
     #[test]
-    fn the_branch_of_a_queue_tells_its_base() {
+    fn only_a_run_for_a_merge_group_is_one_of_a_queue() {
         let base = "b".repeat(40);
         let branch = format!("gh-readonly-queue/release/1.x/pr-7-{base}");
-        let (name, commit) = run("merge_group", &branch).queue_base().unwrap();
-        assert_eq!(
-            (name.as_str(), commit.as_str()),
-            ("release/1.x", base.as_str())
-        );
-        assert_eq!(run("merge_group", "main").queue_base(), None);
-        assert_eq!(run("pull_request", &branch).queue_base(), None);
+        let queue = run("merge_group", &branch).queue().unwrap();
+        assert_eq!(queue.base_ref, "release/1.x");
+        assert_eq!(run("merge_group", "main").queue(), None);
+        assert_eq!(run("pull_request", &branch).queue(), None);
     }
 
     #[test]

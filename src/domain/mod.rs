@@ -17,6 +17,7 @@ pub mod patch;
 pub mod permission;
 pub mod publication;
 pub mod quarantine;
+pub mod queue;
 pub mod registration;
 pub mod repository;
 pub mod schedule;

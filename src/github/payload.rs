@@ -9,6 +9,7 @@ mod installation;
 use serde::Deserialize;
 
 use super::workflows::RunRow;
+use crate::domain::queue::QUEUES;
 use crate::domain::{
     Ask, Event, InstallationId, Occasion, PersonId, Place, PullRequest, Repository, RepositoryId,
     Sha, Wish,
@@ -467,9 +468,6 @@ fn comment(host: &str, payload: &Payload) -> Result<Event> {
 }
 
 const HEADS: &str = "refs/heads/";
-/// The branches of GitHub's merge queues ("Managing a merge queue" in its documentation). They
-/// are built by `merge_group`.
-const QUEUES: &str = "gh-readonly-queue/";
 
 fn push(host: &str, payload: &Payload) -> Result<Event> {
     if payload.deleted {
@@ -487,6 +485,7 @@ fn push(host: &str, payload: &Payload) -> Result<Event> {
         .and_then(|before| Sha::parse(before).ok())
         .filter(|before| !before.is_zero());
     let occasion = if let Some(branch) = reference.strip_prefix(HEADS) {
+        // Those are built by `merge_group`.
         if branch.starts_with(QUEUES) {
             return Ok(ignored("a branch of a merge queue"));
         }

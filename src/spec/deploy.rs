@@ -24,8 +24,8 @@ pub(super) fn deploy(
     if job.get("when").is_none() && top.get("when").is_none() {
         problems.warning(
             name.at,
-            "`deploy` without a `when` deploys pull requests and tags too: \
-             say which pushes deploy, as `when: {events: [push], branches: [production]}`",
+            "`deploy` without a `when` deploys pull requests, tags and merge queues \
+             too: say which pushes deploy, as `when: {events: [push], branches: [production]}`",
         );
     }
     let url = fields

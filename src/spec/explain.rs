@@ -28,10 +28,12 @@ pub fn explain(specification: &Specification) -> String {
     }
     if let Some(actions) = &specification.actions {
         let workflows = actions.workflows.join(", ");
+        let is_aside = !specification.jobs.is_empty();
+        let also = if is_aside { " as well" } else { "" };
         comment(
             &mut script,
             "",
-            &format!("Reports are taken from artifacts of the workflow {workflows} as well."),
+            &format!("Herald takes reports from the artifacts of the workflow {workflows}{also}."),
         );
     }
     let jobs = in_order(&specification.jobs);

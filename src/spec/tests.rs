@@ -785,7 +785,7 @@ fn a_deployment_and_a_promotion_are_read() {
     check(
         without,
         &[
-            "1:26: warning: `deploy` without a `when` deploys pull requests and tags too: say which pushes deploy, as `when: {events: [push], branches: [production]}`",
+            "1:26: warning: `deploy` without a `when` deploys pull requests, tags and merge queues too: say which pushes deploy, as `when: {events: [push], branches: [production]}`",
         ],
     );
     let read = parse(without.as_bytes()).specification.unwrap();

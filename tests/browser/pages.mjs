@@ -2,7 +2,8 @@
 //
 //   HERALD_TEST_NODE_MODULES=DIR/node_modules node tests/browser/pages.mjs '[{"name": …, "address": …}]'
 //
-// Each page may have `status` (200), `has`, a text that is to be read on it, and `form`, which is sent there. Nothing on the console, no request
+// Each page may have `status` (200), `has`, texts that are to be read on it, `leads`, other origins that it may link to, and
+// `form`, which is sent there. Nothing on the console, no request
 // that fails or leads elsewhere, no scrolling sideways, nothing that axe-core calls serious, everything that can be
 // operated is reached by the Tab key and shows it; and nothing is there but what stands in our own templates: no
 // dialog, no script, no element and no attribute out of data. Prints what it found, and fails on any of it.
@@ -20,7 +21,7 @@ const SIZES = [
 ];
 
 /** A page in one size. */
-async function visit(browser, { name, address, status = 200, has = [], form }, viewport) {
+async function visit(browser, { name, address, status = 200, has = [], leads = [], form }, viewport) {
   const origin = new URL(address).origin;
   const context = await browser.newContext({ viewport, colorScheme: "light", reducedMotion: "reduce" });
   const page = await context.newPage();
@@ -63,7 +64,7 @@ async function visit(browser, { name, address, status = 200, has = [], form }, v
       const file = `${name.replaceAll(/[^a-z0-9]+/gi, "-")}-${viewport.width}-${colorScheme}.png`;
       await page.screenshot({ path: path.join(pictures, file), fullPage: true });
     }
-    note(colorScheme, await look(page));
+    note(colorScheme, await look(page, leads));
     note(colorScheme, await accessible(page));
   }
   note("keyboard", await byKeyboard(page));

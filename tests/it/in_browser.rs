@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::browser::Browser;
+use crate::production::{PRESET, with_approval};
 use crate::world::{World, world};
 
 const PROJECT: &str = "/repos/octo/project";
@@ -317,6 +318,58 @@ async fn the_pages_of_builds_that_ended_are_well_in_a_browser() {
             absent,
         ])
         .await;
+        forget_pending(w);
+        w.read_comments();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_pages_of_deployments_are_well_in_a_browser() {
+    if !switched_on() {
+        return;
+    }
+    world(async |w: &mut World| {
+        let hostile = "blue <b onclick=alert(1)>\u{202e}";
+        let both = PRESET.replace(
+            "promote:",
+            &format!(
+                "  other: {{deploy: {{environment: '{hostile}'}}, when: {{events: [push], branches: [production]}}, \
+                 execute: [print deployed]}}\npromote:"
+            ),
+        );
+        w.begin(&both).await;
+        w.go_to("main");
+        w.write("n", "2");
+        w.write(".herald.yml", &PRESET.replace("[print deployed]", "[exit 1]"));
+        let broken = w.push_to("main").await;
+        w.release(&broken).await;
+        w.write("n", "3");
+        w.write(".herald.yml", &with_approval());
+        let waits = w.push_to("main").await;
+        w.release(&waits).await;
+        let served = Served::new(w, "").await;
+        let writer = Served::new(w, &signed_in(w, 500).await).await;
+        let mut pages = vec![
+            served.page("repository with environments", PROJECT),
+            served.page("deployments", &format!("{PROJECT}/deployments")),
+            served.page(
+                "deployments to one environment",
+                &format!("{PROJECT}/deployments?environment=production"),
+            ),
+            served.page("deployments to none", &format!("{PROJECT}/deployments?environment=none")),
+            served.page("build that deployed", &format!("{PROJECT}/builds/2")),
+            served.page("job that deployed", &format!("{PROJECT}/builds/2/jobs/deploy")),
+            writer.page("deployment waits for approval", &format!("{PROJECT}/builds/6")),
+            writer.page("job waits for approval", &format!("{PROJECT}/builds/6/jobs/deploy")),
+        ];
+        for (page, has) in [(1, "blue <b onclick"), (4, "Deploys to"), (6, "approv")] {
+            pages[page]["has"] = json!([has]);
+        }
+        for page in &mut pages {
+            page["leads"] = json!(["https://example.org"]);
+        }
+        look_at(&pages).await;
         forget_pending(w);
         w.read_comments();
     })
