@@ -11,6 +11,7 @@ mod access;
 mod ask;
 mod attempt;
 mod checkout;
+mod cluster;
 mod collect;
 mod deploying;
 mod ended;
@@ -44,6 +45,7 @@ mod weigh;
 mod work;
 
 pub use access::{Errand, Part, Run, Visitor};
+pub use cluster::keep_in_touch;
 pub use collect::{Declared, Gathered, Reports};
 pub use head::{Claimed, Head};
 pub use intake::Received;

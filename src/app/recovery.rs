@@ -229,6 +229,9 @@ pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
             biased;
             () = stop.cancelled() => return,
             _ = deliveries.tick() => {
+                if !leads(app).await {
+                    continue;
+                }
                 if let Err(error) = app.close_stuck().await {
                     tell(&error);
                 }
@@ -243,12 +246,23 @@ pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
                 }
             }
             _ = pace.tick() => {
+                if !leads(app).await {
+                    continue;
+                }
                 if let Err(error) = app.compare_next(&mut compared).await {
                     tell(&error);
                 }
             }
         }
     }
+}
+
+/// Whether it is for this process to look.
+async fn leads(app: &App) -> bool {
+    app.leads("recovery").await.unwrap_or_else(|error| {
+        tell(&error);
+        false
+    })
 }
 
 /// Limits are no trouble: there is a next time.

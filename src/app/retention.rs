@@ -43,6 +43,14 @@ pub(super) async fn keep_tidy(app: &App, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             _ = turns.tick() => {}
         }
+        match app.leads("retention").await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => {
+                warn!("failed to {error}");
+                continue;
+            }
+        }
         match app.drop_old_history(stop).await {
             Ok(0) => {}
             Ok(dropped) => info!(dropped, "{dropped} old attempts and tests are forgotten"),

@@ -85,6 +85,8 @@ pub struct App {
     pub(super) receiving: Arc<Receiving>,
     /// Changes with everything that may give another loop something to do.
     pulse: watch::Sender<u64>,
+    /// The same, without what other processes have told of.
+    own: watch::Sender<u64>,
 }
 
 impl App {
@@ -97,6 +99,7 @@ impl App {
             failing: Failing::default(),
             receiving: Arc::default(),
             pulse: watch::Sender::new(0),
+            own: watch::Sender::new(0),
         }
     }
 
@@ -107,7 +110,18 @@ impl App {
 
     /// Something has changed that another loop may wait for.
     pub(super) fn stir(&self) {
+        self.own.send_modify(|beat| *beat = beat.wrapping_add(1));
+        self.hear();
+    }
+
+    /// Something has changed in another process.
+    pub(super) fn hear(&self) {
         self.pulse.send_modify(|beat| *beat = beat.wrapping_add(1));
+    }
+
+    /// Tells of changes that this process has made.
+    pub(super) fn own_changes(&self) -> watch::Receiver<u64> {
+        self.own.subscribe()
     }
 
     /// Tells of such changes.

@@ -101,6 +101,12 @@ pub(super) struct ServeFlags {
     /// Database, logs, artifacts (HERALD_DATA_DIR, default ./herald-data).
     #[arg(long)]
     pub(super) data_dir: Option<String>,
+    /// Logs, artifacts, caches and uploads, where several processes share them (HERALD_STORAGE_DIR).
+    #[arg(long)]
+    pub(super) storage_dir: Option<String>,
+    /// all, web or worker (HERALD_ROLE, default all).
+    #[arg(long)]
+    pub(super) role: Option<String>,
     /// Web and git base (HERALD_GITHUB_URL, default <https://github.com>).
     #[arg(long)]
     pub(super) github_url: Option<String>,
@@ -184,6 +190,8 @@ impl ServeFlags {
             ("HERALD_METRICS_LISTEN", self.metrics_listen),
             ("HERALD_PUBLIC_URL", self.public_url),
             ("HERALD_DATA_DIR", self.data_dir),
+            ("HERALD_STORAGE_DIR", self.storage_dir),
+            ("HERALD_ROLE", self.role),
             ("HERALD_GITHUB_URL", self.github_url),
             ("HERALD_GITHUB_API_URL", self.github_api_url),
             ("HERALD_GITHUB_APP_ID", self.github_app_id),

@@ -9,4 +9,4 @@ mod settings;
 
 pub use credentials::{Credentials, OAuthClient};
 pub use read::{Problems, Reader, VARIABLES};
-pub use settings::{Config, Database, ExecutorKind, RunnerListener};
+pub use settings::{Config, Database, ExecutorKind, Role, RunnerListener};

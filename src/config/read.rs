@@ -12,7 +12,7 @@ use crate::text;
 pub struct Problems(pub Vec<String>);
 
 /// Every variable that Herald knows, without those that end in `_FILE`.
-pub const VARIABLES: [&str; 35] = [
+pub const VARIABLES: [&str; 36] = [
     "HERALD_LISTEN",
     "HERALD_METRICS_LISTEN",
     "HERALD_RUNNER_LISTEN",
@@ -20,6 +20,7 @@ pub const VARIABLES: [&str; 35] = [
     "HERALD_RUNNER_PATH",
     "HERALD_PUBLIC_URL",
     "HERALD_DATA_DIR",
+    "HERALD_STORAGE_DIR",
     "HERALD_DATABASE_URL",
     "HERALD_GITHUB_URL",
     "HERALD_GITHUB_API_URL",

@@ -1,7 +1,7 @@
 //! The settings of the server.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::credentials::{Credentials, credentials};
@@ -19,6 +19,29 @@ pub enum Database {
     Sqlite,
     /// PostgreSQL at this address, which may hold a password.
     Postgres(Secret),
+}
+
+/// What a process does, where several share a PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// It takes deliveries and uploads, and serves pages, badges and the API.
+    Web,
+    /// It works: builds, publishes, looks after what was missed.
+    Worker,
+}
+
+impl Role {
+    /// Whether it has the public listener.
+    pub fn serves(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// Whether it drains the queues.
+    pub fn works(self) -> bool {
+        self != Self::Web
+    }
 }
 
 /// Where jobs run.
@@ -50,8 +73,12 @@ pub struct Config {
     pub metrics_listen: SocketAddr,
     /// Used in every link; no slash at the end.
     pub public_url: String,
-    /// Database, logs, checkouts.
+    /// Database, checkouts, and what is this process's own.
     pub data_dir: PathBuf,
+    /// Logs, artifacts, caches, uploads: the data directory, or one that several processes share.
+    pub storage_dir: PathBuf,
+    /// What this process does.
+    pub role: Role,
     /// Where the durable state is.
     pub database: Database,
     /// What seals stored secrets, if it is given; a right one.
@@ -118,6 +145,8 @@ impl Config {
         let secret_key = secret_key(&mut reader, &database);
         let credentials = credentials(&mut reader);
         not_yet(&mut reader);
+        let data_dir = PathBuf::from(reader.text_or("HERALD_DATA_DIR", "./herald-data"));
+        let (role, storage_dir) = role(&mut reader, &database, &data_dir);
         let executor = reader.word(
             "HERALD_EXECUTOR",
             &[
@@ -138,7 +167,9 @@ impl Config {
             listen,
             metrics_listen,
             public_url,
-            data_dir: PathBuf::from(reader.text_or("HERALD_DATA_DIR", "./herald-data")),
+            data_dir,
+            storage_dir,
+            role,
             database,
             secret_key,
             github_url,
@@ -314,14 +345,36 @@ fn secret_key(reader: &mut Reader, database: &Database) -> Option<Secret> {
     key
 }
 
+/// What this process does, and the directory that it shares with others.
+fn role(reader: &mut Reader, database: &Database, data_dir: &Path) -> (Role, PathBuf) {
+    let names = [
+        ("all", Role::All),
+        ("web", Role::Web),
+        ("worker", Role::Worker),
+    ];
+    let role = reader.word("HERALD_ROLE", &names, Role::All);
+    let shared = reader.text("HERALD_STORAGE_DIR").map(PathBuf::from);
+    if role != Role::All {
+        if *database == Database::Sqlite {
+            reader.problems.push(
+                "HERALD_ROLE=web and HERALD_ROLE=worker need HERALD_DATABASE_URL: one process only can \
+                 use a SQLite file"
+                    .to_owned(),
+            );
+        }
+        if shared.is_none() {
+            reader.problems.push(
+                "HERALD_ROLE=web and HERALD_ROLE=worker need HERALD_STORAGE_DIR: a directory for logs, \
+                 artifacts, caches and uploads that all processes see"
+                    .to_owned(),
+            );
+        }
+    }
+    (role, shared.unwrap_or_else(|| data_dir.to_owned()))
+}
+
 /// What the variables can ask for and this version does not do, said instead of ignored.
 fn not_yet(reader: &mut Reader) {
-    let role = reader.text_or("HERALD_ROLE", "all");
-    if role != "all" {
-        reader.problems.push(format!(
-            "HERALD_ROLE: `{role}` is not supported by this version; use `all`"
-        ));
-    }
     if reader.text("HERALD_CA_FILE").is_some() {
         reader
             .warnings
@@ -360,6 +413,25 @@ mod tests {
         assert_eq!(config.database, Database::Sqlite);
         assert!(config.credentials.is_none());
         assert!(config.sandbox);
+    }
+
+    #[test]
+    fn roles_are_for_processes_that_share_database_and_folder() {
+        let key = "0".repeat(64);
+        let shared = [
+            ("HERALD_DATABASE_URL", "postgres://db/herald"),
+            ("HERALD_SECRET_KEY", key.as_str()),
+            ("HERALD_STORAGE_DIR", "/srv/herald"),
+            ("HERALD_ROLE", "web"),
+        ];
+        let config = read(&shared).unwrap();
+        assert!(config.role.serves() && !config.role.works());
+        assert_eq!(config.storage_dir, std::path::Path::new("/srv/herald"));
+        let problems = read(&shared[2..]).unwrap_err();
+        assert!(problems[0].contains("HERALD_DATABASE_URL"), "{problems:?}");
+        let alone = read(&[]).unwrap();
+        assert!(alone.role.serves() && alone.role.works());
+        assert_eq!(alone.storage_dir, alone.data_dir);
     }
 
     #[test]

@@ -150,6 +150,8 @@ pub struct Request {
 /// All there is to look at.
 #[derive(Debug, Default)]
 pub struct State {
+    /// The ids of the App's installations.
+    pub installations: Vec<i64>,
     /// Repositories.
     pub projects: Vec<Project>,
     /// Check runs, the oldest first.
@@ -301,6 +303,7 @@ impl GitHub {
         let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair)?;
         let pem = pem(der.as_ref());
         let state = State {
+            installations: vec![Self::INSTALLATION],
             token_life_ms: 60 * 60 * 1000,
             last_id: 1000,
             // Who opens and pushes in the payloads below.

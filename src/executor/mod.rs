@@ -25,6 +25,7 @@ mod intake;
 mod keeper;
 mod live;
 mod network;
+mod nowhere;
 mod process;
 mod program;
 mod sandbox;
@@ -41,6 +42,7 @@ pub mod trial;
 pub use docker::{DockerExecutor, DockerOptions};
 pub use gate::Gate;
 pub use image::Logins;
+pub use nowhere::Nowhere;
 pub use process::{ProcessExecutor, RunnerProgram};
 pub use sandbox::{Sandbox, WORKSPACE};
 #[cfg(any(test, feature = "scripted"))]

@@ -201,6 +201,11 @@ impl Client {
         Ok((page, answer.cursor))
     }
 
+    /// So many processes share GitHub's limits from now on.
+    pub(super) fn shared_by(&self, processes: u32) {
+        self.limits.shared_by(processes);
+    }
+
     /// Sends nothing of an installation (`None`: of the App itself) before this moment.
     pub(super) fn hold(&self, who: Option<InstallationId>, until_ms: i64) {
         self.limits.hold(who, until_ms);

@@ -218,6 +218,10 @@ fn check_body(check: &CheckRun, annotations: &[Annotation]) -> Map<String, Value
 
 #[async_trait]
 impl Forge for GitHub {
+    fn shared_by(&self, processes: u32) {
+        self.client().shared_by(processes);
+    }
+
     fn read_event(&self, event: &str, body: &str) -> Result<Event> {
         payload::read_event(&self.host, event, body)
     }

@@ -11,6 +11,7 @@
 //! it has asked for, and takes a good part of each budget for used.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -98,21 +99,25 @@ struct Window {
     most: u32,
     used: u32,
     taken: VecDeque<(i64, u32)>,
+    /// What may have been used before the start, and when that was.
+    before: (i64, u32),
 }
 
 impl Window {
-    /// Of `most` in `span_ms`; so much was used at a moment.
-    fn new(span_ms: i64, most: u32, (at_ms, used): (i64, u32)) -> Self {
+    /// Of `most` in `span_ms`; so much was used before, up to a moment.
+    fn new(span_ms: i64, most: u32, before: (i64, u32)) -> Self {
         Self {
             span_ms: span_ms + LATITUDE_MS,
             most,
-            used,
-            taken: VecDeque::from([(at_ms, used)]),
+            used: 0,
+            taken: VecDeque::new(),
+            before,
         }
     }
 
-    /// When so much can be taken; not later than `now_ms` where it can be at once.
-    fn free_at(&mut self, now_ms: i64, cost: u32, share: u32) -> i64 {
+    /// When so much can be taken of a share in percent, of which others take their parts too; not later than `now_ms` where
+    /// it can be at once.
+    fn free_at(&mut self, now_ms: i64, cost: u32, (share, parts): (u32, u32)) -> i64 {
         while let Some((at, points)) = self.taken.front().copied() {
             if at + self.span_ms > now_ms {
                 break;
@@ -120,11 +125,18 @@ impl Window {
             self.used -= points;
             self.taken.pop_front();
         }
-        let mut over = (self.used + cost).saturating_sub(self.most * share / 100);
+        let ours = (self.most * share / 100 / parts).max(cost);
+        let (start_ms, before) = self.before;
+        let before = if start_ms + self.span_ms > now_ms {
+            before / parts
+        } else {
+            0
+        };
+        let mut over = (self.used + before + cost).saturating_sub(ours);
         if over == 0 {
             return now_ms;
         }
-        for (at, points) in &self.taken {
+        for (at, points) in std::iter::once(&(start_ms, before)).chain(&self.taken) {
             over = over.saturating_sub(*points);
             if over == 0 {
                 return at + self.span_ms;
@@ -154,6 +166,8 @@ struct Budget {
     reset_ms: i64,
     /// Requests without an answer yet.
     under_way: u32,
+    /// How many processes share it.
+    parts: u32,
 }
 
 impl Budget {
@@ -171,6 +185,7 @@ impl Budget {
             remaining: PRIMARY,
             reset_ms: 0,
             under_way: 0,
+            parts: 1,
         }
     }
 
@@ -179,20 +194,21 @@ impl Budget {
     /// # Errors
     /// The moment from which on it may be asked for again.
     fn take(&mut self, now_ms: i64, cost: Cost, urgency: Urgency) -> Result<(), i64> {
-        let share = urgency.share();
+        let (share, parts) = (urgency.share(), self.parts);
         if now_ms >= self.reset_ms {
             self.remaining = self.limit;
             self.reset_ms = now_ms + HOUR_MS;
         }
-        let kept = (self.limit - self.limit * share / 100).max(MARGIN.min(self.limit / 10));
+        let margin = (MARGIN * parts).min(self.limit / 10);
+        let kept = (self.limit - self.limit * share / 100).max(margin);
         let mut free_ms = self.closed_until_ms;
         if self.remaining <= kept {
             free_ms = free_ms.max(self.reset_ms);
         }
-        free_ms = free_ms.max(self.points.free_at(now_ms, cost.points(), share));
+        free_ms = free_ms.max(self.points.free_at(now_ms, cost.points(), (share, parts)));
         if cost == Cost::Create {
             for window in [&mut self.created, &mut self.created_an_hour] {
-                free_ms = free_ms.max(window.free_at(now_ms, 1, share));
+                free_ms = free_ms.max(window.free_at(now_ms, 1, (share, parts)));
             }
         }
         if free_ms > now_ms {
@@ -254,6 +270,8 @@ pub(super) struct Limits {
     places: Mutex<HashMap<Option<InstallationId>, Arc<Place>>>,
     at_once: Arc<Semaphore>,
     start_ms: Option<i64>,
+    /// How many processes share them.
+    parts: AtomicU32,
 }
 
 impl Limits {
@@ -263,7 +281,13 @@ impl Limits {
             places: Mutex::default(),
             at_once: Arc::new(Semaphore::new(AT_ONCE_IN_ALL)),
             start_ms,
+            parts: AtomicU32::new(1),
         }
+    }
+
+    /// So many processes share them from now on.
+    pub(super) fn shared_by(&self, processes: u32) {
+        self.parts.store(processes.max(1), Ordering::Relaxed);
     }
 
     fn place(&self, who: Option<InstallationId>) -> Arc<Place> {
@@ -292,7 +316,10 @@ impl Limits {
         // Never closed; without a permit the request would only not be counted.
         let ours = Arc::clone(&place.at_once).acquire_owned().await.ok();
         let all = Arc::clone(&self.at_once).acquire_owned().await.ok();
-        place.budget().take(now_ms(), cost, urgency)?;
+        let mut budget = place.budget();
+        budget.parts = self.parts.load(Ordering::Relaxed);
+        budget.take(now_ms(), cost, urgency)?;
+        drop(budget);
         Ok(Pass {
             place,
             _permits: [ours, all],
@@ -346,6 +373,21 @@ mod tests {
     /// A budget that is whole.
     fn settled() -> Budget {
         Budget::new(None)
+    }
+
+    #[test]
+    fn processes_that_share_limits_take_their_parts() {
+        let mut alone = settled();
+        let whole = sent(&mut alone, 1_000, Cost::Create, Urgency::Conclusion);
+        let mut shared = settled();
+        shared.parts = 4;
+        let part = sent(&mut shared, 1_000, Cost::Create, Urgency::Conclusion);
+        assert_eq!((whole, part), (80, 20));
+        // What may have been used before the start was used by all of them.
+        let mut started = Budget::new(Some(0));
+        started.parts = 4;
+        let left = sent(&mut started, 1_000, Cost::Create, Urgency::Conclusion);
+        assert_eq!(left, 10);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub struct Purpose {
 }
 
 /// What an executor can do beside running steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is asked for on its own, by the key of the specification that needs it"

@@ -49,6 +49,8 @@ pub enum RecoveredDelivery {
 /// numeric id, so that a rename in between does no harm.
 #[async_trait]
 pub trait Forge: Commits + Production + Workflows + Send + Sync {
+    /// GitHub's limits are shared by so many processes.
+    fn shared_by(&self, _processes: u32) {}
     /// Reads the body of a delivery as an event. What Herald does not know is `Ignored`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 pub mod artifacts;
 pub mod caches;
 pub mod clock;
+pub mod cluster;
 pub mod commits;
 pub mod deployments;
 pub mod error;
@@ -29,6 +30,7 @@ pub mod workflows;
 pub use artifacts::Artifacts;
 pub use caches::Caches;
 pub use clock::Clock;
+pub use cluster::{Cluster, Others};
 pub use commits::Commits;
 pub use deployments::Deployments;
 pub use error::{Kind, PortError};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::cluster::Cluster;
 use super::deployments::Deployments;
 use super::error::Result;
 use super::history::TestHistory;
@@ -29,7 +30,7 @@ use crate::domain::{
 /// The durable state.
 #[async_trait]
 pub trait Store:
-    Deployments + Imports + Judging + Quarantines + TestHistory + Uploads + Send + Sync
+    Cluster + Deployments + Imports + Judging + Quarantines + TestHistory + Uploads + Send + Sync
 {
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.

@@ -1,6 +1,7 @@
 //! Mirrors, checkouts, and what is read from them.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -160,6 +161,24 @@ impl GitSource {
     }
 }
 
+/// Waits until no other process has the lock, which goes with the value.
+async fn lock_file(path: PathBuf) -> Result<File> {
+    let shown = path.display().to_string();
+    let lock = move || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = File::create(&path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    };
+    let refused = |why: String| PortError::transient(format!("lock {shown}: {why}"));
+    tokio::task::spawn_blocking(lock)
+        .await
+        .map_err(|error| refused(error.to_string()))?
+        .map_err(|error| refused(error.to_string()))
+}
+
 /// Only a full id is a commit here: no branch, no range, no option.
 fn check_commit(commit: &str) -> Result<()> {
     let hex = commit
@@ -229,6 +248,11 @@ impl Source for GitSource {
         }
         let lock = self.lock(&remote.id);
         let _one_at_a_time = lock.lock().await;
+        if self.has(&mirror, commit).await? {
+            return Ok(());
+        }
+        // Other processes may share the folder.
+        let _alone = lock_file(mirror.with_extension("lock")).await?;
         if self.has(&mirror, commit).await? {
             return Ok(());
         }

@@ -105,10 +105,20 @@ impl Writer {
 pub(super) struct Database {
     pool: AnyPool,
     writer: Option<(Arc<Mutex<Writer>>, Arc<Notify>)>,
-    /// How many commits there were; none are counted on PostgreSQL.
+    /// How many commits this process has made.
     pub(super) commits: watch::Receiver<u64>,
+    /// PostgreSQL, which others may use too.
+    shared: Option<Arc<Shared>>,
     /// Ends with the last clone.
     _flusher: Option<Arc<Flusher>>,
+}
+
+/// A PostgreSQL server.
+pub(super) struct Shared {
+    address: String,
+    /// What this process calls itself there.
+    name: String,
+    commits: watch::Sender<u64>,
 }
 
 /// The task that commits; it is stopped when nobody can write any more.
@@ -129,8 +139,8 @@ pub(super) enum Tx {
         /// Wakes the task that commits.
         flush: Arc<Notify>,
     },
-    /// A transaction of our own.
-    Postgres(Transaction<'static, Any>),
+    /// A transaction of our own, and where its commit is counted.
+    Postgres(Transaction<'static, Any>, Arc<Shared>),
 }
 
 impl Tx {
@@ -138,7 +148,7 @@ impl Tx {
     pub(super) fn on(&mut self) -> &mut AnyConnection {
         match self {
             Self::Sqlite { writer, .. } => &mut writer.connection,
-            Self::Postgres(transaction) => transaction,
+            Self::Postgres(transaction, _) => transaction,
         }
     }
 
@@ -158,7 +168,11 @@ impl Tx {
                     Err(_) => Err(StoreError::Stored("the writer has stopped".to_owned())),
                 }
             }
-            Self::Postgres(transaction) => Ok(transaction.commit().await?),
+            Self::Postgres(transaction, shared) => {
+                transaction.commit().await?;
+                shared.commits.send_modify(|commits| *commits += 1);
+                Ok(())
+            }
         }
     }
 }
@@ -193,6 +207,21 @@ impl Database {
     /// How many commits there were; `None` where others commit too, on PostgreSQL.
     pub(super) fn commit(&self) -> Option<u64> {
         self.writer.as_ref().map(|_| *self.commits.borrow())
+    }
+
+    /// Whether no other process can use it.
+    pub(super) fn is_ours_alone(&self) -> bool {
+        self.shared.is_none()
+    }
+
+    /// Where PostgreSQL is.
+    pub(super) fn address(&self) -> Option<&str> {
+        self.shared.as_ref().map(|shared| shared.address.as_str())
+    }
+
+    /// What this process calls itself on PostgreSQL.
+    pub(super) fn name(&self) -> &str {
+        self.shared.as_ref().map_or("", |shared| &shared.name)
     }
 
     /// Opens the SQLite database in a file, made if it is not there, and brings it up to date.
@@ -246,6 +275,7 @@ impl Database {
             pool,
             writer: Some((writer, flush)),
             commits,
+            shared: None,
             _flusher: Some(Arc::new(Flusher(flusher))),
         })
     }
@@ -262,19 +292,32 @@ impl Database {
             .run(&pool)
             .await
             .map_err(|error| StoreError::Stored(format!("migrate: {error}")))?;
+        let (counter, commits) = watch::channel(0);
+        let shared = Shared {
+            address: url.to_owned(),
+            name: uuid::Uuid::new_v4().simple().to_string(),
+            commits: counter,
+        };
         Ok(Self {
             pool,
             writer: None,
-            commits: watch::channel(0).1,
+            commits,
+            shared: Some(Arc::new(shared)),
             _flusher: None,
         })
     }
 
     /// Begins a transaction that may write.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        if let Some(shared) = &self.shared {
+            let begin = self
+                .pool
+                .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
+                .await?;
+            return Ok(Tx::Postgres(begin, Arc::clone(shared)));
+        }
         let Some((writer, flush)) = &self.writer else {
-            let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
-            return Ok(Tx::Postgres(self.pool.begin_with(begin).await?));
+            return Err(StoreError::Stored("there is no writer".to_owned()));
         };
         let mut guard = Arc::clone(writer).lock_owned().await;
         if !guard.open {
@@ -300,10 +343,53 @@ impl Database {
         })
     }
 
+    /// For transactions that hand out work.
+    pub(super) fn claims(&self) -> Claims<'_> {
+        Claims(self)
+    }
+
     /// A connection to read with; it sees what was committed.
     pub(super) async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>, StoreError> {
         Ok(self.pool.acquire().await?)
     }
+}
+
+/// Begins transactions that hand out work. On PostgreSQL they are not serializable: claims of several processes would
+/// collide where none of them meets another one's row. What has to hold between them, they lock.
+pub(super) struct Claims<'a>(&'a Database);
+
+impl Claims<'_> {
+    /// Begins one.
+    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        match &self.0.shared {
+            Some(shared) => Ok(Tx::Postgres(self.0.pool.begin().await?, Arc::clone(shared))),
+            None => self.0.begin().await,
+        }
+    }
+}
+
+/// What ends a statement that looks for work: rows of `table` that another process is about to take are passed over.
+pub(super) fn passing_over(on: &AnyConnection, table: &str) -> String {
+    if is_postgres(on) {
+        format!("FOR UPDATE OF {table} SKIP LOCKED")
+    } else {
+        String::new()
+    }
+}
+
+/// Has one transaction at a time go on from here, of those that name the same number.
+pub(super) async fn one_at_a_time(on: &mut AnyConnection, number: i64) -> Result<(), StoreError> {
+    if is_postgres(on) {
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(number)
+            .execute(on)
+            .await?;
+    }
+    Ok(())
+}
+
+fn is_postgres(on: &AnyConnection) -> bool {
+    on.backend_name() == "PostgreSQL"
 }
 
 /// Commits whenever a transaction waits for it. The writer's lock is fair: whoever asked for it

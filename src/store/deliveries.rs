@@ -1,7 +1,8 @@
 //! The inbox of webhook deliveries, and the changes that follow from them.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
+use super::database::passing_over;
 use super::rows::Result;
 use super::triggers::Ending;
 use super::{approvals, imports, publications, quarantines, reruns, triggers};
@@ -32,20 +33,23 @@ pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Re
 
 pub(super) async fn claim(
     on: &mut AnyConnection,
+    holder: &str,
     lane: Lane,
     now_ms: i64,
     lease_ms: i64,
 ) -> Result<Option<Delivery>> {
-    let row = sqlx::query(
-        "UPDATE deliveries SET lease_ms = $2, tries = tries + 1 WHERE guid = \
-         (SELECT guid FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 \
-          AND lease_ms <= $1 AND CASE WHEN event IN ('issue_comment', 'check_run') \
-          THEN 1 ELSE 0 END = $3 ORDER BY received_ms, guid LIMIT 1) \
+    let passing_over = passing_over(on, "d");
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE deliveries SET lease_ms = $2, holder = $4, tries = tries + 1 WHERE guid = \
+         (SELECT d.guid FROM deliveries d WHERE d.state = 'waiting' AND d.due_ms <= $1 \
+          AND d.lease_ms <= $1 AND CASE WHEN d.event IN ('issue_comment', 'check_run') \
+          THEN 1 ELSE 0 END = $3 ORDER BY d.received_ms, d.guid LIMIT 1 {passing_over}) \
          RETURNING guid, event, body, tries",
-    )
+    )))
     .bind(now_ms)
     .bind(lease_ms)
     .bind(i64::from(lane == Lane::Asking))
+    .bind(holder)
     .fetch_optional(on)
     .await?;
     row.map(|row| {

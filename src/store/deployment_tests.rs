@@ -29,6 +29,12 @@ fn ships() -> Vec<DraftJob> {
     vec![deploys("ship", "Production", &[], false)]
 }
 
+/// A job, and a deployment that needs it.
+fn tested() -> Vec<DraftJob> {
+    let ship = deploys("ship", "live", &["test"], false);
+    vec![order("test", &[]), ship]
+}
+
 /// A push to the branch `production`, whose build has these jobs.
 async fn pushed(store: &SqlStore, commit: &Sha, jobs: Vec<DraftJob>, at_ms: i64) {
     let guid = format!("{commit} at {at_ms}");
@@ -118,12 +124,6 @@ async fn members_of_one_build_deploy_one_after_another() {
 #[tokio::test]
 async fn an_older_one_that_becomes_ready_late_does_not_deploy() {
     on_both(async |store| {
-        let tested = || {
-            vec![
-                order("test", &[]),
-                deploys("ship", "live", &["test"], false),
-            ]
-        };
         pushed(store, &sha('a'), tested(), 1_000).await;
         let slow = claim(store, 1_001).await.unwrap();
         pushed(store, &sha('b'), tested(), 2_000).await;
@@ -172,12 +172,6 @@ async fn rerun(store: &SqlStore, build: crate::domain::BuildId, at_ms: i64) {
 #[tokio::test]
 async fn running_an_old_test_again_does_not_deploy_what_is_old() {
     on_both(async |store| {
-        let tested = || {
-            vec![
-                order("test", &[]),
-                deploys("ship", "live", &["test"], false),
-            ]
-        };
         pushed(store, &sha('a'), tested(), 1_000).await;
         let red = claim(store, 1_001).await.unwrap();
         assert!(finish(store, &red, Conclusion::Failure, 1_002).await);
@@ -240,12 +234,6 @@ async fn a_branch_that_is_set_back_deploys_its_commit_again() {
 #[tokio::test]
 async fn a_branch_that_is_set_back_does_not_deploy_what_it_was_set_back_from() {
     on_both(async |store| {
-        let tested = || {
-            vec![
-                order("test", &[]),
-                deploys("ship", "live", &["test"], false),
-            ]
-        };
         pushed(store, &sha('a'), tested(), 1_000).await;
         for at_ms in [1_001, 1_003] {
             let claim = claim(store, at_ms).await.unwrap();

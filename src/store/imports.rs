@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::database::{StoreError, transact};
+use super::database::{StoreError, passing_over, transact};
 use super::jobs;
 use super::rows::{self, Result};
 use super::sql::SqlStore;
@@ -21,7 +21,7 @@ impl Imports for SqlStore {
         now_ms: i64,
         lease_ms: i64,
     ) -> PortResult<Option<Claim>> {
-        transact!(self.database, tx => claim(tx.on(), worker, now_ms, lease_ms).await)
+        transact!(self.database.claims(), tx => claim(tx.on(), worker, now_ms, lease_ms).await)
     }
 
     async fn is_import_known(&self, trigger: &Trigger) -> PortResult<bool> {
@@ -166,11 +166,12 @@ async fn claim(
     now_ms: i64,
     lease_ms: i64,
 ) -> Result<Option<Claim>> {
-    let row = sqlx::query(
+    let passing_over = passing_over(on, "j");
+    let row = sqlx::query(AssertSqlSafe(format!(
         "UPDATE jobs SET state = 'running', worker = $1, lease_ms = $3, started_ms = $2 \
          WHERE id = (SELECT j.id FROM jobs j WHERE j.state = 'queued' AND j.imported = 1 \
-         AND j.due_ms <= $2 ORDER BY j.queued_ms, j.id LIMIT 1) RETURNING *",
-    )
+         AND j.due_ms <= $2 ORDER BY j.queued_ms, j.id LIMIT 1 {passing_over}) RETURNING *",
+    )))
     .bind(worker)
     .bind(now_ms)
     .bind(lease_ms)

@@ -1,9 +1,9 @@
 //! The queue of jobs: handed out under a lease, ended, interrupted, repeated.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::builds::settle;
-use super::database::StoreError;
+use super::database::{StoreError, one_at_a_time, passing_over};
 use super::publications;
 use super::reruns::{Which, rerun};
 use super::rows::{self, Result};
@@ -13,6 +13,9 @@ use crate::protocol::Job as RunnerJob;
 
 /// Who has waited so long comes as early as who is first by right.
 const PATIENCE_MS: i64 = 30 * 60 * 1000;
+
+/// The number of the lock that whoever looks for a job takes.
+const CLAIMS: i64 = 0x4845_5241_4c44;
 
 /// An attempt of a job about to be.
 pub(super) struct NewJob<'a> {
@@ -152,21 +155,24 @@ pub(super) async fn claim(
     lease_ms: i64,
     room: Room,
 ) -> Result<Option<Claim>> {
-    let row = sqlx::query(
+    // Of two that look at once, each would find no deployment in the other's environment.
+    one_at_a_time(on, CLAIMS).await?;
+    let passing_over = passing_over(on, "j");
+    let row = sqlx::query(AssertSqlSafe(format!(
         "UPDATE jobs SET state = 'running', worker = $1, lease_ms = $3, started_ms = $2 \
          WHERE id = (SELECT j.id FROM jobs j WHERE j.state = 'queued' AND j.due_ms <= $2 \
            AND j.imported = 0 \
-           AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running' AND a.imported = 0) < $4 \
+           AND (SELECT COUNT(*) FROM jobs a WHERE a.state = 'running' AND a.imported = 0 AND a.worker = $1) < $4 \
            AND (SELECT COUNT(*) FROM jobs b WHERE b.state = 'running' AND b.imported = 0 \
-                AND b.repository = j.repository) < $5 \
+                AND b.worker = $1 AND b.repository = j.repository) < $5 \
            AND (j.environment IS NULL OR NOT EXISTS (SELECT 1 FROM jobs d \
                 WHERE d.repository = j.repository AND d.environment = j.environment \
                 AND (d.state = 'running' OR (d.state = 'queued' AND d.due_ms <= $2 \
                 AND d.build <> j.build AND (d.deploy_ms < j.deploy_ms \
                 OR (d.deploy_ms = j.deploy_ms AND d.build < j.build)))))) \
            ORDER BY CASE WHEN j.priority = 0 OR j.queued_ms <= $6 THEN 0 ELSE 1 END, \
-           j.queued_ms, j.position, j.id LIMIT 1) RETURNING *",
-    )
+           j.queued_ms, j.position, j.id LIMIT 1 {passing_over}) RETURNING *",
+    )))
     .bind(worker)
     .bind(now_ms)
     .bind(lease_ms)

@@ -8,6 +8,9 @@
 mod approval_tests;
 mod approvals;
 mod builds;
+mod cluster;
+#[cfg(test)]
+mod cluster_tests;
 mod database;
 mod deliveries;
 mod deployed;

@@ -5,9 +5,9 @@
 //! answer takes that mark away, so that after a crash one looks before one repeats.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::database::StoreError;
+use super::database::{StoreError, passing_over};
 use super::rows::{self, Result};
 use super::spoken;
 use crate::domain::{
@@ -430,17 +430,19 @@ async fn is_outdated(on: &mut AnyConnection, target: &str, content: &Content) ->
 
 pub(super) async fn claim(
     on: &mut AnyConnection,
+    holder: &str,
     now_ms: i64,
     lease_ms: i64,
 ) -> Result<Option<Outgoing>> {
+    let passing_over = passing_over(on, "p");
     loop {
-        let Some(row) = sqlx::query(
+        let Some(row) = sqlx::query(AssertSqlSafe(format!(
             "SELECT p.* FROM publications p JOIN repositories r ON r.id = p.repository \
              WHERE p.version > p.sent AND p.due_ms <= $1 AND p.lease_ms <= $1 \
              AND r.state = 'active' AND NOT EXISTS (SELECT 1 FROM throttles t \
              WHERE t.installation = p.installation AND t.until_ms > $1) \
-             ORDER BY p.priority, p.due_ms, p.id LIMIT 1",
-        )
+             ORDER BY p.priority, p.due_ms, p.id LIMIT 1 {passing_over}",
+        )))
         .bind(now_ms)
         .fetch_optional(&mut *on)
         .await?
@@ -463,11 +465,12 @@ pub(super) async fn claim(
         };
         sqlx::query(
             "UPDATE publications SET lease_ms = $2, tries = tries + 1, uncertain = 1, \
-             repeats = repeats + 1, quiet_ms = $3 WHERE id = $1",
+             repeats = repeats + 1, quiet_ms = $3, holder = $4 WHERE id = $1",
         )
         .bind(&id)
         .bind(lease_ms)
         .bind(now_ms + quiet_ms(row.try_get::<i64, _>("repeats")? + 1))
+        .bind(holder)
         .execute(&mut *on)
         .await?;
         return Ok(Some(outgoing));

@@ -14,7 +14,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 18] = [
+const FILES: [(i64, &str, &str); 19] = [
     file!(1, "start", "0001_start.sql"),
     file!(2, "secrets", "0002_secrets.sql"),
     file!(3, "images", "0003_images.sql"),
@@ -33,6 +33,7 @@ const FILES: [(i64, &str, &str); 18] = [
     file!(17, "imports", "0017_imports.sql"),
     file!(18, "uploads", "0018_uploads.sql"),
     file!(19, "upload branches", "0019_upload_branches.sql"),
+    file!(20, "processes", "0020_processes.sql"),
 ];
 
 /// The migrations, in the dialect of the engine.

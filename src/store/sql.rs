@@ -118,8 +118,8 @@ impl Store for SqlStore {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<Delivery>> {
-        transact!(self.database, tx =>
-            deliveries::claim(tx.on(), lane, now_ms, lease_ms).await)
+        transact!(self.database.claims(), tx =>
+            deliveries::claim(tx.on(), self.database.name(), lane, now_ms, lease_ms).await)
     }
 
     async fn settle_delivery(&self, guid: &str, changes: Vec<Change>, now_ms: i64) -> Result<()> {
@@ -168,7 +168,7 @@ impl Store for SqlStore {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<(Trigger, Repository)>> {
-        transact!(self.database, tx => triggers::claim(tx.on(), now_ms, lease_ms).await)
+        transact!(self.database.claims(), tx => triggers::claim(tx.on(), self.database.name(), now_ms, lease_ms).await)
     }
 
     async fn awaiting_approval(
@@ -240,7 +240,7 @@ impl Store for SqlStore {
         lease_ms: i64,
         room: Room,
     ) -> Result<Option<Claim>> {
-        transact!(self.database, tx =>
+        transact!(self.database.claims(), tx =>
             jobs::claim(tx.on(), worker, now_ms, lease_ms, room).await)
     }
 
@@ -358,7 +358,7 @@ impl Store for SqlStore {
     }
 
     async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>> {
-        transact!(self.database, tx => publications::claim(tx.on(), now_ms, lease_ms).await)
+        transact!(self.database.claims(), tx => publications::claim(tx.on(), self.database.name(), now_ms, lease_ms).await)
     }
 
     async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()> {

@@ -19,7 +19,7 @@ use crate::ports::{Kind, PortError, Store};
 use crate::report::Report;
 use crate::spec::JobSpecification;
 
-const ROOM: Room = Room {
+pub(super) const ROOM: Room = Room {
     total: 10,
     per_repository: 10,
 };

@@ -1,10 +1,11 @@
 //! Triggers: reasons to build, until a build has taken them up.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::approvals::{self, Approval};
+use super::database::{StoreError, passing_over};
 use super::rows::{self, Result};
-use super::{builds, database::StoreError, deployments, imports, publications, specified};
+use super::{builds, deployments, imports, publications, specified};
 use crate::domain::{
     CheckRun, Occasion, PersonId, PullRequest, Repository, RepositoryId, Sha, Trigger, Trust,
     pull_subject,
@@ -431,17 +432,20 @@ async fn wanted(on: &mut AnyConnection, build: &str) -> Result<bool> {
 
 pub(super) async fn claim(
     on: &mut AnyConnection,
+    holder: &str,
     now_ms: i64,
     lease_ms: i64,
 ) -> Result<Option<(Trigger, Repository)>> {
-    let row = sqlx::query(
-        "UPDATE triggers SET lease_ms = $2, tries = tries + 1 WHERE id = \
+    let passing_over = passing_over(on, "t");
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE triggers SET lease_ms = $2, holder = $3, tries = tries + 1 WHERE id = \
          (SELECT t.id FROM triggers t JOIN repositories r ON r.id = t.repository \
           WHERE t.state = 'waiting' AND t.due_ms <= $1 AND t.lease_ms <= $1 \
-          AND r.state = 'active' ORDER BY t.created_ms, t.id LIMIT 1) RETURNING *",
-    )
+          AND r.state = 'active' ORDER BY t.created_ms, t.id LIMIT 1 {passing_over}) RETURNING *",
+    )))
     .bind(now_ms)
     .bind(lease_ms)
+    .bind(holder)
     .fetch_optional(&mut *on)
     .await?;
     let Some(row) = row else {

@@ -10,7 +10,7 @@ use rand::RngCore;
 use crate::config::{Config, ExecutorKind};
 use crate::domain::Secret;
 use crate::executor::{
-    DockerExecutor, DockerOptions, Gate, Logins, ProcessExecutor, RunnerProgram, Sandbox,
+    DockerExecutor, DockerOptions, Gate, Logins, Nowhere, ProcessExecutor, RunnerProgram, Sandbox,
     SwarmExecutor, SwarmOptions,
 };
 use crate::ports::Executor;
@@ -24,6 +24,16 @@ pub struct Place {
     pub executor: Arc<dyn Executor>,
     /// Where runners connect.
     pub gate: Option<Arc<Gate>>,
+}
+
+impl Place {
+    /// Of a process that runs no jobs.
+    pub fn nowhere() -> Self {
+        Self {
+            executor: Arc::new(Nowhere),
+            gate: None,
+        }
+    }
 }
 
 /// The executor of a server. `instance` is the server's own name, on all that it makes.

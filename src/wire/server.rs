@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use axum::serve::ListenerExt as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,7 +24,7 @@ use super::settle::settle;
 use super::stage::Stage;
 use crate::admin;
 use crate::app::{self, App, Decided, Parts, Settings, Setup};
-use crate::config::{Config, Credentials, Database, ExecutorKind};
+use crate::config::{Config, Credentials, Database, ExecutorKind, Role};
 use crate::depot::{FileArtifacts, FileCaches, FileUploads};
 use crate::executor::Gate;
 use crate::feedback::Links;
@@ -36,6 +37,8 @@ use crate::web::{self, Web};
 
 /// How long open requests may take after the word to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether another process has registered the App.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// One crypto provider for everything. A second call does nothing.
 pub fn install_crypto() {
@@ -105,16 +108,16 @@ pub fn app(
     };
     let client = Client::new(options, Arc::clone(&clock))?.with_store(Arc::clone(&store));
     let forge: Arc<dyn Forge> = Arc::new(GitHub::new(client, &config.github_url));
-    let logs = FileLogs::new(config.data_dir.join("logs"), Ceiling::of(config.log_max));
+    let logs = FileLogs::new(config.storage_dir.join("logs"), Ceiling::of(config.log_max));
     let parts = Parts {
         store,
         forge,
-        source: Arc::new(git_source(config.data_dir.join("git"))),
+        source: Arc::new(git_source(config.storage_dir.join("git"))),
         executor,
         logs: Arc::new(logs),
-        artifacts: Arc::new(FileArtifacts::new(config.data_dir.join("artifacts"))),
-        caches: Arc::new(FileCaches::new(config.data_dir.join("cache"))),
-        uploads: Arc::new(FileUploads::new(config.data_dir.join("uploads"))),
+        artifacts: Arc::new(FileArtifacts::new(config.storage_dir.join("artifacts"))),
+        caches: Arc::new(FileCaches::new(config.storage_dir.join("cache"))),
+        uploads: Arc::new(FileUploads::new(config.storage_dir.join("uploads"))),
         identities: Arc::new(Issuer::new(&config.github_url, Arc::clone(&clock))?),
         clock,
     };
@@ -163,7 +166,8 @@ pub struct Server {
     config: Config,
     opened: Opened,
     web: Web,
-    public: TcpListener,
+    /// Not where this process only works.
+    public: Option<TcpListener>,
     metrics: TcpListener,
     runners: Option<(TcpListener, Arc<Gate>)>,
     /// For operators on this machine; `None` where it cannot be opened.
@@ -249,8 +253,12 @@ impl Server {
             // Several processes may share a PostgreSQL, each with a data directory of its own.
             Database::Postgres(_) => instance(&config.data_dir, &new)?,
         };
-        let Place { executor, gate } = place(config, &worker).await?;
-        if config.executor == ExecutorKind::Process && !config.sandbox {
+        let Place { executor, gate } = if config.role.works() {
+            place(config, &worker).await?
+        } else {
+            Place::nowhere()
+        };
+        if config.role.works() && config.executor == ExecutorKind::Process && !config.sandbox {
             warn!("HERALD_PROCESS_SANDBOX=off: a step can read what Herald can read");
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -290,7 +298,11 @@ impl Server {
             web: opened.web(&settled)?,
             opened,
             runners,
-            public: listen(config.listen).await?,
+            public: if config.role.serves() {
+                Some(listen(config.listen).await?)
+            } else {
+                None
+            },
             metrics: listen(config.metrics_listen).await?,
             socket,
             begins,
@@ -299,19 +311,16 @@ impl Server {
         })
     }
 
-    /// The address of the public listener.
-    ///
-    /// # Errors
-    /// When the system does not tell.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.public.local_addr()
+    /// The address of the public listener, where there is one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.public.as_ref()?.local_addr().ok()
     }
 
     /// Where the setup is opened, while there is no App.
     pub fn setup_link(&self) -> Option<SetupLink> {
         let setup = self.opened.setup.as_ref()?;
-        let base = match self.address() {
-            Ok(mut address) if !self.config.is_given("HERALD_PUBLIC_URL") => {
+        let base = match self.address()? {
+            mut address if !self.config.is_given("HERALD_PUBLIC_URL") => {
                 if address.ip().is_unspecified() {
                     address.set_ip([127, 0, 0, 1].into());
                 }
@@ -330,14 +339,22 @@ impl Server {
     /// # Errors
     /// When a listener fails.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        info!("listening on http://{}", self.public.local_addr()?);
-        if let Some(mut link) = self.setup_link() {
-            warn!("no GitHub App yet; register one at {}", link.now());
+        if let Some(address) = self.address() {
+            info!("listening on http://{address}");
+        }
+        match self.setup_link() {
+            Some(mut link) => warn!("no GitHub App yet; register one at {}", link.now()),
+            None if self.begins.is_some() => {
+                warn!("no GitHub App yet; waiting until another process has registered one");
+            }
+            None => {}
         }
         info!("metrics on http://{}", self.metrics.local_addr()?);
         let doors = Doors::new(&self.web);
-        let public = listen(self.public, doors.public.router(), &stop);
-        let metrics = listen(self.metrics, doors.metrics.router(), &stop);
+        let mut listeners = vec![listen(self.metrics, doors.metrics.router(), &stop)];
+        if let Some(public) = self.public {
+            listeners.push(listen(public, doors.public.router(), &stop));
+        }
         if let Some((listener, gate)) = self.runners {
             info!("runners connect to http://{}", listener.local_addr()?);
             // Its connections end with the process: runners come back to the next one.
@@ -348,27 +365,34 @@ impl Server {
             let (store, clock) = (Arc::clone(store), Arc::clone(clock));
             tokio::spawn(admin::serve(socket, store, clock, stop.clone()))
         });
-        let work = |web: &Web| tokio::spawn(app::serve(Arc::clone(&web.app), stop.clone()));
-        let mut worker = self.begins.is_none().then(|| work(&self.web));
-        while let Some(begin) = next(self.begins.as_mut(), &stop).await {
-            let begun = match &worker {
+        let role = self.config.role;
+        let begin = |web: &Web| Loops::begin(&web.app, role, &stop);
+        let mut loops = self.begins.is_none().then(|| begin(&self.web));
+        while let Some(asked) = next(self.begins.as_mut(), loops.is_some(), &stop).await {
+            let begun = match &loops {
                 Some(_) => Ok(()),
                 None => begin_work(&self.config, &self.opened, &doors)
                     .await
-                    .map(|web| worker = Some(work(&web))),
+                    .map(|web| loops = web.map(|web| begin(&web))),
             };
-            // Who has gone away is not told.
-            let _ = begin.send(begun.map_err(|error| format!("{error:#}")));
+            match (asked, begun) {
+                // Who has gone away is not told.
+                (Asked::By(asker), begun) => {
+                    let _ = asker.send(begun.map_err(|error| format!("{error:#}")));
+                }
+                (Asked::Clock, Err(error)) => warn!("failed to begin: {error:#}"),
+                (Asked::Clock, Ok(())) => {}
+            }
         }
         self.opened.ready.store(false, Ordering::Relaxed);
         info!("stopping");
-        if let Some(worker) = worker {
-            let _ = worker.await;
+        if let Some(loops) = loops {
+            loops.end().await;
         }
         if let Some(operators) = operators {
             let _ = operators.await;
         }
-        for listener in [public, metrics] {
+        for listener in listeners {
             if let Ok(Ok(Err(error))) = tokio::time::timeout(GRACE, listener).await {
                 bail!("serve: {error}");
             }
@@ -425,7 +449,7 @@ fn listen(
     listener: TcpListener,
     router: axum::Router,
     stop: &CancellationToken,
-) -> tokio::task::JoinHandle<std::io::Result<()>> {
+) -> JoinHandle<std::io::Result<()>> {
     let stop = stop.clone();
     // Lines of a log that is followed are small, and wait for nothing.
     let listener = listener.tap_io(|stream| {
@@ -440,15 +464,25 @@ fn listen(
     })
 }
 
+/// Who asks to begin.
+enum Asked {
+    /// The setup of this process.
+    By(Begin),
+    /// Nobody, but it is time to see whether another process has registered the App.
+    Clock,
+}
+
 /// Who asks next; `None` when the server is to stop.
 async fn next(
     begins: Option<&mut mpsc::Receiver<Begin>>,
+    has_begun: bool,
     stop: &CancellationToken,
-) -> Option<Begin> {
+) -> Option<Asked> {
+    let waits = begins.is_some() && !has_begun;
     let asked = async {
         match begins {
             Some(begins) => match begins.recv().await {
-                Some(begin) => begin,
+                Some(begin) => Asked::By(begin),
                 None => std::future::pending().await,
             },
             None => std::future::pending().await,
@@ -456,16 +490,47 @@ async fn next(
     };
     tokio::select! {
         () = stop.cancelled() => None,
-        begin = asked => Some(begin),
+        asked = asked => Some(asked),
+        () = tokio::time::sleep(LOOK_AGAIN), if waits => Some(Asked::Clock),
     }
 }
 
-/// Opens the doors of the App that was stored just now. Until all of it stands nothing changes.
-async fn begin_work(config: &Config, opened: &Opened, doors: &Doors) -> anyhow::Result<Web> {
+/// Opens the doors of the App that was stored. Until all of it stands nothing changes; `None` while there is no App.
+async fn begin_work(
+    config: &Config,
+    opened: &Opened,
+    doors: &Doors,
+) -> anyhow::Result<Option<Web>> {
     let settled = settle(config, opened.store.as_ref()).await?;
+    if settled.credentials.is_none() {
+        return Ok(None);
+    }
     let web = opened.web(&settled)?;
     doors.set(&web);
-    Ok(web)
+    Ok(Some(web))
+}
+
+/// What a process does beside answering.
+struct Loops {
+    work: Option<JoinHandle<()>>,
+    touch: JoinHandle<()>,
+}
+
+impl Loops {
+    fn begin(app: &Arc<App>, role: Role, stop: &CancellationToken) -> Self {
+        let works = role.works();
+        Self {
+            work: works.then(|| tokio::spawn(app::serve(Arc::clone(app), stop.clone()))),
+            touch: tokio::spawn(app::keep_in_touch(Arc::clone(app), works, stop.clone())),
+        }
+    }
+
+    async fn end(self) {
+        if let Some(work) = self.work {
+            let _ = work.await;
+        }
+        let _ = self.touch.await;
+    }
 }
 
 /// The name of the server with this data directory.

@@ -176,7 +176,8 @@ impl Herald {
         });
         Self {
             child,
-            address: address.unwrap(),
+            // One that only works has none.
+            address: address.unwrap_or_default(),
             metrics: metrics.unwrap(),
             log,
         }
@@ -201,6 +202,19 @@ impl Herald {
         guid: &str,
         payload: &Value,
     ) -> u16 {
+        self.try_to_deliver(forge, event, guid, payload)
+            .await
+            .unwrap()
+    }
+
+    /// The same; `None` when the connection ends without an answer.
+    pub(crate) async fn try_to_deliver(
+        &self,
+        forge: &Forge,
+        event: &str,
+        guid: &str,
+        payload: &Value,
+    ) -> Option<u16> {
         let body = payload.to_string();
         let secret = forge.github.webhook_secret();
         let headers = delivery_headers(secret, event, guid, body.as_bytes());
@@ -208,9 +222,8 @@ impl Herald {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        request_to(&self.address, request.body(body).unwrap())
-            .await
-            .0
+        let answer = try_to_request(&self.address, request.body(body).unwrap()).await;
+        answer.ok().map(|(status, _)| status)
     }
 
     /// Asks with a token, as `GET` or `POST`.
@@ -271,14 +284,21 @@ fn after(line: &str, mark: &str) -> Option<String> {
 
 /// One HTTP/1.1 request on a connection of its own.
 async fn request_to(address: &str, request: http::Request<String>) -> (u16, String) {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    try_to_request(address, request).await.unwrap()
+}
+
+async fn try_to_request(
+    address: &str,
+    request: http::Request<String>,
+) -> Result<(u16, String), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
     let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
     tokio::spawn(connection);
-    let answer = sender.send_request(request).await.unwrap();
+    let answer = sender.send_request(request).await?;
     let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8_lossy(&body).into_owned())
+    let body = answer.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 pub(crate) fn copy_dir(from: &Path, to: &Path) {

@@ -822,13 +822,13 @@ async fn a_build_that_waits_for_room_says_how_long_the_queue_is() {
         while w.waiting().await.jobs < 6 {
             assert!(herald::app::step(&w.app).await.unwrap());
         }
-        // Others take all the room there is.
+        // Others take all the room that this worker has.
         let store = std::sync::Arc::clone(&w.app.parts.store);
         let now_ms = w.app.now_ms();
         let room = w.app.settings.room;
         let mut taken = Vec::new();
         while let Some(claim) = store
-            .claim_job("other", now_ms, now_ms + 60_000, room)
+            .claim_job(&w.app.settings.worker, now_ms, now_ms + 60_000, room)
             .await
             .unwrap()
         {
@@ -847,7 +847,7 @@ async fn a_build_that_waits_for_room_says_how_long_the_queue_is() {
                 not_before_ms: 0,
             };
             store
-                .interrupt_job(&job, "other", &why, now_ms)
+                .interrupt_job(&job, &w.app.settings.worker, &why, now_ms)
                 .await
                 .unwrap();
         }

@@ -20,12 +20,14 @@ use herald::ports::store::{Room, Waiting};
 use herald::ports::{Clock, Executor, JobOrder, Running, Store};
 use herald::protocol::{CollectKind, Exit, StepCommand};
 use herald::source::{GitOptions, GitSource};
-use herald::store::{SealKey, SqlStore};
+use herald::store::SealKey;
 use herald::web::{self, SignIn, Web};
 use http::{Request, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
+
+use crate::engine::Engine;
 
 /// A clock that only tests move.
 #[derive(Debug)]
@@ -96,6 +98,8 @@ pub(crate) struct World {
     /// Where the simulated GitHub is.
     pub(crate) url: String,
     tree: PathBuf,
+    /// The database.
+    pub(crate) engine: Engine,
     pub(crate) dir: tempfile::TempDir,
     comments_read: usize,
 }
@@ -163,7 +167,8 @@ impl World {
             abilities: Arc::clone(&abilities),
             isolates: Arc::clone(&isolates),
         };
-        let (app, commits) = build_app(&github, &url, dir.path(), &clock, able).await;
+        let engine = Engine::new(dir.path()).await;
+        let (app, commits) = build_app(&github, &url, (dir.path(), &engine), &clock, able).await;
         let people = github::SignIn::new(
             &url,
             &format!("{url}/api/v3"),
@@ -186,6 +191,7 @@ impl World {
             more,
             url,
             tree,
+            engine,
             dir,
             comments_read: 0,
         }
@@ -198,8 +204,14 @@ impl World {
             abilities: Arc::clone(&self.abilities),
             isolates: Arc::clone(&self.isolates),
         };
-        (self.app, self.commits) =
-            build_app(&self.github, &self.url, self.dir.path(), &self.clock, able).await;
+        (self.app, self.commits) = build_app(
+            &self.github,
+            &self.url,
+            (self.dir.path(), &self.engine),
+            &self.clock,
+            able,
+        )
+        .await;
         self.app.keep_silent().await.unwrap();
     }
 
@@ -244,10 +256,7 @@ impl World {
     }
 
     async fn database(&self) -> sqlx::AnyPool {
-        sqlx::any::install_default_drivers();
-        let file = self.dir.path().join("herald.db");
-        let address = format!("sqlite://{}", file.display());
-        sqlx::AnyPool::connect(&address).await.unwrap()
+        self.engine.pool().await
     }
 
     /// Works until every delivery is handled.
@@ -578,7 +587,7 @@ impl World {
 async fn build_app(
     github: &GitHub,
     url: &str,
-    dir: &Path,
+    (dir, engine): (&Path, &Engine),
     clock: &Arc<ManualClock>,
     executor: Able,
 ) -> (Arc<App>, watch::Receiver<u64>) {
@@ -589,7 +598,7 @@ async fn build_app(
         rested: true,
     };
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
-    let store = SqlStore::sqlite(&dir.join("herald.db")).await.unwrap();
+    let store = engine.open().await;
     let commits = store.commits();
     let store: Arc<dyn Store> = Arc::new(store.with_key(key));
     let client = Client::new(options, Arc::clone(&clock)).unwrap();
