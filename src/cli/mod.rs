@@ -31,6 +31,8 @@ use clap::{CommandFactory, Parser};
 use arguments::{Arguments, Command};
 use screen::Screen;
 
+pub use serve::start_log;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {

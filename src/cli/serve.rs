@@ -17,7 +17,10 @@ pub(super) fn config(flags: ServeFlags) -> anyhow::Result<Config> {
 }
 
 /// Starts the log on stderr.
-pub(super) fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the filter is none.
+pub fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(filter).map_err(|error| super::wrong(format!("HERALD_LOG: {error}")))?;
     let log = tracing_subscriber::fmt()
