@@ -293,9 +293,22 @@ execute:
     assert!(log.contains("default via 10.0.2.2"), "{log}");
     assert!(log.contains("answer 000") && log.contains("done"), "{log}");
 
+    // A job that runs is ended with the service, and nothing of it is left.
+    forge.write(".herald.yml", "execute: [\"sleep 600\"]\n");
+    let next = forge.commit("Take long");
+    let payload = forge.pull_request("synchronize", &next, &next);
+    let status = deliver_to(LOCAL, &forge, "pull_request", "11111111-bbbb", &payload).await;
+    assert_eq!(status, 202);
+    forge
+        .until("a job that runs", |state| {
+            let checks = state.checks_of(&next, "herald");
+            checks.iter().any(|check| check.status == "in_progress")
+        })
+        .await;
     let began = Instant::now();
     in_machine("systemctl stop herald");
     assert!(began.elapsed() < Duration::from_secs(20));
+    in_machine("test ! -e /sys/fs/cgroup/system.slice/herald.service");
     let result = in_machine("systemctl show --property Result --value herald");
     assert_eq!(result, "success\n");
     in_machine(&format!("{docker}\nsystemctl daemon-reload\n{verified}"));
