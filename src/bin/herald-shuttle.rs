@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use herald::cli;
 use herald::config::{Config, Reader};
 use herald::wire::Server;
 use tokio_util::sync::CancellationToken;
@@ -36,5 +37,6 @@ fn custom(error: anyhow::Error) -> shuttle_runtime::Error {
 async fn main() -> Result<Herald, shuttle_runtime::Error> {
     let reader = Reader::new(std::env::vars(), []);
     let config = Config::read(reader).map_err(|problems| custom(problems.into()))?;
+    cli::start_log(&config.log, config.log_json).map_err(custom)?;
     Ok(Herald(config))
 }

@@ -78,6 +78,12 @@ pub(super) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// Write the pages of all commands into this folder instead.
+        folder: Option<PathBuf>,
+    },
     /// Carry out one job; started by the server.
     #[command(hide = true)]
     Runner,

@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod files;
 mod local;
+mod manual;
 mod report;
 mod run;
 mod screen;
@@ -30,6 +31,8 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 use screen::Screen;
+
+pub use serve::start_log;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut command, "herald", &mut std::io::stdout());
             Ok(End::Good)
         }
+        Command::Manual { folder } => manual::run(folder.as_deref()),
         Command::Runner => return runner(),
     };
     match result {

@@ -1,5 +1,7 @@
 //! `herald serve`.
 
+use std::io::IsTerminal;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,11 +19,18 @@ pub(super) fn config(flags: ServeFlags) -> anyhow::Result<Config> {
 }
 
 /// Starts the log on stderr.
-pub(super) fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the filter is none.
+pub fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(filter).map_err(|error| super::wrong(format!("HERALD_LOG: {error}")))?;
+    // A journal or a file is to be read as it is; NO_COLOR is honoured too.
+    let colours = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr);
     // Fails only where a log is running already.
     let _ = if json {

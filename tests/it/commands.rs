@@ -571,6 +571,53 @@ fn schema_badge_and_completions_are_printed() {
 }
 
 #[test]
+fn the_manual_has_a_page_for_each_command_and_says_what_its_help_says() {
+    let dir = folder(&[]);
+    let first = out(&herald(dir.path(), &["manual"]));
+    assert!(first.starts_with(".TH \"herald\" 1"), "{first}");
+    assert!(first.contains(".SH EXIT STATUS"), "{first}");
+    assert!(!out(&herald(dir.path(), &["--help"])).contains("manual"));
+    assert!(herald(dir.path(), &["manual", "pages"]).status.success());
+    let page = |name: &str| {
+        let path = dir.path().join(format!("pages/{name}.1"));
+        let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("no page {name}"));
+        text.replace("\\-", "-")
+    };
+    let (mut commands, mut options) = (vec![vec![]], 0);
+    while let Some(command) = commands.pop() {
+        let help = [command.as_slice(), &["--help".to_owned()]].concat();
+        let help: Vec<&str> = help.iter().map(String::as_str).collect();
+        let help = out(&herald(dir.path(), &help));
+        let name = [&["herald".to_owned()], command.as_slice()]
+            .concat()
+            .join("-");
+        let text = page(&name);
+        let words = help.split([' ', '\n', ',']);
+        for option in words.filter(|word| word.starts_with("--")) {
+            assert!(text.contains(option), "{name}: {option}");
+            options += 1;
+        }
+        let inner = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+        let inner = inner.split("\n\n").next().unwrap_or_default();
+        for line in inner.lines() {
+            // A command stands two columns in, and what it does goes on further in.
+            let known = line
+                .strip_prefix("  ")
+                .filter(|rest| !rest.starts_with(' '));
+            if let Some(word) = known.and_then(|rest| rest.split(' ').next()) {
+                commands.push([command.as_slice(), &[word.to_owned()]].concat());
+            }
+        }
+    }
+    assert!(options > 60, "{options}");
+    let serve = page("herald-serve");
+    for variable in herald::config::VARIABLES {
+        assert!(serve.contains(variable), "{variable}");
+    }
+    assert!(page("herald-admin-token-create").contains("--repository"));
+}
+
+#[test]
 fn a_wrong_configuration_is_told_as_a_whole() {
     let dir = folder(&[]);
     let output = herald(

@@ -13,7 +13,7 @@ use crate::world::git;
 /// The executors with containers.
 const EXECUTORS: [&str; 2] = ["docker", "swarm"];
 
-fn needed(name: &str) -> String {
+pub(crate) fn needed(name: &str) -> String {
     switch(name).unwrap_or_else(|| panic!("{name} is set where HERALD_TEST_DOCKER is"))
 }
 
@@ -52,7 +52,7 @@ fn again(first: &Command, forge: &Forge, executor: &str) -> Command {
 
 /// How a test uses the Engines.
 #[derive(Clone, Copy)]
-enum Hold {
+pub(crate) enum Hold {
     /// Beside others.
     Shared,
     /// It takes one of them away for a while.
@@ -60,7 +60,7 @@ enum Hold {
 }
 
 /// The Engines, held as long as the value lives; `None` where Docker is not tested.
-fn engines(hold: Hold) -> Option<std::fs::File> {
+pub(crate) fn engines(hold: Hold) -> Option<std::fs::File> {
     let socket = switch("HERALD_TEST_DOCKER")?;
     let path = format!("{}.lock", socket.trim_start_matches("unix://"));
     let lock = std::fs::File::create(path).unwrap();
@@ -82,7 +82,7 @@ fn docker(engine: &str, arguments: &[&str]) -> String {
 }
 
 /// Looks again and again at what no one tells of.
-async fn eventually(what: &str, wish: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, wish: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !wish() {
         assert!(

@@ -37,6 +37,11 @@ impl Forge {
     }
 
     pub(crate) async fn named(owner: &str, name: &str, private: bool) -> Self {
+        Self::at("127.0.0.1", owner, name, private).await
+    }
+
+    /// On this address of the machine, by which containers may reach it.
+    pub(crate) async fn at(address: &str, owner: &str, name: &str, private: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
         let bare = dir.path().join("project.git");
@@ -47,7 +52,7 @@ impl Forge {
         git(&tree, &["remote", "add", "origin", bare.to_str().unwrap()]);
         let github = GitHub::new(Arc::new(SystemClock)).unwrap();
         let project = github.add_project(owner, name, private, &bare);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = github.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -76,6 +81,13 @@ impl Forge {
 
     pub(crate) fn branch(&self, name: &str) {
         git(&self.tree, &["checkout", "-q", "-B", name]);
+    }
+
+    /// A delivery about pull request 7.
+    pub(crate) fn pull_request(&self, action: &str, head: &str, base: &str) -> Value {
+        let (head, base) = (("change", head), ("main", base));
+        self.github
+            .pull_request(&self.project, action, 7, head, base)
     }
 
     /// Waits until the state is as wished.
@@ -202,9 +214,7 @@ impl Herald {
         guid: &str,
         payload: &Value,
     ) -> u16 {
-        self.try_to_deliver(forge, event, guid, payload)
-            .await
-            .unwrap()
+        deliver_to(&self.address, forge, event, guid, payload).await
     }
 
     /// The same; `None` when the connection ends without an answer.
@@ -215,15 +225,7 @@ impl Herald {
         guid: &str,
         payload: &Value,
     ) -> Option<u16> {
-        let body = payload.to_string();
-        let secret = forge.github.webhook_secret();
-        let headers = delivery_headers(secret, event, guid, body.as_bytes());
-        let mut request = http::Request::post("/webhooks/github").header("host", "herald");
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let answer = try_to_request(&self.address, request.body(body).unwrap()).await;
-        answer.ok().map(|(status, _)| status)
+        try_to_deliver_to(&self.address, forge, event, guid, payload).await
     }
 
     /// Asks with a token, as `GET` or `POST`.
@@ -239,11 +241,7 @@ impl Herald {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let request = http::Request::get(path)
-            .header("host", "herald")
-            .body(String::new())
-            .unwrap();
-        request_to(&self.address, request).await
+        get_from(&self.address, path).await
     }
 
     /// Delivers an action on pull request 7, and waits for the end of its build.
@@ -259,10 +257,7 @@ impl Herald {
         head: &str,
         base: &str,
     ) {
-        let payload =
-            forge
-                .github
-                .pull_request(&forge.project, action, 7, ("change", head), ("main", base));
+        let payload = forge.pull_request(action, head, base);
         assert_eq!(self.deliver(forge, "pull_request", &payload).await, 202);
     }
 }
@@ -280,6 +275,45 @@ impl Drop for Herald {
 fn after(line: &str, mark: &str) -> Option<String> {
     line.split_once(mark)
         .map(|(_, rest)| rest.trim().to_owned())
+}
+
+/// Sends a signed delivery to a server and says the status of the answer.
+pub(crate) async fn deliver_to(
+    address: &str,
+    forge: &Forge,
+    event: &str,
+    guid: &str,
+    payload: &Value,
+) -> u16 {
+    let answer = try_to_deliver_to(address, forge, event, guid, payload);
+    answer.await.unwrap()
+}
+
+async fn try_to_deliver_to(
+    address: &str,
+    forge: &Forge,
+    event: &str,
+    guid: &str,
+    payload: &Value,
+) -> Option<u16> {
+    let body = payload.to_string();
+    let secret = forge.github.webhook_secret();
+    let headers = delivery_headers(secret, event, guid, body.as_bytes());
+    let mut request = http::Request::post("/webhooks/github").header("host", "herald");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let answer = try_to_request(address, request.body(body).unwrap()).await;
+    answer.ok().map(|(status, _)| status)
+}
+
+/// Asks a server.
+pub(crate) async fn get_from(address: &str, path: &str) -> (u16, String) {
+    let request = http::Request::get(path)
+        .header("host", "herald")
+        .body(String::new())
+        .unwrap();
+    request_to(address, request).await
 }
 
 /// One HTTP/1.1 request on a connection of its own.
