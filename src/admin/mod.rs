@@ -8,5 +8,5 @@ mod request;
 mod socket;
 mod tokens;
 
-pub use request::{Answer, Listed, ListedDelivery, Request, carry_out};
+pub use request::{Answer, Listed, ListedDeed, ListedDelivery, Request, carry_out, person};
 pub use socket::{SOCKET, ask, listen, serve};

@@ -2,12 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use tokio_util::sync::CancellationToken;
+
 use super::tokens;
+use crate::app::{App, Dropped, Forgotten};
 use crate::domain::secret::{check_name, check_value};
-use crate::domain::{Answers, Approved, Change, Repository, Secret, Sha};
+use crate::domain::{Answers, Approved, Change, Deed, Doer, PersonId, Repository, Secret, Sha};
 use crate::ports::error::Result;
+use crate::ports::privacy::Person;
 use crate::ports::store::Replayed;
-use crate::ports::{Kind, Store};
+use crate::ports::{Kind, PortError, Store};
+use crate::text::traces::Traces;
 
 /// What is asked for. Not printable: there are values in it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +80,27 @@ pub enum Request {
         /// Its GUID.
         guid: String,
     },
+    /// Take a person out of everything.
+    Erase {
+        /// GitHub's numeric id of them, where it is known.
+        id: Option<i64>,
+        /// Their login, and whatever else names them.
+        names: Vec<String>,
+    },
+    /// List what people did.
+    ListDeeds {
+        /// How many.
+        limit: u32,
+    },
+    /// Let go what is older than it is kept.
+    Prune,
+}
+
+impl Request {
+    /// Whether it may take as long as there is to look through.
+    pub(super) fn takes_its_time(&self) -> bool {
+        matches!(self, Self::Erase { .. } | Self::Prune)
+    }
 }
 
 /// How a handled delivery is refused.
@@ -106,6 +132,23 @@ pub enum Answer {
     Deliveries {
         /// One each.
         deliveries: Vec<ListedDelivery>,
+    },
+    /// What people did, the newest first.
+    Deeds {
+        /// One each.
+        deeds: Vec<ListedDeed>,
+    },
+    /// What was taken out.
+    Erased {
+        /// Where, and what had to stay.
+        #[serde(flatten)]
+        forgotten: Forgotten,
+    },
+    /// What was let go.
+    Pruned {
+        /// How much.
+        #[serde(flatten)]
+        dropped: Dropped,
     },
     /// The request is wrong, and why.
     Wrong {
@@ -145,6 +188,21 @@ pub struct ListedToken {
     pub ends_ms: Option<i64>,
 }
 
+/// What somebody did, in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedDeed {
+    /// When, in unix milliseconds.
+    pub at_ms: i64,
+    /// `operator`, `person 583231`, `token ID`.
+    pub by: String,
+    /// What.
+    pub what: String,
+    /// `OWNER/REPO`; empty where it was in none.
+    pub repository: String,
+    /// What of it.
+    pub subject: String,
+}
+
 /// A delivery in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedDelivery {
@@ -161,7 +219,8 @@ pub struct ListedDelivery {
 }
 
 /// Carries a request out.
-pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answer {
+pub async fn carry_out(app: &App, request: Request) -> Answer {
+    let (store, now_ms) = (app.parts.store.as_ref(), app.now_ms());
     let answer = match request {
         Request::SetSecret {
             repository,
@@ -169,7 +228,9 @@ pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answ
             value,
         } => set(store, &repository, &name, value, now_ms).await,
         Request::ListSecrets { repository } => list(store, &repository).await,
-        Request::RemoveSecret { repository, name } => remove(store, &repository, &name).await,
+        Request::RemoveSecret { repository, name } => {
+            remove(store, &repository, &name, now_ms).await
+        }
         Request::Approve {
             repository,
             pull,
@@ -192,9 +253,12 @@ pub async fn carry_out(store: &dyn Store, request: Request, now_ms: i64) -> Answ
             tokens::create(store, wanted, now_ms).await
         }
         Request::ListTokens => tokens::list(store).await,
-        Request::RevokeToken { id } => tokens::revoke(store, &id).await,
+        Request::RevokeToken { id } => tokens::revoke(store, &id, now_ms).await,
         Request::ListDeliveries { failed, limit } => deliveries(store, failed, limit).await,
         Request::ReplayDelivery { guid } => replay(store, &guid, now_ms).await,
+        Request::ListDeeds { limit } => deeds(store, limit).await,
+        Request::Erase { id, names } => erase(app, id, names).await,
+        Request::Prune => prune(app).await,
     };
     answer.unwrap_or_else(|error| match error.kind {
         Kind::Refused => Answer::Wrong {
@@ -252,14 +316,77 @@ async fn approve(
              then `herald admin approve {repository} {pull} {head}`"
         )));
     }
+    let deed = deed(
+        "approve",
+        Some(&found),
+        &format!("pull request {pull}, {head}"),
+    );
     let change = Change::Approve {
         repository: found.id,
         what: Approved::Head { pull, commit: head },
         person: None,
         answers: Answers::default(),
     };
-    store.apply(vec![change], now_ms).await?;
+    let changes = vec![change, Change::Note(deed)];
+    store.apply(changes, now_ms).await?;
     Ok(Answer::Done)
+}
+
+/// The person of these names.
+///
+/// # Errors
+/// `Refused` when they are too long to be looked for.
+pub fn person(id: Option<i64>, names: Vec<String>) -> Result<Person> {
+    let traces = Traces::new(names)
+        .map_err(|error| PortError::refused(format!("look for these names: {error}")))?;
+    if traces.names().is_empty() {
+        return Err(PortError::refused("look for nobody: name a login"));
+    }
+    let id = id.map(PersonId);
+    Ok(Person { id, traces })
+}
+
+/// What the operator did, for the audit log.
+pub(super) fn deed(what: &'static str, repository: Option<&Repository>, subject: &str) -> Deed {
+    Deed {
+        by: Doer::Operator,
+        what,
+        repository: repository.map(|known| known.id.clone()),
+        subject: subject.to_owned(),
+    }
+}
+
+async fn deeds(store: &dyn Store, limit: u32) -> Result<Answer> {
+    let kept = store.deeds(i64::from(limit)).await?;
+    let listed = kept.into_iter().map(|deed| ListedDeed {
+        at_ms: deed.at_ms,
+        by: match deed.by {
+            Doer::Operator => "operator".to_owned(),
+            Doer::Person(person) => format!("person {}", person.0),
+            Doer::Token(id) => format!("token {id}"),
+        },
+        what: deed.what,
+        repository: deed.repository.unwrap_or_default(),
+        subject: deed.subject,
+    });
+    Ok(Answer::Deeds {
+        deeds: listed.collect(),
+    })
+}
+
+async fn prune(app: &App) -> Result<Answer> {
+    let dropped = app.prune(&CancellationToken::new()).await?;
+    let deed = deed("prune", None, &dropped.to_string());
+    app.parts.store.note(&deed, app.now_ms()).await?;
+    Ok(Answer::Pruned { dropped })
+}
+
+async fn erase(app: &App, id: Option<i64>, names: Vec<String>) -> Result<Answer> {
+    let forgotten = app.erase(&person(id, names)?).await?;
+    // Not whom.
+    let deed = deed("privacy erase", None, &format!("{} rows", forgotten.rows));
+    app.parts.store.note(&deed, app.now_ms()).await?;
+    Ok(Answer::Erased { forgotten })
 }
 
 async fn set(
@@ -279,6 +406,8 @@ async fn set(
     store
         .keep_secret(&repository.id, name, &Secret::new(value), now_ms)
         .await?;
+    let deed = deed("secret set", Some(&repository), name);
+    store.note(&deed, now_ms).await?;
     Ok(Answer::Done)
 }
 
@@ -299,12 +428,14 @@ async fn list(store: &dyn Store, repository: &str) -> Result<Answer> {
     })
 }
 
-async fn remove(store: &dyn Store, repository: &str, name: &str) -> Result<Answer> {
+async fn remove(store: &dyn Store, repository: &str, name: &str, now_ms: i64) -> Result<Answer> {
     let found = match find(store, repository).await? {
         Ok(found) => found,
         Err(answer) => return Ok(answer),
     };
     if store.remove_secret(&found.id, name).await? {
+        let deed = deed("secret remove", Some(&found), name);
+        store.note(&deed, now_ms).await?;
         Ok(Answer::Done)
     } else {
         Ok(wrong(&format!("{repository} has no secret `{name}`")))
@@ -329,7 +460,11 @@ async fn deliveries(store: &dyn Store, failed: bool, limit: u32) -> Result<Answe
 
 async fn replay(store: &dyn Store, guid: &str, now_ms: i64) -> Result<Answer> {
     Ok(match store.replay_delivery(guid, now_ms).await? {
-        Replayed::Waiting => Answer::Done,
+        Replayed::Waiting => {
+            let deed = deed("delivery replay", None, guid);
+            store.note(&deed, now_ms).await?;
+            Answer::Done
+        }
         Replayed::Handled => wrong(&format!("delivery {guid} {HANDLED}")),
         Replayed::Unknown => wrong(&format!(
             "there is no delivery {guid}; `herald admin deliveries list` says which there are"

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::request::{Answer, Request, carry_out};
-use crate::ports::{Clock, Store};
+use crate::app::App;
 
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "admin.sock";
 /// The longest line, in bytes: a value in JSON is at most six times as long as it is.
 const LINE: u64 = 1024 * 1024;
-/// How long a whole exchange may take.
+/// How long each part of an exchange may take, but for work that takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Opens the socket in a data directory that is ours alone; one that a former server left is
@@ -40,8 +41,7 @@ pub fn listen(data_dir: &Path) -> Result<UnixListener> {
 /// Answers until `stop`.
 pub async fn serve(
     listener: UnixListener,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    apps: watch::Receiver<Arc<App>>,
     stop: CancellationToken,
 ) {
     loop {
@@ -51,13 +51,11 @@ pub async fn serve(
         };
         match connection {
             Ok((stream, _)) => {
-                let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+                // Another one when the App was registered.
+                let app = Arc::clone(&apps.borrow());
                 tokio::spawn(async move {
-                    let exchange = exchange(stream, store.as_ref(), clock.as_ref());
-                    match tokio::time::timeout(PATIENCE, exchange).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => warn!("failed to answer on {SOCKET}: {error}"),
-                        Err(_) => warn!("failed to answer on {SOCKET}: it took too long"),
+                    if let Err(error) = exchange(stream, &app).await {
+                        warn!("failed to answer on {SOCKET}: {error}");
                     }
                 });
             }
@@ -69,12 +67,18 @@ pub async fn serve(
     }
 }
 
-async fn exchange(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) -> Result<()> {
-    let line = read_line(&mut stream).await?;
+async fn exchange(mut stream: UnixStream, app: &App) -> Result<()> {
+    let line = in_time(read_line(&mut stream)).await?;
     let answer = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => {
             let told = subject(&request);
-            let answer = carry_out(store, request, clock.now_ms()).await;
+            let slow = request.takes_its_time();
+            let work = carry_out(app, request);
+            let answer = if slow {
+                work.await
+            } else {
+                in_time(async { Ok(work.await) }).await?
+            };
             if let (Some(told), Answer::Done) = (told, &answer) {
                 info!("{told}");
             }
@@ -85,7 +89,12 @@ async fn exchange(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) 
             text: "the server does not know this request; is it of the same version?".to_owned(),
         },
     };
-    write_line(&mut stream, &answer).await
+    in_time(write_line(&mut stream, &answer)).await
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::new(ErrorKind::TimedOut, "it took too long");
+    tokio::time::timeout(PATIENCE, work).await.map_err(late)?
 }
 
 /// What the log says of a request that changed something.
@@ -116,7 +125,13 @@ fn subject(request: &Request) -> Option<String> {
             Some(format!("a token to {scope} was made for {holder}"))
         }
         Request::RevokeToken { id } => Some(format!("token {id} was revoked")),
-        Request::ListSecrets { .. } | Request::ListDeliveries { .. } | Request::ListTokens => None,
+        // The first two say themselves what they did; nothing is changed by lists.
+        Request::Erase { .. }
+        | Request::Prune
+        | Request::ListSecrets { .. }
+        | Request::ListDeliveries { .. }
+        | Request::ListDeeds { .. }
+        | Request::ListTokens => None,
     }
 }
 
@@ -137,13 +152,12 @@ pub async fn ask(data_dir: &Path, request: &Request) -> Result<Option<Answer>> {
         }
         Err(error) => return Err(error),
     };
-    let exchange = async {
-        write_line(&mut stream, request).await?;
-        read_line(&mut stream).await
+    in_time(write_line(&mut stream, request)).await?;
+    let line = if request.takes_its_time() {
+        read_line(&mut stream).await?
+    } else {
+        in_time(read_line(&mut stream)).await?
     };
-    let line = tokio::time::timeout(PATIENCE, exchange)
-        .await
-        .map_err(|_| Error::new(ErrorKind::TimedOut, "the server does not answer"))??;
     Ok(Some(serde_json::from_slice(&line)?))
 }
 

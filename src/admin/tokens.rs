@@ -1,8 +1,8 @@
 //! Tokens of the API.
 
-use super::request::{Answer, ListedToken, find, wrong};
+use super::request::{Answer, ListedToken, deed, find, wrong};
 use crate::domain::token::PREFIX;
-use crate::domain::{Holder, PersonId, Repository, Scope, Secret, Token, token_hash};
+use crate::domain::{Deed, Doer, Holder, PersonId, Repository, Scope, Secret, Token, token_hash};
 use crate::ports::error::Result;
 use crate::ports::{PortError, Store};
 use crate::store::chance;
@@ -52,6 +52,17 @@ pub(super) async fn create(store: &dyn Store, wanted: Wanted, now_ms: i64) -> Re
         ends_ms: wanted.days.map(|days| now_ms + i64::from(days) * DAY_MS),
     };
     store.keep_token(&token, &token_hash(&text)).await?;
+    let repository = match &token.holder {
+        Holder::Repository(id) => Some(id.clone()),
+        Holder::Person(_) => None,
+    };
+    let made = Deed {
+        by: Doer::Operator,
+        what: "token create",
+        repository,
+        subject: token.id.clone(),
+    };
+    store.note(&made, now_ms).await?;
     Ok(Answer::Token {
         token: text.expose().to_owned(),
     })
@@ -81,8 +92,10 @@ pub(super) async fn list(store: &dyn Store) -> Result<Answer> {
     Ok(Answer::Tokens { tokens })
 }
 
-pub(super) async fn revoke(store: &dyn Store, id: &str) -> Result<Answer> {
+pub(super) async fn revoke(store: &dyn Store, id: &str, now_ms: i64) -> Result<Answer> {
     if store.remove_token(id).await? {
+        let deed = deed("token revoke", None, id);
+        store.note(&deed, now_ms).await?;
         Ok(Answer::Done)
     } else {
         Ok(wrong(&format!(

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::state::App;
 use crate::domain::{
-    Again, Answers, Approved, BuildView, Change, Holder, Permission, PersonId, Quarantining,
-    Repository, RepositoryId, Secret, Token, token_hash,
+    Again, Answers, Approved, BuildView, Change, Deed, Doer, Holder, Permission, PersonId,
+    Quarantining, Repository, RepositoryId, Secret, Token, token_hash,
 };
 use crate::ports::Kind;
 use crate::ports::error::Result;
@@ -28,6 +28,16 @@ pub enum Visitor {
 }
 
 impl Visitor {
+    /// The visitor as the audit log names them.
+    pub fn doer(&self) -> Doer {
+        match (self.person(), self) {
+            (Some(person), _) => Doer::Person(person),
+            (None, Self::Token(token)) => Doer::Token(token.id.clone()),
+            // Who may do nothing.
+            (None, _) => Doer::Person(PersonId::NOBODY),
+        }
+    }
+
     /// The person, where it is one.
     pub fn person(&self) -> Option<PersonId> {
         match self {
@@ -50,6 +60,25 @@ pub enum Errand {
     Cancel,
     /// To let a stranger's code begin, which they have looked at, or deployments: all that wait, or one job.
     Approve(Option<String>),
+}
+
+impl Errand {
+    /// What the audit log says of it.
+    fn deed(&self, visitor: &Visitor, view: &BuildView) -> Deed {
+        let (what, job) = match self {
+            Self::Rerun(Part::Job(job)) => ("rerun", Some(job)),
+            Self::Rerun(_) => ("rerun", None),
+            Self::Cancel => ("cancel", None),
+            Self::Approve(job) => ("approve", job.as_ref()),
+        };
+        let job = job.map_or_else(String::new, |job| format!(", job {job}"));
+        Deed {
+            by: visitor.doer(),
+            what,
+            repository: Some(view.repository.id.clone()),
+            subject: format!("build {}{job}", view.build.number),
+        }
+    }
 }
 
 /// What of a build runs again.
@@ -174,12 +203,25 @@ impl App {
         if let Quarantining::PutAway(what) = &mut what {
             what.person = visitor.person();
         }
+        let deed = Deed {
+            by: visitor.doer(),
+            what: match &what {
+                Quarantining::PutAway(_) => "quarantine",
+                Quarantining::TakenBack(_) => "unquarantine",
+            },
+            repository: Some(repository.id.clone()),
+            subject: match &what {
+                Quarantining::PutAway(what) => format!("test {}", what.test),
+                Quarantining::TakenBack(test) => format!("test {test}"),
+            },
+        };
         let change = Change::Quarantine {
             repository: repository.id.clone(),
             what,
             answers: Answers::default(),
         };
-        self.parts.store.apply(vec![change], self.now_ms()).await?;
+        let changes = vec![change, Change::Note(deed)];
+        self.parts.store.apply(changes, self.now_ms()).await?;
         Ok(Run::Done)
     }
 
@@ -206,6 +248,7 @@ impl App {
             ));
         }
         let answers = Answers::default();
+        let deed = errand.deed(visitor, view);
         let change = match errand {
             Errand::Rerun(_) if !ended => {
                 return Ok(Run::Useless("The build has not ended yet."));
@@ -242,7 +285,8 @@ impl App {
                 answers,
             },
         };
-        self.parts.store.apply(vec![change], self.now_ms()).await?;
+        let changes = vec![change, Change::Note(deed)];
+        self.parts.store.apply(changes, self.now_ms()).await?;
         self.stir();
         Ok(Run::Done)
     }

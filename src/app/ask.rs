@@ -3,8 +3,8 @@
 use super::state::App;
 use crate::domain::ask::TELLING;
 use crate::domain::{
-    Again, Answer, Answers, Approved, Ask, Change, Permission, PersonId, Place, Repository,
-    RepositoryId, Wish, pull_subject,
+    Again, Answer, Answers, Approved, Ask, Change, Deed, Doer, Permission, PersonId, Place,
+    Repository, RepositoryId, Wish, pull_subject,
 };
 use crate::feedback::Asked;
 use crate::ports::error::Result;
@@ -39,7 +39,12 @@ impl App {
         match place {
             // GitHub shows the buttons to people with write permission only.
             Place::Button { .. } if !may => Ok(Vec::new()),
-            Place::Button { check } => Ok(of_button(id, check, &wish, person)),
+            Place::Button { check } => {
+                let deed = deed_of(&id, person, &wish, "a check".to_owned());
+                let mut changes = of_button(id, check, &wish, person);
+                changes.extend(deed.filter(|_| !changes.is_empty()).map(Change::Note));
+                Ok(changes)
+            }
             Place::Comment {
                 pull,
                 comment,
@@ -53,6 +58,7 @@ impl App {
                 if !may {
                     return Ok(vec![say(id, asked.refused(person, self.now_ms()))]);
                 }
+                let deed = deed_of(&id, person, &wish, format!("pull request {pull}"));
                 let change = match wish {
                     Wish::Unclear => say(id, asked.unclear()),
                     Wish::Cancel => Change::CancelSubject {
@@ -78,7 +84,11 @@ impl App {
                         self.approval(repository, person, &asked, seen).await?
                     }
                 };
-                Ok(vec![change])
+                // What was refused or unclear is only answered.
+                let deed = deed.filter(|_| !matches!(change, Change::Say { .. }));
+                Ok(std::iter::once(change)
+                    .chain(deed.map(Change::Note))
+                    .collect())
             }
         }
     }
@@ -122,6 +132,29 @@ impl App {
             person: Some(person),
         })
     }
+}
+
+/// What the audit log says of a wish.
+fn deed_of(
+    repository: &RepositoryId,
+    person: PersonId,
+    wish: &Wish,
+    subject: String,
+) -> Option<Deed> {
+    let what = match wish {
+        Wish::Retry { .. } => "rerun",
+        Wish::Cancel => "cancel",
+        Wish::Approve { .. } => "approve",
+        Wish::Quarantine { .. } => "quarantine",
+        Wish::Unquarantine { .. } => "unquarantine",
+        Wish::Unclear => return None,
+    };
+    Some(Deed {
+        by: Doer::Person(person),
+        what,
+        repository: Some(repository.clone()),
+        subject,
+    })
 }
 
 fn of_button(

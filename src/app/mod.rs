@@ -23,6 +23,7 @@ mod judge;
 mod order;
 mod past;
 mod prepare;
+mod privacy;
 mod promote;
 mod publish;
 mod quarantine;
@@ -55,8 +56,10 @@ pub use past::{
     Overview, PastOfTest, ShakyTest, SlowTest, SlowerTest, overview_of_tests, past_of_test,
     slower_tests,
 };
+pub use privacy::{Forgotten, KnownOf};
 pub use recovery::catch_up;
 pub use refusal::{Ground, refusals};
+pub use retention::{Dropped, Retention};
 pub use setup::{Decided, Entry, Setup, Trouble};
 pub use state::{App, ForkPolicy, Parts, Settings};
 pub use steps::carry_out;

@@ -142,7 +142,7 @@ impl App {
     /// When the store or the disk fails; what went before stays away.
     pub async fn drop_old_uploads(&self, stop: &CancellationToken) -> Result<u64> {
         let (store, now_ms) = (&self.parts.store, self.now_ms());
-        let kept_ms = i64::try_from(self.settings.history_ms).unwrap_or(i64::MAX);
+        let kept_ms = i64::try_from(self.settings.retention.history_ms).unwrap_or(i64::MAX);
         let mut all = 0;
         while !stop.is_cancelled() {
             let dropped = store

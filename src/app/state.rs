@@ -7,12 +7,13 @@ use tokio::sync::watch;
 
 use super::access::Remembered;
 use super::judge::Failing;
+use super::retention::Retention;
 use super::upload::Receiving;
 use crate::feedback::Links;
 use crate::ports::store::Room;
 use crate::ports::{
-    Artifacts, Caches, Clock, Executor, Forge, Identities, Kind, LogStore, PortError, Source,
-    Store, UploadFiles,
+    Artifacts, Caches, Clock, Executor, Files, Forge, Identities, Kind, LogStore, PortError,
+    Source, Store, UploadFiles,
 };
 
 /// What happens to pull requests from forks.
@@ -42,8 +43,8 @@ pub struct Settings {
     pub job_timeout_max_ms: u64,
     /// `PATH` of the steps.
     pub path: String,
-    /// How long it is kept how tests did, in milliseconds.
-    pub history_ms: u64,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// The adapters.
@@ -65,6 +66,8 @@ pub struct Parts {
     pub caches: Arc<dyn Caches>,
     /// Where uploads are kept.
     pub uploads: Arc<dyn UploadFiles>,
+    /// All of these files, where somebody is looked for in them.
+    pub files: Arc<dyn Files>,
     /// Jobs of GitHub Actions.
     pub identities: Arc<dyn Identities>,
     /// The time.

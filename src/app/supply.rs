@@ -212,6 +212,14 @@ mod tests {
         async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {
             Err(PortError::gone("not asked for"))
         }
+
+        async fn naming(&self, _: &[String]) -> Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
+        async fn remove(&self, _: &str) -> Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]

@@ -1,18 +1,24 @@
 //! `herald admin`.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::arguments::{AdminCommand, AdminFlags, DeliveriesCommand, SecretCommand, TokenCommand};
+use super::admin_flags::{
+    AdminCommand, AdminFlags, DeliveriesCommand, PersonFlags, PrivacyCommand, SecretCommand,
+    TokenCommand,
+};
 use super::screen::Screen;
-use super::{End, runtime, wrong};
+use super::{End, keep, runtime, wrong};
 use crate::admin::{self, Answer, Request};
+use crate::app::{App, Forgotten, KnownOf};
 use crate::config::{Config, Database, Reader};
 use crate::domain::secret::MOST;
-use crate::ports::Clock;
-use crate::wire::{SystemClock, lock, open_store};
+use crate::ports::Store;
+use crate::wire::{self, Place, SystemClock, install_crypto, lock, open_beside, open_store};
 
 pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
     let reader = Reader::new(std::env::vars(), [("HERALD_DATA_DIR", flags.data_dir)]);
@@ -34,6 +40,26 @@ pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
         }
         AdminCommand::Token { command } => token(command),
         AdminCommand::Deliveries { command } => deliveries(command),
+        AdminCommand::Backup { file, with_key } => {
+            return runtime()?.block_on(keep::backup(&config, &file, with_key, screen));
+        }
+        AdminCommand::Restore { file } => {
+            return runtime()?.block_on(keep::restore(&config, &file, screen));
+        }
+        AdminCommand::Migrate => return runtime()?.block_on(keep::migrate(&config, screen)),
+        AdminCommand::Privacy {
+            command: PrivacyCommand::Export(person),
+        } => return runtime()?.block_on(export(&config, person)),
+        AdminCommand::Privacy {
+            command: PrivacyCommand::Erase { person, yes },
+        } => {
+            if !yes {
+                return runtime()?.block_on(foretell(&config, person, screen));
+            }
+            (erase(person, screen), String::new())
+        }
+        AdminCommand::Audit { limit } => (Request::ListDeeds { limit }, String::new()),
+        AdminCommand::Prune => (Request::Prune, String::new()),
     };
     match runtime()?.block_on(ask(&config, request))? {
         Answer::Done => screen.say(&done),
@@ -76,13 +102,28 @@ pub(super) fn run(flags: AdminFlags, screen: &Screen) -> anyhow::Result<End> {
                 ));
             }
         }
+        Answer::Deeds { deeds } => {
+            for deed in deeds {
+                // One line each, whatever the subject says.
+                screen.result(&format!(
+                    "{}\t{}\t{}\t{}\t{}\n",
+                    time(deed.at_ms),
+                    deed.by,
+                    deed.what,
+                    deed.repository,
+                    deed.subject.replace(['\t', '\n'], " "),
+                ));
+            }
+        }
+        Answer::Erased { forgotten } => return Ok(told(&forgotten, screen)),
+        Answer::Pruned { dropped } => screen.say(&format!("Let go: {dropped}.")),
         Answer::Wrong { text } => return Err(wrong(text)),
         Answer::Failed { text } => anyhow::bail!("failed to {text}"),
     }
     Ok(End::Good)
 }
 
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     chrono::DateTime::from_timestamp_millis(ms).map_or_else(String::new, |at| {
         at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     })
@@ -163,21 +204,121 @@ async fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
     if let Some(answer) = asked.with_context(|| format!("ask through {}", socket.display()))? {
         return Ok(answer);
     }
-    let dir = config.data_dir.display();
     let _lock = match config.database {
         Database::Sqlite => {
-            if !config.data_dir.join("herald.db").exists() {
-                return Err(wrong(format!(
-                    "there is no Herald in {dir}; name its data directory by --data-dir or \
-                     HERALD_DATA_DIR"
-                )));
-            }
+            is_there(config)?;
             Some(lock(&config.data_dir)?)
         }
         Database::Postgres(_) => None,
     };
     let store = open_store(config).await?;
-    Ok(admin::carry_out(store.as_ref(), request, SystemClock.now_ms()).await)
+    let app = at_rest(config, store)?;
+    Ok(admin::carry_out(&app, request).await)
+}
+
+/// Whether there is a database in the data directory, before one is made by opening it.
+pub(super) fn is_there(config: &Config) -> anyhow::Result<()> {
+    if config.database == Database::Sqlite && !config.data_dir.join("herald.db").exists() {
+        return Err(wrong(format!(
+            "there is no Herald in {}; name its data directory by --data-dir or HERALD_DATA_DIR",
+            config.data_dir.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The use cases without a server around them.
+fn at_rest(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<App> {
+    let (executor, clock) = (Place::nowhere().executor, Arc::new(SystemClock));
+    install_crypto();
+    wire::app(
+        config,
+        None,
+        store,
+        executor,
+        "admin".to_owned(),
+        clock,
+        true,
+    )
+}
+
+fn names(person: PersonFlags) -> (Option<i64>, Vec<String>) {
+    let mut names = vec![person.login];
+    names.extend(person.also);
+    (person.id, names)
+}
+
+/// What is known of a person, beside a server that runs.
+async fn known(config: &Config, person: PersonFlags) -> anyhow::Result<KnownOf> {
+    is_there(config)?;
+    let store = open_beside(config).await?;
+    let app = at_rest(config, Arc::new(store))?;
+    let (id, names) = names(person);
+    let person = admin::person(id, names).map_err(|error| wrong(error.message))?;
+    let known = app.known_of(&person).await;
+    known.map_err(|error| anyhow::anyhow!("failed to {error}"))
+}
+
+async fn export(config: &Config, person: PersonFlags) -> anyhow::Result<End> {
+    let known = known(config, person).await?;
+    Screen::document(&known);
+    Ok(End::Good)
+}
+
+/// What erasing would change.
+async fn foretell(config: &Config, person: PersonFlags, screen: &Screen) -> anyhow::Result<End> {
+    let no_id = person.id.is_none();
+    let login = person.login.clone();
+    let known = known(config, person).await?;
+    let mut tables: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &known.database {
+        *tables.entry(row.table).or_default() += 1;
+    }
+    for (table, rows) in tables {
+        screen.result(&format!("{table}\t{rows}\n"));
+    }
+    screen.result(&format!("files\t{}\n", known.files.len()));
+    screen.result(&format!(
+        "copies of repositories\t{}\n",
+        known.repositories.len()
+    ));
+    if no_id {
+        screen.say(NO_ID);
+    }
+    screen.say(&format!(
+        "This is where {login} is named. Look at it with `export`; a login that is a usual word is found where it means \
+         something else. `--yes` erases it."
+    ));
+    Ok(End::Good)
+}
+
+/// What is said to who gives no number.
+const NO_ID: &str =
+    "Rows that have only GitHub's number of a person are not looked for; --id names it.";
+
+fn erase(person: PersonFlags, screen: &Screen) -> Request {
+    if person.id.is_none() {
+        screen.say(NO_ID);
+    }
+    let (id, names) = names(person);
+    Request::Erase { id, names }
+}
+
+/// What was taken out; red where something had to stay.
+fn told(forgotten: &Forgotten, screen: &Screen) -> End {
+    screen.say(&format!(
+        "Erased in {} rows and {} files; {} files and {} copies of repositories went as a whole.",
+        forgotten.rows, forgotten.files, forgotten.removed, forgotten.repositories
+    ));
+    screen.say("Earlier backups and what you have exported still have it.");
+    for left in &forgotten.left {
+        screen.say(&format!("Left: {left}."));
+    }
+    if forgotten.left.is_empty() {
+        End::Good
+    } else {
+        End::Red
+    }
 }
 
 /// A file as it is, or standard input without the line ends at its end. Never an argument: those

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::admin_flags::AdminFlags;
 use super::upload_flags::UploadFlags;
 
 /// Builds pull requests and tells people what happened.
@@ -155,9 +156,21 @@ pub(super) struct ServeFlags {
     /// Ceiling of a job's time-out (HERALD_JOB_TIMEOUT_MAX, default 2h).
     #[arg(long)]
     pub(super) job_timeout_max: Option<String>,
-    /// How long it is kept how tests did (HERALD_RETENTION_HISTORY, default 400d).
+    /// How long logs are kept after a build has ended (HERALD_RETENTION_LOGS, default 90d).
+    #[arg(long, value_name = "DURATION")]
+    pub(super) retention_logs: Option<String>,
+    /// How long artifacts are (HERALD_RETENTION_ARTIFACTS, default 30d).
+    #[arg(long, value_name = "DURATION")]
+    pub(super) retention_artifacts: Option<String>,
+    /// How long it is known which deliveries were handled (HERALD_RETENTION_DELIVERIES, default 14d).
+    #[arg(long, value_name = "DURATION")]
+    pub(super) retention_deliveries: Option<String>,
+    /// How long builds are kept, and how tests did (HERALD_RETENTION_HISTORY, default 400d).
     #[arg(long, value_name = "DURATION")]
     pub(super) retention_history: Option<String>,
+    /// How long what the App was taken out of is known (HERALD_RETENTION_UNINSTALLED, default 30d).
+    #[arg(long, value_name = "DURATION")]
+    pub(super) retention_uninstalled: Option<String>,
     /// Ceiling of a log (HERALD_LOG_MAX, default 256MiB).
     #[arg(long)]
     pub(super) log_max: Option<String>,
@@ -216,129 +229,16 @@ impl ServeFlags {
             ),
             ("HERALD_JOB_TIMEOUT_MAX", self.job_timeout_max),
             ("HERALD_LOG_MAX", self.log_max),
+            ("HERALD_RETENTION_LOGS", self.retention_logs),
+            ("HERALD_RETENTION_ARTIFACTS", self.retention_artifacts),
+            ("HERALD_RETENTION_DELIVERIES", self.retention_deliveries),
             ("HERALD_RETENTION_HISTORY", self.retention_history),
+            ("HERALD_RETENTION_UNINSTALLED", self.retention_uninstalled),
             ("HERALD_FORK_POLICY", self.fork_policy),
             ("HERALD_LOG", self.log),
             ("HERALD_LOG_FORMAT", self.log_format),
         ]
     }
-}
-
-#[derive(Debug, Args)]
-#[expect(clippy::doc_markdown, reason = "these comments are the help text")]
-pub(super) struct AdminFlags {
-    /// The server's data directory (HERALD_DATA_DIR, default ./herald-data).
-    #[arg(long, global = true)]
-    pub(super) data_dir: Option<String>,
-    #[command(subcommand)]
-    pub(super) command: AdminCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AdminCommand {
-    /// Secrets that trusted builds of a repository get as variables.
-    Secret {
-        #[command(subcommand)]
-        command: SecretCommand,
-    },
-    /// Let a stranger's commit be built that waits for it.
-    Approve {
-        /// OWNER/REPO.
-        #[arg(value_name = "OWNER/REPO")]
-        repository: String,
-        /// The pull request's number.
-        pull: i64,
-        /// The commit that was looked at: all digits of its id.
-        commit: String,
-    },
-    /// Tokens of the API, of people and of repositories.
-    Token {
-        #[command(subcommand)]
-        command: TokenCommand,
-    },
-    /// Deliveries of webhooks, as they were kept.
-    Deliveries {
-        #[command(subcommand)]
-        command: DeliveriesCommand,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum TokenCommand {
-    /// Make a token, and print it: it cannot be shown again.
-    Create {
-        /// Whose it is: GitHub's numeric id of a person. It opens what they may see.
-        #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..),
-              required_unless_present = "repository", conflicts_with = "repository")]
-        person: Option<i64>,
-        /// The repository that it is good for, and nothing else.
-        #[arg(long, value_name = "OWNER/REPO")]
-        repository: Option<String>,
-        /// What it is good for at most: `badges`, `read` to look, `upload` to send reports and nothing else,
-        /// `write` to rerun, cancel, approve and upload.
-        #[arg(long, default_value = "read", value_parser = ["badges", "read", "upload", "write"])]
-        scope: String,
-        /// What it is for, for the list.
-        #[arg(long, default_value = "")]
-        name: String,
-        /// How many days it is good; 0 for ever.
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=3660))]
-        days: u32,
-    },
-    /// List tokens: id, whose, scope, when each was made and ends, what for.
-    List,
-    /// Revoke a token, at once.
-    Revoke {
-        /// Its id in the list.
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DeliveriesCommand {
-    /// List deliveries, the newest first: GUID, event, when it came, state, and what went wrong.
-    List {
-        /// Those only whose handling failed.
-        #[arg(long)]
-        failed: bool,
-        /// How many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
-    /// Handle a delivery again whose handling failed.
-    Replay {
-        /// Its GUID (`X-GitHub-Delivery`).
-        guid: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SecretCommand {
-    /// Store a secret; its value comes from standard input, or from a file.
-    Set {
-        /// OWNER/REPO.
-        #[arg(value_name = "OWNER/REPO")]
-        repository: String,
-        /// The variable that steps get it in.
-        name: String,
-        /// A file with the value, taken as it is.
-        #[arg(long, value_name = "FILE")]
-        from_file: Option<PathBuf>,
-    },
-    /// List the names of a repository's secrets, and when each was stored.
-    List {
-        /// OWNER/REPO.
-        #[arg(value_name = "OWNER/REPO")]
-        repository: String,
-    },
-    /// Forget a secret.
-    Remove {
-        /// OWNER/REPO.
-        #[arg(value_name = "OWNER/REPO")]
-        repository: String,
-        /// Its name.
-        name: String,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 //! 3 Herald itself failed.
 
 mod admin;
+mod admin_flags;
 mod arguments;
 mod badge;
 mod base;
@@ -13,6 +14,7 @@ mod checkout;
 mod demo;
 mod doctor;
 mod files;
+mod keep;
 mod local;
 mod manual;
 mod report;

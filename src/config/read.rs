@@ -12,7 +12,7 @@ use crate::text;
 pub struct Problems(pub Vec<String>);
 
 /// Every variable that Herald knows, without those that end in `_FILE`.
-pub const VARIABLES: [&str; 36] = [
+pub const VARIABLES: [&str; 37] = [
     "HERALD_LISTEN",
     "HERALD_METRICS_LISTEN",
     "HERALD_RUNNER_LISTEN",
@@ -46,6 +46,7 @@ pub const VARIABLES: [&str; 36] = [
     "HERALD_RETENTION_ARTIFACTS",
     "HERALD_RETENTION_DELIVERIES",
     "HERALD_RETENTION_HISTORY",
+    "HERALD_RETENTION_UNINSTALLED",
     "HERALD_CA_FILE",
     "HERALD_LOG",
     "HERALD_LOG_FORMAT",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::credentials::{Credentials, credentials};
 use super::read::{Problems, Reader};
-use crate::app::ForkPolicy;
+use crate::app::{ForkPolicy, Retention};
 use crate::domain::Secret;
 use crate::domain::registration::{api_of, web_address};
 use crate::ports::store::Room;
@@ -113,8 +113,8 @@ pub struct Config {
     pub job_timeout_max: Duration,
     /// Ceiling of a log, in bytes.
     pub log_max: u64,
-    /// How long it is kept how tests did.
-    pub retention_history: Duration,
+    /// How long things are kept.
+    pub retention: Retention,
     /// Pull requests from forks.
     pub forks: ForkPolicy,
     /// What is logged: a filter of `tracing`.
@@ -201,8 +201,7 @@ impl Config {
                 ],
                 ForkPolicy::Approve,
             ),
-            retention_history: reader
-                .duration("HERALD_RETENTION_HISTORY", Duration::from_hours(400 * 24)),
+            retention: retention(&mut reader),
             log: reader.text_or("HERALD_LOG", "info"),
             log_json: reader.word(
                 "HERALD_LOG_FORMAT",
@@ -217,6 +216,20 @@ impl Config {
             let missing = config.missing;
             Err(Problems([reader.problems, missing].concat()))
         }
+    }
+}
+
+fn retention(reader: &mut Reader) -> Retention {
+    let mut kept_ms = |name, days: u64| {
+        let kept = reader.duration(name, Duration::from_hours(days * 24));
+        u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)
+    };
+    Retention {
+        logs_ms: kept_ms("HERALD_RETENTION_LOGS", 90),
+        artifacts_ms: kept_ms("HERALD_RETENTION_ARTIFACTS", 30),
+        deliveries_ms: kept_ms("HERALD_RETENTION_DELIVERIES", 14),
+        history_ms: kept_ms("HERALD_RETENTION_HISTORY", 400),
+        uninstalled_ms: kept_ms("HERALD_RETENTION_UNINSTALLED", 30),
     }
 }
 
@@ -379,17 +392,6 @@ fn not_yet(reader: &mut Reader) {
         reader
             .warnings
             .push("HERALD_CA_FILE is used for git only in this version".to_owned());
-    }
-    for name in [
-        "HERALD_RETENTION_LOGS",
-        "HERALD_RETENTION_ARTIFACTS",
-        "HERALD_RETENTION_DELIVERIES",
-    ] {
-        if reader.text(name).is_some() || reader.text(&format!("{name}_FILE")).is_some() {
-            reader
-                .warnings
-                .push(format!("{name} has no effect in this version"));
-        }
     }
 }
 

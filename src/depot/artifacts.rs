@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::place::{blocking, make_folder, put};
+use super::place::{blocking, make_folder, put, remove_folder};
+use crate::domain::BuildId;
 use crate::ports::Artifacts;
 use crate::ports::error::{PortError, Result};
 use crate::ports::logs::{LogKey, LogSlice};
@@ -84,6 +85,17 @@ impl Artifacts for FileArtifacts {
             })
         })
         .await
+    }
+
+    async fn remove(&self, build: &BuildId) -> Result<()> {
+        let any = LogKey {
+            build: build.as_str().to_owned(),
+            job: "any".to_owned(),
+            attempt: 1,
+        };
+        self.file(&any, "any")?;
+        let folder = self.folder.join(&any.build);
+        blocking("delete artifacts", move || remove_folder(&folder)).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::place::{blocking, make_folder, part_of, put};
+use super::place::{blocking, make_folder, part_of, put, remove_folder};
 use crate::domain::RepositoryId;
 use crate::ports::Caches;
 use crate::ports::error::Result;
@@ -117,6 +117,11 @@ impl Caches for FileCaches {
             make_room(&folder, room, now)
         })
         .await
+    }
+
+    async fn remove(&self, repository: &RepositoryId) -> Result<()> {
+        let folder = self.repository(repository);
+        blocking("delete caches", move || remove_folder(&folder)).await
     }
 }
 

@@ -6,10 +6,13 @@
 //! a `Transient` error.
 
 mod artifacts;
+pub mod backup;
 mod caches;
 mod place;
+mod traces;
 mod uploads;
 
 pub use artifacts::FileArtifacts;
 pub use caches::FileCaches;
+pub use traces::StoredFiles;
 pub use uploads::FileUploads;

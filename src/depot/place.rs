@@ -12,6 +12,14 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Deletes a folder with all that is in it, if it is there.
+pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Moves a file. Also from another disk it appears under its new name at once and
 /// whole.
 pub(super) fn put(from: &Path, to: &Path) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What GitHub told us, in Herald's words, and what follows from it.
 
 use super::ask::Ask;
+use super::deed::{Deed, Doer};
 use super::id::{BuildId, InstallationId, PersonId, RepositoryId, Sha};
 use super::import::{ImportRequest, WorkflowRun};
 use super::publication::{Answer, CheckRun};
@@ -102,6 +103,8 @@ pub enum Event {
         commit: Sha,
         /// The `external_id` of the one check run that is meant; `None` for all.
         check: Option<String>,
+        /// Who.
+        sender: PersonId,
     },
     /// The App was installed, may do what it may not have done before, or reaches other repositories.
     Installed {
@@ -120,6 +123,8 @@ pub enum Event {
         installation: InstallationId,
         /// Why nothing goes on, as people read it.
         reason: &'static str,
+        /// Whether it was removed, and not just shut out.
+        for_good: bool,
     },
     /// A repository was deleted.
     RepositoryDeleted {
@@ -152,6 +157,8 @@ pub enum Change {
         id: InstallationId,
         /// As in "cancelled: …".
         reason: &'static str,
+        /// Whether it was removed: then what is known of it is forgotten some time later.
+        for_good: bool,
     },
     /// Remember the repository as it is now, and its name as an address of it. A default branch that
     /// is not known does not replace one that is.
@@ -244,6 +251,8 @@ pub enum Change {
         /// What is said about it.
         answers: Answers,
     },
+    /// Keep what somebody did.
+    Note(Deed),
     /// Say something to somebody who asked.
     Say {
         /// The repository.
@@ -379,11 +388,8 @@ pub fn changes(event: Event) -> Vec<Change> {
             repository,
             commit,
             check,
-        } => with(repository, |repository| Change::Rerun {
-            repository,
-            again: check.map_or(Again::Commit(commit), Again::Check),
-            answers: Answers::default(),
-        }),
+            sender,
+        } => rerequested(repository, commit, check, sender),
         Event::Installed {
             installation,
             reached,
@@ -396,10 +402,12 @@ pub fn changes(event: Event) -> Vec<Change> {
             host,
             installation,
             reason,
+            for_good,
         } => vec![Change::DropInstallation {
             host,
             id: installation,
             reason,
+            for_good,
         }],
         Event::RepositoryDeleted { repository } => vec![Change::PauseRepository(repository)],
         Event::WorkflowEnded {
@@ -421,6 +429,28 @@ pub fn changes(event: Event) -> Vec<Change> {
 fn with(repository: Repository, change: impl FnOnce(RepositoryId) -> Change) -> Vec<Change> {
     let change = change(repository.id.clone());
     vec![Change::KeepRepository(repository), change]
+}
+
+/// A person asked GitHub to run a commit again.
+fn rerequested(
+    repository: Repository,
+    commit: Sha,
+    check: Option<String>,
+    sender: PersonId,
+) -> Vec<Change> {
+    let deed = Deed {
+        by: Doer::Person(sender),
+        what: "rerun",
+        repository: Some(repository.id.clone()),
+        subject: format!("commit {commit}"),
+    };
+    let mut changes = with(repository, |repository| Change::Rerun {
+        repository,
+        again: check.map_or(Again::Commit(commit), Again::Check),
+        answers: Answers::default(),
+    });
+    changes.push(Change::Note(deed));
+    changes
 }
 
 fn build(

@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod build;
+pub mod deed;
 pub mod deployment;
 pub mod event;
 pub mod history;
@@ -34,6 +35,7 @@ pub use build::{
     Artifact, Build, BuildView, Conclusion, Job, JobFailure, JobResult, Preparation, State,
     StepRecord, StepState, combine,
 };
+pub use deed::{Deed, Doer, KeptDeed};
 pub use deployment::{
     DeployApproval, DeployedJob, Deployment, DeploymentState, Environment, Landed, Promotion,
     PromotionPull,

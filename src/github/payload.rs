@@ -543,6 +543,7 @@ fn rerequested(host: &str, event: &str, payload: &Payload) -> Result<Event> {
         repository,
         commit,
         check,
+        sender: sender(payload),
     })
 }
 

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use super::index::{Hole, Record, SIZE};
 use super::lines::{Known, Lines};
 use super::writer::{Ceiling, FileWriter, Found};
+use crate::domain::BuildId;
 use crate::ports::error::{PortError, Result};
 use crate::ports::logs::{LineSlice, LogKey, LogSlice, LogStore, LogWriter, StepLines};
 
@@ -237,6 +238,20 @@ impl LogStore for FileLogs {
     ) -> Result<LineSlice> {
         self.by_line(key, move |lines, log| lines.read(log, step, from, limit))
             .await
+    }
+
+    async fn remove(&self, build: &BuildId) -> Result<()> {
+        let any = LogKey {
+            build: build.as_str().to_owned(),
+            job: "any".to_owned(),
+            attempt: 1,
+        };
+        let (data, _) = self.paths(&any)?;
+        apart(move || match data.parent().map(fs::remove_dir_all) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::error::Result;
 use super::logs::{LogKey, LogSlice};
+use crate::domain::BuildId;
 
 /// Keeps files of attempts of jobs, by the key of their log and their path in the workspace.
 #[async_trait]
@@ -20,4 +21,9 @@ pub trait Artifacts: Send + Sync {
     /// # Errors
     /// `Gone` when there is no such file.
     async fn read(&self, key: &LogKey, path: &str, start: u64, limit: usize) -> Result<LogSlice>;
+    /// Deletes those of a build.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    async fn remove(&self, build: &BuildId) -> Result<()>;
 }

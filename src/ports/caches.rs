@@ -35,4 +35,9 @@ pub trait Caches: Send + Sync {
         key: &str,
         from: &Path,
     ) -> Result<()>;
+    /// Deletes those of a repository.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    async fn remove(&self, repository: &RepositoryId) -> Result<()>;
 }

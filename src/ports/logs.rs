@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::error::Result;
+use crate::domain::BuildId;
 use crate::protocol::Stream;
 
 /// Which log: one attempt of one job.
@@ -128,4 +129,9 @@ pub trait LogStore: Send + Sync {
         from: u64,
         limit: usize,
     ) -> Result<LineSlice>;
+    /// Deletes the logs of a build. Who reads one goes on to its end.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    async fn remove(&self, build: &BuildId) -> Result<()>;
 }

@@ -4,6 +4,7 @@
 //! tests replace them. Every error is classed by what the caller does next (see [`error`]).
 
 pub mod artifacts;
+pub mod audit;
 pub mod caches;
 pub mod clock;
 pub mod cluster;
@@ -16,8 +17,10 @@ pub mod history;
 pub mod identities;
 pub mod imports;
 pub mod judging;
+pub mod keeping;
 pub mod logs;
 pub mod people;
+pub mod privacy;
 pub mod production;
 pub mod quarantine;
 pub mod registrar;
@@ -28,6 +31,7 @@ pub mod uploads;
 pub mod workflows;
 
 pub use artifacts::Artifacts;
+pub use audit::Audit;
 pub use caches::Caches;
 pub use clock::Clock;
 pub use cluster::{Cluster, Others};
@@ -40,8 +44,10 @@ pub use history::TestHistory;
 pub use identities::Identities;
 pub use imports::Imports;
 pub use judging::Judging;
+pub use keeping::Keeping;
 pub use logs::{LineSlice, LogKey, LogStore, LogWriter, StepLines};
 pub use people::People;
+pub use privacy::{Files, Privacy};
 pub use production::Production;
 pub use quarantine::Quarantines;
 pub use registrar::Registrar;

@@ -129,4 +129,14 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// `Gone` when it was not fetched.
     async fn commit_count(&self, repository: &str, commit: &str) -> Result<u64>;
+    /// The repositories of which commits were fetched that have one of these names in their author, committer or message.
+    ///
+    /// # Errors
+    /// `Transient` when git fails.
+    async fn naming(&self, names: &[String]) -> Result<Vec<String>>;
+    /// Deletes all that was fetched of a repository.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    async fn remove(&self, repository: &str) -> Result<()>;
 }

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::audit::Audit;
 use super::cluster::Cluster;
 use super::deployments::Deployments;
 use super::error::Result;
 use super::history::TestHistory;
 use super::imports::Imports;
 use super::judging::Judging;
+use super::keeping::Keeping;
+use super::privacy::Privacy;
 use super::quarantine::Quarantines;
 pub use super::stored::{
     Awaiting, BuildDraft, Claim, Delivery, DraftJob, Heartbeat, Interruption, KeptDelivery,
@@ -30,7 +33,18 @@ use crate::domain::{
 /// The durable state.
 #[async_trait]
 pub trait Store:
-    Cluster + Deployments + Imports + Judging + Quarantines + TestHistory + Uploads + Send + Sync
+    Audit
+    + Cluster
+    + Deployments
+    + Imports
+    + Judging
+    + Keeping
+    + Privacy
+    + Quarantines
+    + TestHistory
+    + Uploads
+    + Send
+    + Sync
 {
     /// Keeps a delivery. A guid that waits or is handled is `Known`; one whose handling failed
     /// waits again.
@@ -304,6 +318,11 @@ pub trait Store:
     /// # Errors
     /// `Refused` when it does not open with the key that there is.
     async fn badge_token(&self, repository: &RepositoryId) -> Result<Option<Secret>>;
+    /// Whether something as large as a delivery can be kept. It is tried where the last attempt to keep something failed.
+    ///
+    /// # Errors
+    /// `Transient` when it cannot.
+    async fn takes_work(&self) -> Result<()>;
     /// What waits now.
     async fn waiting(&self, now_ms: i64) -> Result<Waiting>;
 }

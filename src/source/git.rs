@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -98,6 +99,30 @@ impl GitSource {
         text(&answer)
             .parse()
             .map_err(|_| PortError::transient("count commits: git gave no number"))
+    }
+
+    /// Whether a commit of the mirror has one of the names.
+    async fn names(&self, mirror: &Path, names: &[String]) -> Result<bool> {
+        for name in names {
+            for place in ["--author", "--committer", "--grep"] {
+                let place = format!("{place}={name}");
+                let arguments = [
+                    "log",
+                    "--all",
+                    "--max-count=1",
+                    "--format=%H",
+                    "--regexp-ignore-case",
+                    "--fixed-strings",
+                    &place,
+                    "--",
+                ];
+                let answer = self.git.must(Call::read(mirror), &arguments).await?;
+                if !text(&answer).is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     async fn has(&self, mirror: &Path, commit: &str) -> Result<bool> {
@@ -474,6 +499,46 @@ impl Source for GitSource {
     async fn commit_count(&self, repository: &str, commit: &str) -> Result<u64> {
         let mirror = self.with(repository, &[commit]).await?;
         self.count(&mirror, commit).await
+    }
+
+    async fn naming(&self, names: &[String]) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries
+                .map_err(|error| PortError::transient(format!("look through mirrors: {error}")))?,
+        };
+        let mut all: Vec<String> = entries
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name().into_string().ok()?;
+                name.strip_suffix(".git").map(str::to_owned)
+            })
+            .collect();
+        all.sort();
+        let mut naming = Vec::new();
+        for repository in all {
+            let mirror = self.mirror(&repository)?;
+            if self.names(&mirror, names).await? {
+                naming.push(repository);
+            }
+        }
+        Ok(naming)
+    }
+
+    async fn remove(&self, repository: &str) -> Result<()> {
+        let mirror = self.mirror(repository)?;
+        if !mirror.exists() {
+            return Ok(());
+        }
+        let lock = self.lock(repository);
+        let _one_at_a_time = lock.lock().await;
+        let _alone = lock_file(mirror.with_extension("lock")).await?;
+        // The lock's file stays: another process may wait for it.
+        match tokio::fs::remove_dir_all(&mirror).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(PortError::transient(
+                format!("delete {}: {error}", mirror.display()),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

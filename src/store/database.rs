@@ -7,11 +7,13 @@
 //! when they collide; what is written here for one writer is then right for many.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
+use sqlx::migrate::MigrateError;
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot, watch};
 
 use super::schema::migrator;
@@ -19,6 +21,9 @@ use crate::ports::PortError;
 
 /// How often a colliding PostgreSQL transaction is repeated before giving up.
 pub(super) const COLLISIONS: u32 = 50;
+
+/// How often the log is tried to be emptied; each waits for readers as long as `busy_timeout` says.
+const CHECKPOINTS: u32 = 6;
 
 /// Waits a little, by chance and longer each time, so that those who collided do not meet again.
 pub(super) async fn step_aside(collisions: u32) {
@@ -33,6 +38,12 @@ pub(super) enum StoreError {
     /// The database refused.
     #[error("use the database: {0}")]
     Sql(#[from] sqlx::Error),
+    /// The schema is not that of this version.
+    #[error("bring the database up to date: {0}")]
+    Schema(String),
+    /// A group of transactions could not be made durable.
+    #[error("use the database: {0}")]
+    Commit(String),
     /// What was stored could not be read back.
     #[error("read what was stored: {0}")]
     Stored(String),
@@ -52,6 +63,36 @@ impl StoreError {
             return false;
         };
         matches!(error.code().as_deref(), Some("40001" | "40P01" | "23505"))
+    }
+}
+
+impl StoreError {
+    /// Whether nothing can be written for now: the disk, or the way to the server, is to blame and not the statement. Codes of
+    /// SQLite (`SQLITE_READONLY`, `IOERR`, `FULL`, `CANTOPEN`, with their extensions) and classes of PostgreSQL (08: connection, 53:
+    /// resources, 57: an operator, 25006: read-only).
+    fn is_trouble(&self) -> bool {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                let primary = code.parse::<u32>().map(|code| code & 0xff);
+                let sqlite = code.len() < 5 && matches!(primary, Ok(8 | 10 | 13 | 14));
+                let classes = ["08", "53", "57"];
+                let postgres = code.len() == 5
+                    && (classes.iter().any(|class| code.starts_with(class)) || code == "25006");
+                sqlite || postgres
+            }
+            Self::Sql(error) => matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+                    | sqlx::Error::Tls(_)
+            ),
+            // The group's commit did not happen.
+            Self::Commit(_) => true,
+            Self::Schema(_) | Self::Stored(_) => false,
+        }
     }
 }
 
@@ -107,6 +148,8 @@ pub(super) struct Database {
     writer: Option<(Arc<Mutex<Writer>>, Arc<Notify>)>,
     /// How many commits this process has made.
     pub(super) commits: watch::Receiver<u64>,
+    /// Whether the last attempt to write failed because of the disk or the server.
+    trouble: Arc<AtomicBool>,
     /// PostgreSQL, which others may use too.
     shared: Option<Arc<Shared>>,
     /// Ends with the last clone.
@@ -164,8 +207,8 @@ impl Tx {
                 flush.notify_one();
                 match committed.await {
                     Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(StoreError::Stored(error)),
-                    Err(_) => Err(StoreError::Stored("the writer has stopped".to_owned())),
+                    Ok(Err(error)) => Err(StoreError::Commit(error)),
+                    Err(_) => Err(StoreError::Commit("the writer has stopped".to_owned())),
                 }
             }
             Self::Postgres(transaction, shared) => {
@@ -186,11 +229,15 @@ macro_rules! transact {
             let result: Result<_, $crate::store::database::StoreError> = async { $body }.await;
             let error = match result {
                 Ok(value) => match $tx.commit().await {
-                    Ok(()) => break Ok(value),
+                    Ok(()) => {
+                        $database.worked();
+                        break Ok(value);
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
+            $database.failed(&error);
             if !error.is_collision() || collisions >= $crate::store::database::COLLISIONS {
                 break Err($crate::ports::PortError::from(error));
             }
@@ -207,6 +254,23 @@ impl Database {
     /// How many commits there were; `None` where others commit too, on PostgreSQL.
     pub(super) fn commit(&self) -> Option<u64> {
         self.writer.as_ref().map(|_| *self.commits.borrow())
+    }
+
+    /// Something was written.
+    pub(super) fn worked(&self) {
+        self.trouble.store(false, Ordering::Relaxed);
+    }
+
+    /// Something could not be written.
+    pub(super) fn failed(&self, error: &StoreError) {
+        if error.is_trouble() {
+            self.trouble.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the last attempt to write failed because of the disk or the server.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.trouble.load(Ordering::Relaxed)
     }
 
     /// Whether no other process can use it.
@@ -249,7 +313,7 @@ impl Database {
         migrator("sqlite")
             .run(&mut connection)
             .await
-            .map_err(|error| StoreError::Stored(format!("migrate: {error}")))?;
+            .map_err(not_migrated)?;
         let pool = AnyPoolOptions::new()
             .max_connections(4)
             .after_connect(|connection, _| {
@@ -275,6 +339,7 @@ impl Database {
             pool,
             writer: Some((writer, flush)),
             commits,
+            trouble: Arc::default(),
             shared: None,
             _flusher: Some(Arc::new(Flusher(flusher))),
         })
@@ -291,7 +356,7 @@ impl Database {
         migrator("postgres")
             .run(&pool)
             .await
-            .map_err(|error| StoreError::Stored(format!("migrate: {error}")))?;
+            .map_err(not_migrated)?;
         let (counter, commits) = watch::channel(0);
         let shared = Shared {
             address: url.to_owned(),
@@ -302,6 +367,7 @@ impl Database {
             pool,
             writer: None,
             commits,
+            trouble: Arc::default(),
             shared: Some(Arc::new(shared)),
             _flusher: None,
         })
@@ -343,9 +409,57 @@ impl Database {
         })
     }
 
+    /// Writes a SQLite database anew, without what was deleted from it. PostgreSQL does so by itself.
+    pub(super) async fn compact(&self) -> Result<(), StoreError> {
+        let Some((writer, _)) = &self.writer else {
+            return Ok(());
+        };
+        let mut writer = Arc::clone(writer).lock_owned().await;
+        writer.commit().await;
+        writer.connection.execute("VACUUM").await?;
+        for _ in 0..CHECKPOINTS {
+            // Busy while somebody reads what is only in the log.
+            let row = writer
+                .connection
+                .fetch_one("PRAGMA wal_checkpoint(TRUNCATE)")
+                .await?;
+            if row.try_get::<i64, _>(0)? == 0 {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Stored(
+            "the log of the database is read by others all the time; ask again".to_owned(),
+        ))
+    }
+
     /// For transactions that hand out work.
     pub(super) fn claims(&self) -> Claims<'_> {
         Claims(self)
+    }
+
+    /// A connection to write with while nobody else does; whoever opens one ends the transactions on it.
+    pub(super) async fn write_apart(&self) -> Result<AnyConnection, StoreError> {
+        let options = self.pool.connect_options();
+        let mut connection = AnyConnection::connect_with(&options).await?;
+        if !is_postgres(&connection) {
+            connection.execute("PRAGMA busy_timeout=10000").await?;
+        }
+        Ok(connection)
+    }
+
+    /// Ends all connections.
+    pub(super) async fn close(self) {
+        self.pool.close().await;
+        let Some((writer, _)) = &self.writer else {
+            return;
+        };
+        let mut writer = Arc::clone(writer).lock_owned().await;
+        writer.commit().await;
+        // The last connection puts the log into the file, and is dropped with the writer.
+        let _ = writer
+            .connection
+            .execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            .await;
     }
 
     /// A connection to read with; it sees what was committed.
@@ -359,6 +473,16 @@ impl Database {
 pub(super) struct Claims<'a>(&'a Database);
 
 impl Claims<'_> {
+    /// As [`Database::worked`].
+    pub(super) fn worked(&self) {
+        self.0.worked();
+    }
+
+    /// As [`Database::failed`].
+    pub(super) fn failed(&self, error: &StoreError) {
+        self.0.failed(error);
+    }
+
     /// Begins one.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         match &self.0.shared {
@@ -388,8 +512,19 @@ pub(super) async fn one_at_a_time(on: &mut AnyConnection, number: i64) -> Result
     Ok(())
 }
 
-fn is_postgres(on: &AnyConnection) -> bool {
+pub(super) fn is_postgres(on: &AnyConnection) -> bool {
     on.backend_name() == "PostgreSQL"
+}
+
+/// What is wrong when the schema cannot be brought up to date.
+fn not_migrated(error: MigrateError) -> StoreError {
+    StoreError::Schema(match error {
+        MigrateError::VersionMissing(version) => format!(
+            "a newer Herald has used it (its schema is {version}); start that version, or \
+             restore a backup from before"
+        ),
+        error => error.to_string(),
+    })
 }
 
 /// Commits whenever a transaction waits for it. The writer's lock is fair: whoever asked for it

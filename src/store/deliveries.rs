@@ -5,9 +5,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::database::passing_over;
 use super::rows::Result;
 use super::triggers::Ending;
-use super::{approvals, imports, publications, quarantines, reruns, triggers};
+use super::{approvals, audit, imports, publications, quarantines, reruns, triggers};
 use crate::domain::{
-    Answers, Change, Installation, InstallationId, Occasion, Repository, RepositoryId,
+    Answers, Change, Installation, InstallationId, Occasion, PullRequest, Repository, RepositoryId,
 };
 use crate::ports::store::{Delivery, KeptDelivery, Lane, NewDelivery, Recorded, Replayed};
 
@@ -72,7 +72,7 @@ pub(super) async fn settle(
     now_ms: i64,
 ) -> Result<()> {
     let mine = sqlx::query(
-        "UPDATE deliveries SET state = 'handled', error = NULL \
+        "UPDATE deliveries SET state = 'handled', error = NULL, body = '' \
          WHERE guid = $1 AND state = 'waiting' RETURNING received_ms",
     )
     .bind(guid)
@@ -201,9 +201,12 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
     let now_ms = moment.now_ms;
     match change {
         Change::KeepInstallation(installation) => keep_installation(on, installation, now_ms).await,
-        Change::DropInstallation { host, id, reason } => {
-            drop_installation(on, host, *id, reason, moment).await
-        }
+        Change::DropInstallation {
+            host,
+            id,
+            reason,
+            for_good,
+        } => drop_installation(on, host, *id, (reason, *for_good), moment).await,
         Change::KeepRepository(repository) => {
             keep_repository(on, repository, moment.received_ms).await
         }
@@ -238,14 +241,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             repository,
             pull,
             reason,
-        } => {
-            if !triggers::note_pull(on, repository, pull).await? {
-                return Ok(());
-            }
-            let subject = Occasion::PullRequest { pull: pull.clone() }.subject();
-            let ending = Ending::by_itself(reason);
-            triggers::end_subject(on, repository, &subject, None, ending, now_ms).await
-        }
+        } => cancel_pull(on, repository, pull, reason, now_ms).await,
         Change::CancelSubject {
             repository,
             subject,
@@ -289,6 +285,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
             let done = quarantines::apply(on, repository, what, now_ms).await?;
             say(on, repository, answers, done, now_ms).await
         }
+        Change::Note(deed) => audit::note(on, deed, now_ms).await,
         Change::Say { repository, answer } => {
             publications::answer(on, repository, answer, now_ms).await
         }
@@ -305,7 +302,7 @@ async fn remove_repository(
     // Unlike a paused one it does not come back with its installation.
     // The moment is noted: an older delivery that is handled late does not bring it back.
     sqlx::query(
-        "UPDATE repositories SET state = 'removed', \
+        "UPDATE repositories SET state = 'removed', removed_ms = COALESCE(removed_ms, $2), \
          updated_ms = CASE WHEN updated_ms < $2 THEN $2 ELSE updated_ms END WHERE id = $1",
     )
     .bind(id.as_str())
@@ -334,26 +331,59 @@ async fn say(
     }
 }
 
+/// Ends what runs for a pull request, unless a newer state of it is known.
+async fn cancel_pull(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    pull: &PullRequest,
+    reason: &str,
+    now_ms: i64,
+) -> Result<()> {
+    if !triggers::note_pull(on, repository, pull).await? {
+        return Ok(());
+    }
+    let subject = Occasion::PullRequest { pull: pull.clone() }.subject();
+    let ending = Ending::by_itself(reason);
+    triggers::end_subject(on, repository, &subject, None, ending, now_ms).await
+}
+
 async fn drop_installation(
     on: &mut AnyConnection,
     host: &str,
     id: InstallationId,
-    reason: &str,
+    (reason, for_good): (&str, bool),
     moment: &Moment,
 ) -> Result<()> {
-    sqlx::query("UPDATE installations SET state = 'removed' WHERE host = $1 AND id = $2")
-        .bind(host)
+    // What was shut out for a while is not forgotten.
+    let removed_ms = for_good.then_some(moment.received_ms);
+    sqlx::query(
+        "UPDATE installations SET state = 'removed', removed_ms = $3 WHERE host = $1 AND id = $2",
+    )
+    .bind(host)
+    .bind(id.0)
+    .bind(removed_ms)
+    .execute(&mut *on)
+    .await?;
+    if for_good {
+        sqlx::query(
+            "UPDATE repositories SET removed_ms = $3 WHERE installation = $1 AND id LIKE $2 \
+             AND state = 'paused'",
+        )
         .bind(id.0)
+        .bind(format!("{host}/%"))
+        .bind(moment.received_ms)
         .execute(&mut *on)
         .await?;
+    }
     let paused = sqlx::query(
-        "UPDATE repositories SET state = 'paused', \
+        "UPDATE repositories SET state = 'paused', removed_ms = $4, \
          updated_ms = CASE WHEN updated_ms < $3 THEN $3 ELSE updated_ms END \
          WHERE installation = $1 AND id LIKE $2 AND state = 'active' RETURNING id",
     )
     .bind(id.0)
     .bind(format!("{host}/%"))
     .bind(moment.received_ms)
+    .bind(removed_ms)
     .fetch_all(&mut *on)
     .await?;
     for row in paused {
@@ -374,7 +404,7 @@ async fn keep_installation(
          VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (host, id) DO UPDATE SET account = excluded.account, \
          login = excluded.login, selected_by_hand = excluded.selected_by_hand, \
-         state = 'active'",
+         state = 'active', removed_ms = NULL",
     )
     .bind(&installation.host)
     .bind(installation.id.0)
@@ -384,8 +414,8 @@ async fn keep_installation(
     .execute(&mut *on)
     .await?;
     sqlx::query(
-        "UPDATE repositories SET state = 'active' WHERE installation = $1 AND id LIKE $2 \
-         AND state = 'paused'",
+        "UPDATE repositories SET state = 'active', removed_ms = NULL \
+         WHERE installation = $1 AND id LIKE $2 AND state = 'paused'",
     )
     .bind(installation.id.0)
     .bind(format!("{}/%", installation.host))
@@ -408,6 +438,7 @@ async fn keep_repository(
          owner = excluded.owner, name = excluded.name, private = excluded.private, \
          default_branch = CASE WHEN excluded.default_branch = '' \
          THEN repositories.default_branch ELSE excluded.default_branch END, state = 'active', \
+         removed_ms = NULL, \
          updated_ms = excluded.updated_ms \
          WHERE repositories.updated_ms <= excluded.updated_ms",
     )

@@ -7,10 +7,12 @@
 #[cfg(test)]
 mod approval_tests;
 mod approvals;
+mod audit;
 mod builds;
 mod cluster;
 #[cfg(test)]
 mod cluster_tests;
+mod copy;
 mod database;
 mod deliveries;
 mod deployed;
@@ -23,8 +25,13 @@ mod history_tests;
 mod imports;
 mod jobs;
 mod judgements;
+mod keeping;
+mod map;
 mod memory;
 mod pages;
+mod people;
+#[cfg(test)]
+mod people_tests;
 mod publications;
 mod quarantines;
 mod registration;
@@ -40,9 +47,12 @@ mod sql;
 mod tests;
 mod tokens;
 mod triggers;
+#[cfg(test)]
+mod upgrade_tests;
 mod uploads;
 #[cfg(test)]
 mod uploads_tests;
 
+pub use copy::Sealed;
 pub use seal::{SealKey, chance, is_same};
 pub use sql::SqlStore;

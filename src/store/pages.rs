@@ -236,6 +236,24 @@ pub(super) async fn setting(on: &mut AnyConnection, name: &str) -> Result<Option
     Ok(row.map(|row| row.try_get("value")).transpose()?)
 }
 
+/// Writes as much as a large delivery, and takes it back.
+pub(super) async fn probe(on: &mut AnyConnection) -> Result<()> {
+    const PROBE: &str = "probe";
+    let text = "x".repeat(256 * 1024);
+    for statement in [
+        "INSERT INTO settings (name, value) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        "DELETE FROM settings WHERE name = $1 AND value = $2",
+    ] {
+        sqlx::query(statement)
+            .bind(PROBE)
+            .bind(text.as_str())
+            .execute(&mut *on)
+            .await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn waiting(on: &mut AnyConnection, now_ms: i64) -> Result<Waiting> {
     let row = sqlx::query(
         "SELECT \

@@ -14,7 +14,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 19] = [
+pub(super) const FILES: [(i64, &str, &str); 21] = [
     file!(1, "start", "0001_start.sql"),
     file!(2, "secrets", "0002_secrets.sql"),
     file!(3, "images", "0003_images.sql"),
@@ -34,25 +34,37 @@ const FILES: [(i64, &str, &str); 19] = [
     file!(18, "uploads", "0018_uploads.sql"),
     file!(19, "upload branches", "0019_upload_branches.sql"),
     file!(20, "processes", "0020_processes.sql"),
+    file!(21, "retention", "0021_retention.sql"),
+    file!(22, "audit", "0022_audit.sql"),
 ];
 
 /// The migrations, in the dialect of the engine.
 pub(super) fn migrator(engine: &str) -> Migrator {
+    migrator_until(engine, i64::MAX)
+}
+
+/// Those up to a version.
+pub(super) fn migrator_until(engine: &str, last: i64) -> Migrator {
     let migrations = FILES
         .iter()
+        .filter(|(version, ..)| *version <= last)
         .map(|(version, name, sql)| {
-            let sql = match engine {
-                "postgres" => sql.replace(" BLOB", " BYTEA"),
-                _ => (*sql).to_owned(),
-            };
             Migration::new(
                 *version,
                 (*name).into(),
                 MigrationType::Simple,
-                sqlx::AssertSqlSafe(sql).into_sql_str(),
+                sqlx::AssertSqlSafe(dialect(engine, sql)).into_sql_str(),
                 false,
             )
         })
         .collect();
     Migrator::with_migrations(migrations)
+}
+
+/// A migration as the engine has it.
+pub(super) fn dialect(engine: &str, sql: &str) -> String {
+    match engine {
+        "postgres" => sql.replace(" BLOB", " BYTEA"),
+        _ => sql.to_owned(),
+    }
 }

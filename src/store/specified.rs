@@ -1,6 +1,6 @@
 //! What is known of the specifications of repositories.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row};
 
 use super::rows::Result;
 use crate::domain::RepositoryId;
@@ -42,4 +42,25 @@ pub(super) async fn is_silent(on: &mut AnyConnection, repository: &RepositoryId)
     .fetch_optional(on)
     .await?;
     Ok(silent.is_some())
+}
+
+/// Whether the repository's installation was made for repositories selected by hand. One that we never heard of is
+/// treated as a choice: people see a word.
+pub(super) async fn by_hand(on: &mut AnyConnection, repository: &RepositoryId) -> Result<bool> {
+    let host = repository
+        .as_str()
+        .rsplit_once('/')
+        .map_or("", |(host, _)| host);
+    let row = sqlx::query(
+        "SELECT i.selected_by_hand AS by_hand FROM repositories r \
+         JOIN installations i ON i.id = r.installation AND i.host = $2 WHERE r.id = $1",
+    )
+    .bind(repository.as_str())
+    .bind(host)
+    .fetch_optional(on)
+    .await?;
+    let by_hand = row
+        .map(|row| row.try_get::<i64, _>("by_hand"))
+        .transpose()?;
+    Ok(by_hand.is_none_or(|by_hand| by_hand != 0))
 }

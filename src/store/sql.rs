@@ -4,15 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
 use super::memory::{self, Memory};
 use super::seal::SealKey;
 use super::{
-    approvals, deliveries, jobs, pages, publications, registration, rows, secrets, spoken, tokens,
-    triggers,
+    approvals, deliveries, jobs, pages, publications, registration, rows, secrets, specified,
+    spoken, tokens, triggers,
 };
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, Job, JobId,
@@ -86,7 +85,7 @@ impl SqlStore {
         self
     }
 
-    fn key(&self) -> Result<&SealKey> {
+    pub(super) fn key(&self) -> Result<&SealKey> {
         self.key
             .as_deref()
             .ok_or_else(|| PortError::refused("use secrets: there is no HERALD_SECRET_KEY"))
@@ -199,25 +198,7 @@ impl Store for SqlStore {
 
     async fn selected_by_hand(&self, repository: &RepositoryId) -> Result<bool> {
         let mut on = self.database.read().await?;
-        let host = repository
-            .as_str()
-            .rsplit_once('/')
-            .map_or("", |(host, _)| host);
-        let row = sqlx::query(
-            "SELECT i.selected_by_hand AS by_hand FROM repositories r \
-             JOIN installations i ON i.id = r.installation AND i.host = $2 WHERE r.id = $1",
-        )
-        .bind(repository.as_str())
-        .bind(host)
-        .fetch_optional(&mut *on)
-        .await
-        .map_err(StoreError::from)?;
-        // An installation that we never heard of is treated as a choice: people see a word.
-        let by_hand = row
-            .map(|row| row.try_get::<i64, _>("by_hand"))
-            .transpose()
-            .map_err(StoreError::from)?;
-        Ok(by_hand.is_none_or(|by_hand| by_hand != 0))
+        Ok(specified::by_hand(&mut on, repository).await?)
     }
 
     async fn attach(&self, trigger: &str, draft: BuildDraft, now_ms: i64) -> Result<()> {
@@ -578,6 +559,13 @@ impl Store for SqlStore {
         transact!(self.database, tx => secrets::remove(tx.on(), repository, name).await)
     }
 
+    async fn takes_work(&self) -> Result<()> {
+        if !self.database.is_in_trouble() {
+            return Ok(());
+        }
+        transact!(self.database, tx => pages::probe(tx.on()).await)
+    }
+
     async fn waiting(&self, now_ms: i64) -> Result<Waiting> {
         let mut on = self.database.read().await?;
         Ok(pages::waiting(&mut on, now_ms).await?)
@@ -588,7 +576,7 @@ impl Store for SqlStore {
 fn opened<T>(value: std::result::Result<T, StoreError>) -> Result<T> {
     value.map_err(|error| match error {
         StoreError::Stored(text) => PortError::refused(format!("use a secret: {text}")),
-        error @ StoreError::Sql(_) => error.into(),
+        error => error.into(),
     })
 }
 

@@ -16,6 +16,8 @@ pub mod paint;
 pub mod shorten;
 mod time;
 #[cfg(feature = "server")]
+pub mod traces;
+#[cfg(feature = "server")]
 pub mod trouble;
 #[cfg(feature = "server")]
 mod word;

@@ -13,7 +13,7 @@ use super::session::{Viewer, Who};
 use super::sign_in::{Marked, chance, marked};
 use crate::badge::{LOGOS, Style};
 use crate::domain::token::PREFIX;
-use crate::domain::{Holder, Permission, Repository, Scope, Secret, Token};
+use crate::domain::{Deed, Holder, Permission, Repository, Scope, Secret, Token};
 use crate::text::address;
 
 /// The kinds of badges that a build gives values to.
@@ -166,6 +166,13 @@ pub(super) async fn make_token(
         .store
         .replace_badge_token(&repository.id, &token, &text)
         .await?;
+    let deed = Deed {
+        by: who.visitor.doer(),
+        what: "token create",
+        repository: Some(repository.id.clone()),
+        subject: token.id,
+    };
+    web.app.parts.store.note(&deed, web.app.now_ms()).await?;
     let page = format!("/repos/{}/{}/badges", repository.owner, repository.name);
     Ok(Redirect::to(&page).into_response())
 }

@@ -13,7 +13,7 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Ready: credentials are there, the store answers, and new work is taken.
+/// Ready: credentials are there, the database answers and can be written to, and new work is taken.
 pub(super) async fn ready(State(web): State<Web>) -> Result<&'static str, Error> {
     if web.verify.is_none() {
         return Err(Error::Unavailable("no GitHub credentials"));
@@ -21,12 +21,15 @@ pub(super) async fn ready(State(web): State<Web>) -> Result<&'static str, Error>
     if !web.ready.load(Ordering::Relaxed) {
         return Err(Error::Unavailable("shutting down"));
     }
-    web.app
-        .parts
-        .store
+    let store = &web.app.parts.store;
+    store
         .waiting(web.app.now_ms())
         .await
-        .map_err(|_| Error::Unavailable("the store does not answer"))?;
+        .map_err(|_| Error::Unavailable("the database does not answer"))?;
+    store
+        .takes_work()
+        .await
+        .map_err(|_| Error::Unavailable("nothing can be written to the database"))?;
     Ok("ok\n")
 }
 

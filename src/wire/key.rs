@@ -12,7 +12,10 @@ use crate::domain::Secret;
 use crate::store::SealKey;
 
 /// The key as it is configured or kept; `None` where there is none yet.
-pub(super) fn known_key(config: &Config) -> anyhow::Result<Option<SealKey>> {
+///
+/// # Errors
+/// When there is one that is none.
+pub fn known_key(config: &Config) -> anyhow::Result<Option<SealKey>> {
     let file = config.data_dir.join("secret.key");
     if config.secret_key.is_none() && !file.exists() {
         return Ok(None);

@@ -12,5 +12,7 @@ mod stage;
 
 pub use clock::SystemClock;
 pub use doctor::examine;
+pub use key::known_key;
 pub use place::{Place, local_docker, place, process_executor};
 pub use server::{Server, SetupLink, app, git_source, install_crypto, lock, open_store, sign_in};
+pub use settle::open_beside;

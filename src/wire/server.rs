@@ -25,7 +25,7 @@ use super::stage::Stage;
 use crate::admin;
 use crate::app::{self, App, Decided, Parts, Settings, Setup};
 use crate::config::{Config, Credentials, Database, ExecutorKind, Role};
-use crate::depot::{FileArtifacts, FileCaches, FileUploads};
+use crate::depot::{FileArtifacts, FileCaches, FileUploads, StoredFiles};
 use crate::executor::Gate;
 use crate::feedback::Links;
 use crate::github::{AppKey, Client, ClientOptions, GitHub, Issuer, SignIn, verify};
@@ -118,6 +118,7 @@ pub fn app(
         artifacts: Arc::new(FileArtifacts::new(config.storage_dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(config.storage_dir.join("cache"))),
         uploads: Arc::new(FileUploads::new(config.storage_dir.join("uploads"))),
+        files: Arc::new(StoredFiles::new(&config.storage_dir)),
         identities: Arc::new(Issuer::new(&config.github_url, Arc::clone(&clock))?),
         clock,
     };
@@ -133,7 +134,7 @@ pub fn app(
         forks: config.forks,
         job_timeout_max_ms: u64::try_from(config.job_timeout_max.as_millis()).unwrap_or(u64::MAX),
         path: STEP_PATH.to_owned(),
-        history_ms: u64::try_from(config.retention_history.as_millis()).unwrap_or(u64::MAX),
+        retention: config.retention,
     };
     Ok(App::new(parts, settings))
 }
@@ -360,11 +361,10 @@ impl Server {
             // Its connections end with the process: runners come back to the next one.
             tokio::spawn(async move { axum::serve(listener, runners::router(gate)).await });
         }
-        let operators = self.socket.map(|socket| {
-            let (store, clock) = (&self.opened.store, &self.opened.clock);
-            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-            tokio::spawn(admin::serve(socket, store, clock, stop.clone()))
-        });
+        let desk = watch::Sender::new(Arc::clone(&self.web.app));
+        let operators = self
+            .socket
+            .map(|socket| tokio::spawn(admin::serve(socket, desk.subscribe(), stop.clone())));
         let role = self.config.role;
         let begin = |web: &Web| Loops::begin(&web.app, role, &stop);
         let mut loops = self.begins.is_none().then(|| begin(&self.web));
@@ -373,7 +373,12 @@ impl Server {
                 Some(_) => Ok(()),
                 None => begin_work(&self.config, &self.opened, &doors)
                     .await
-                    .map(|web| loops = web.map(|web| begin(&web))),
+                    .map(|web| {
+                        loops = web.map(|web| {
+                            desk.send_replace(Arc::clone(&web.app));
+                            begin(&web)
+                        });
+                    }),
             };
             match (asked, begun) {
                 // Who has gone away is not told.

@@ -28,7 +28,7 @@ pub(super) async fn settle(config: &Config, store: &dyn Store) -> anyhow::Result
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(super) async fn open_beside(config: &Config) -> anyhow::Result<SqlStore> {
+pub async fn open_beside(config: &Config) -> anyhow::Result<SqlStore> {
     let store = match &config.database {
         Database::Sqlite => SqlStore::sqlite_beside(&config.data_dir.join("herald.db")).await,
         Database::Postgres(address) => SqlStore::postgres(address.expose()).await,

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use herald::admin::{Answer, Request as Wish, carry_out};
-use herald::ports::Clock;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -26,8 +25,7 @@ pub(crate) async fn token(
         name: "for a test".to_owned(),
         days,
     };
-    let store = &w.app.parts.store;
-    match carry_out(store.as_ref(), wish, w.clock.now_ms()).await {
+    match carry_out(&w.app, wish).await {
         Answer::Token { token } => token,
         _ => panic!("no token"),
     }
@@ -197,8 +195,7 @@ async fn a_token_opens_what_its_holder_may_see_and_no_more() {
         w.person(12, "reader", "none");
         w.pass(61);
         assert_eq!(get(w, ROOT, &tokens[2].0).await.0, 404);
-        let store = w.app.parts.store.as_ref();
-        let listed = carry_out(store, Wish::ListTokens, 0).await;
+        let listed = carry_out(&w.app, Wish::ListTokens).await;
         let Answer::Tokens { tokens: listed } = listed else {
             panic!("no list");
         };
@@ -209,7 +206,7 @@ async fn a_token_opens_what_its_holder_may_see_and_no_more() {
         let revoke = Wish::RevokeToken {
             id: mine.id.clone(),
         };
-        assert!(carry_out(store, revoke, 0).await == Answer::Done);
+        assert!(carry_out(&w.app, revoke).await == Answer::Done);
         assert_eq!(get(w, ROOT, &of_repository).await.0, 401);
         w.assert_nowhere_on_disk(&of_repository);
         let short = token(w, None, "read", Some(1)).await;

@@ -14,6 +14,7 @@ use crate::world::{World, git, world};
 /// Pages whose commands other tests run, because they need branches or a server, and where.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("install.md", "packages.rs"),
+    ("operating.md", "operating.rs"),
     ("production.md", "production_page.rs"),
     ("uploads.md", "upload_command.rs"),
 ];

@@ -131,7 +131,8 @@ async fn the_tree_that_merging_would_give_is_tested_and_reported_on_the_head() {
     .await;
 }
 
-fn installation(action: &str) -> Value {
+/// Of the App on the account that the project is of.
+pub(crate) fn installation(action: &str) -> Value {
     json!({"action": action, "installation": {
         "id": GitHub::INSTALLATION,
         "repository_selection": "selected",

@@ -6,7 +6,6 @@ use herald::admin;
 use herald::app::catch_up;
 use herald::demo::What;
 use herald::domain::Secret;
-use herald::ports::Clock;
 use serde_json::{Value, json};
 
 use crate::world::{World, world};
@@ -239,8 +238,7 @@ async fn what_herald_says_to_copy_is_the_whole_commit_and_a_short_beginning_is_n
                 pull: 7,
                 commit: commit.to_owned(),
             };
-            let store = w.app.parts.store.as_ref();
-            admin::carry_out(store, request, w.clock.now_ms()).await
+            admin::carry_out(&w.app, request).await
         };
         for commit in [&head[..7], &head[..39], &main, "main", ""] {
             let admin::Answer::Wrong { text } = approve(commit).await else {

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::body::Body;
-use herald::app::{self, App, ForkPolicy, Parts, Settings};
+use herald::app::{self, App, ForkPolicy, Parts, Retention, Settings};
 use herald::demo::{Check, Fault, GitHub, Person, Project, Reacted, State, What, delivery_headers};
-use herald::depot::{FileArtifacts, FileCaches, FileUploads};
+use herald::depot::{FileArtifacts, FileCaches, FileUploads, StoredFiles};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
 use herald::github::{self, AppKey, Client, ClientOptions, GitHub as Forge, Issuer, verify};
@@ -28,6 +28,8 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::engine::Engine;
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A clock that only tests move.
 #[derive(Debug)]
@@ -618,6 +620,7 @@ async fn build_app(
         artifacts: Arc::new(FileArtifacts::new(dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(dir.join("cache"))),
         uploads: Arc::new(FileUploads::new(dir.join("uploads"))),
+        files: Arc::new(StoredFiles::new(dir)),
         identities: Arc::new(Issuer::new(url, Arc::clone(&clock)).unwrap()),
         clock,
     };
@@ -636,7 +639,13 @@ async fn build_app(
         forks: ForkPolicy::Approve,
         job_timeout_max_ms: 3_600_000,
         path: "/usr/bin:/bin".to_owned(),
-        history_ms: 400 * 86_400_000,
+        retention: Retention {
+            logs_ms: 90 * DAY_MS,
+            artifacts_ms: 30 * DAY_MS,
+            deliveries_ms: 14 * DAY_MS,
+            history_ms: 400 * DAY_MS,
+            uninstalled_ms: 30 * DAY_MS,
+        },
     };
     (Arc::new(App::new(parts, settings)), commits)
 }

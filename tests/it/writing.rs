@@ -166,6 +166,14 @@ impl Source for Fixed {
     async fn commit_count(&self, _: &str, _: &str) -> Result<u64> {
         Ok(1)
     }
+
+    async fn naming(&self, _: &[String]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn remove(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// One in ten is red.

@@ -19,6 +19,7 @@ pub(super) fn changed(host: &str, payload: &Payload) -> Result<Event> {
             } else {
                 "Herald was uninstalled"
             },
+            for_good: action == "deleted",
         },
         Some("created" | "unsuspend" | "new_permissions_accepted" | "added" | "removed") => {
             let account = row.account.as_ref();
