@@ -1,8 +1,8 @@
 //! Deliveries: kept first, handled after.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::state::{App, again_at};
 use crate::domain::event::changes;
@@ -43,7 +43,10 @@ impl App {
             body: received.body,
             received_ms: self.now_ms(),
         };
+        let event = delivery.event.clone();
         let recorded = self.parts.store.record_delivery(delivery).await?;
+        let is_new = recorded == Recorded::Waiting;
+        self.parts.meters.received(&event, is_new);
         self.stir();
         Ok(recorded)
     }
@@ -56,10 +59,19 @@ impl App {
         let Some(delivery) = store.claim_delivery(lane, now_ms, lease_ms).await? else {
             return Ok(false);
         };
-        if let Err(error) = self.settle(&delivery).await {
-            self.delivery_failed(&delivery.guid, delivery.tries, &error)
-                .await?;
-        }
+        let span = info_span!("delivery", delivery = delivery.guid);
+        let begun = Instant::now();
+        let settling = async {
+            match self.settle(&delivery).await {
+                Ok(()) => Ok("handled"),
+                Err(error) => {
+                    self.delivery_failed(&delivery.guid, delivery.tries, &error)
+                        .await
+                }
+            }
+        };
+        let outcome = settling.instrument(span).await?;
+        self.parts.meters.handled(outcome, begun.elapsed());
         self.stir();
         Ok(true)
     }
@@ -71,9 +83,8 @@ impl App {
             .forge
             .read_event(&delivery.event, &delivery.body)?;
         info!(
-            delivery.guid,
-            delivery.event,
-            event = describe(&event),
+            event = delivery.event,
+            means = describe(&event),
             "delivery {} ({})",
             delivery.guid,
             delivery.event
@@ -119,7 +130,13 @@ impl App {
         Ok(all)
     }
 
-    async fn delivery_failed(&self, guid: &str, tries: u32, error: &PortError) -> Result<()> {
+    /// Says what came of it.
+    async fn delivery_failed(
+        &self,
+        guid: &str,
+        tries: u32,
+        error: &PortError,
+    ) -> Result<&'static str> {
         // It was answered 202: only what can never be understood, or not be asked for, is given up.
         let hopeless = match error.kind {
             Kind::Refused => true,
@@ -128,14 +145,14 @@ impl App {
         };
         let retry = (!hopeless).then(|| again_at(error, self.now_ms(), tries));
         warn!(
-            delivery.guid = guid,
             "failed to {error}{}",
             if hopeless { "; given up" } else { "" }
         );
         self.parts
             .store
             .fail_delivery(guid, &error.message, retry)
-            .await
+            .await?;
+        Ok(if hopeless { "failed" } else { "later" })
     }
 
     /// Adds to each build the check run that shows at once.

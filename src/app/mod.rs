@@ -20,6 +20,7 @@ mod import;
 mod insight;
 mod intake;
 mod judge;
+mod meters;
 mod order;
 mod past;
 mod prepare;
@@ -51,6 +52,7 @@ pub use collect::{Declared, Gathered, Reports};
 pub use head::{Claimed, Head};
 pub use intake::Received;
 pub use judge::judgement;
+pub use meters::{CONTENT_TYPE as METRICS_TYPE, Meters};
 pub use order::{Surroundings, environment, job_order};
 pub use past::{
     Overview, PastOfTest, ShakyTest, SlowTest, SlowerTest, overview_of_tests, past_of_test,

@@ -1,7 +1,7 @@
 //! From a trigger to a build: reads the specification at the commit and decides what to do.
 
 use sha2::{Digest, Sha256};
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::deploying::{no_deployment, without_when};
 use super::ended::{bad_specification, conflict, emptied, ended};
@@ -39,11 +39,23 @@ impl App {
         else {
             return Ok(false);
         };
-        match self.prepare(&trigger, &repository).await {
+        let span = info_span!("prepare", delivery = trigger.delivery);
+        self.prepared(&trigger, &repository)
+            .instrument(span)
+            .await?;
+        self.stir();
+        Ok(true)
+    }
+
+    async fn prepared(&self, trigger: &Trigger, repository: &Repository) -> Result<()> {
+        let store = &self.parts.store;
+        match self.prepare(trigger, repository).await {
             Ok(Ok(draft)) => {
                 let settings = draft.plan.badges.clone();
                 store.attach(&trigger.id, draft, self.now_ms()).await?;
-                self.speak_of_repository(&trigger, &repository, &settings)
+                let waited_ms = self.now_ms() - trigger.created_ms;
+                self.parts.meters.prepared(waited_ms);
+                self.speak_of_repository(trigger, repository, &settings)
                     .await?;
             }
             Ok(Err(why)) => {
@@ -56,10 +68,9 @@ impl App {
                 );
                 store.drop_trigger(&trigger.id, why, self.now_ms()).await?;
             }
-            Err(error) => self.trigger_failed(&trigger, &error).await?,
+            Err(error) => self.trigger_failed(trigger, &error).await?,
         }
-        self.stir();
-        Ok(true)
+        Ok(())
     }
 
     /// GitHub or git failed: that says nothing about the commit, so it is tried again; what will

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::attempt::{Begin, Outcome, shut_down, unbegun, wish};
 use super::checkout::Place;
@@ -62,7 +62,8 @@ impl App {
             .store
             .claim_job(&settings.worker, now_ms, now_ms + LEASE_MS, settings.room)
             .await?;
-        if claim.is_some() {
+        if let Some(claim) = &claim {
+            self.parts.meters.began(now_ms - claim.job.queued_ms);
             self.stir();
         }
         Ok(claim)
@@ -126,6 +127,18 @@ impl App {
         begin: Begin,
         stop: &CancellationToken,
     ) -> Result<()> {
+        let span = info_span!("job", delivery = claim.build.delivery);
+        Box::pin(self.run_claimed(claim, begin, stop))
+            .instrument(span)
+            .await
+    }
+
+    async fn run_claimed(
+        &self,
+        claim: Claim,
+        begin: Begin,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let job = &claim.job.id;
         let worker = self.settings.worker.as_str();
         let store = &self.parts.store;
@@ -157,6 +170,8 @@ impl App {
                     claim.job.key,
                     result.title
                 );
+                let took_ms = i64::try_from(result.duration_ms).unwrap_or(i64::MAX);
+                self.parts.meters.ended(result.conclusion, took_ms);
                 store
                     .finish_job(job, worker, &steps, *result, self.now_ms())
                     .await?;

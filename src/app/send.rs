@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::state::{App, retry_at};
-use crate::domain::{Annotation, CheckRun, Comment, Content, Status};
+use crate::domain::{Annotation, CheckRun, CheckState, Comment, Content, Status};
 use crate::ports::error::Result;
 use crate::ports::store::{Outgoing, Sent};
 use crate::ports::{Kind, PortError};
@@ -27,6 +27,30 @@ const LOOKS: u32 = 2;
 /// last every five minutes.
 const TRIES: u32 = 300;
 
+/// Says in the log that GitHub has a check run: of its end as long as it is one, of its way there more quietly.
+fn told(outgoing: &Outgoing, check: &CheckRun) {
+    let (name, commit) = (check.name.as_str(), check.commit.as_str());
+    let repository = outgoing.repository.full_name();
+    match check.state {
+        CheckState::Completed(conclusion) => info!(
+            repository,
+            commit,
+            check = name,
+            conclusion = conclusion.as_str(),
+            "check `{name}` of {repository} on {}: {}",
+            check.commit.short(),
+            check.title
+        ),
+        state => debug!(
+            repository,
+            commit,
+            check = name,
+            ?state,
+            "check `{name}` is told of"
+        ),
+    }
+}
+
 impl App {
     /// Sends the most urgent publication; `false` when none waits.
     pub(super) async fn send_publication(&self) -> Result<bool> {
@@ -35,18 +59,27 @@ impl App {
         let Some(mut outgoing) = store.claim_publication(now_ms, now_ms + LEASE_MS).await? else {
             return Ok(false);
         };
-        let sending = tokio::time::timeout(PATIENCE, self.send(&mut outgoing));
+        let span = info_span!("send", delivery = outgoing.delivery);
+        self.send_one(&mut outgoing).instrument(span).await?;
+        self.stir();
+        Ok(true)
+    }
+
+    async fn send_one(&self, outgoing: &mut Outgoing) -> Result<()> {
+        let sending = tokio::time::timeout(PATIENCE, self.send(outgoing));
         let sent = sending
             .await
             .unwrap_or_else(|_| Err(PortError::transient("publish in time")));
         let sent = match sent {
             Ok(sent) => sent,
-            Err(error) => self.failed(&mut outgoing, error),
+            Err(error) => self.failed(outgoing, error),
         };
-        debug!(publication = outgoing.id, ?sent, "sent {}", outgoing.id);
-        store.sent(&outgoing, sent).await?;
-        self.stir();
-        Ok(true)
+        self.parts.meters.sent(&outgoing.content, &sent);
+        match &outgoing.content {
+            Content::Check(check) if sent == Sent::All => told(outgoing, check),
+            _ => debug!(publication = outgoing.id, ?sent, "sent {}", outgoing.id),
+        }
+        self.parts.store.sent(outgoing, sent).await
     }
 
     /// What follows from an error.

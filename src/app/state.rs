@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::access::Remembered;
 use super::judge::Failing;
+use super::meters::Meters;
 use super::retention::Retention;
 use super::upload::Receiving;
 use crate::feedback::Links;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub identities: Arc<dyn Identities>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What is measured.
+    pub meters: Arc<Meters>,
 }
 
 /// The use cases with all they need.

@@ -87,7 +87,6 @@ pub(super) enum PrivacyCommand {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::doc_markdown, reason = "these comments are the help text")]
 pub(super) struct PersonFlags {
     /// Their login on GitHub.
     pub(super) login: String,

@@ -137,6 +137,8 @@ pub struct Build {
     pub specification: String,
     /// How far the code is trusted.
     pub trust: Trust,
+    /// The GUID of the delivery that it follows from, where it was one.
+    pub delivery: Option<String>,
     /// What happened first.
     pub occasion: Occasion,
     /// Who caused that.

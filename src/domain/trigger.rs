@@ -196,6 +196,8 @@ pub struct Trigger {
     pub tries: u32,
     /// Where the reports come from, where nothing is built.
     pub import: Option<Import>,
+    /// The GUID of the delivery that it follows from, where it was one.
+    pub delivery: Option<String>,
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub fn local_view(jobs: Vec<Job>, preparation: Preparation) -> BuildView {
             tested: nowhere,
             specification: String::new(),
             trust: Trust::Trusted,
+            delivery: None,
             occasion: Occasion::Push {
                 branch: String::new(),
                 before: None,

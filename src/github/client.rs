@@ -1,6 +1,7 @@
 //! Requests to GitHub's REST API.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION,
@@ -19,7 +20,9 @@ use super::cache::{Cache, Kept};
 use super::download::http_client;
 use super::limit::{Cost, Limits, Told, Urgency};
 use super::token::{AppKey, Skew, Token, Tokens};
-use crate::domain::{InstallationId, Repository, RepositoryId, Secret};
+use super::who::As;
+use crate::app::Meters;
+use crate::domain::{InstallationId, RepositoryId, Secret};
 use crate::ports::error::Result;
 use crate::ports::{Clock, Kind, PortError, Store};
 
@@ -50,46 +53,8 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     /// Where it is kept what GitHub says about waiting.
     store: Option<Arc<dyn Store>>,
-}
-
-/// As whom a request is sent, and how urgent it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct As {
-    /// An installation; `None` for the App itself.
-    who: Option<InstallationId>,
-    /// The number of the one repository that it is about; `None` where it is about all of them.
-    repository: Option<i64>,
-    urgency: Urgency,
-}
-
-impl As {
-    /// The App itself.
-    pub(super) const APP: Self = Self {
-        who: None,
-        repository: None,
-        urgency: Urgency::First,
-    };
-
-    /// One of its installations, with all that it reaches.
-    pub(super) fn installation(id: InstallationId) -> Self {
-        Self {
-            who: Some(id),
-            ..Self::APP
-        }
-    }
-
-    /// An installation in one of its repositories.
-    pub(super) fn in_repository(repository: &Repository) -> Self {
-        Self {
-            repository: Some(repository.id.number()),
-            ..Self::installation(repository.installation)
-        }
-    }
-
-    /// The same, this urgent.
-    pub(super) fn when(self, urgency: Urgency) -> Self {
-        Self { urgency, ..self }
-    }
+    /// Where requests are counted.
+    meters: Arc<Meters>,
 }
 
 /// A good answer.
@@ -142,6 +107,7 @@ impl Client {
             cache: Cache::default(),
             clock,
             store: None,
+            meters: Arc::default(),
         })
     }
 
@@ -152,6 +118,12 @@ impl Client {
             store: Some(store),
             ..self
         }
+    }
+
+    /// The same, and requests are counted there.
+    #[must_use]
+    pub fn with_meters(self, meters: Arc<Meters>) -> Self {
+        Self { meters, ..self }
     }
 
     /// The App's id.
@@ -341,8 +313,22 @@ impl Client {
         }
     }
 
-    /// One request, without any repetition, when there is room for it in the budget.
+    /// One request, counted.
     async fn once(&self, who: As, asked: &Asked<'_>, token: Option<&Secret>) -> Result<Returned> {
+        let begun = Instant::now();
+        let returned = self.ask(who, asked, token).await;
+        let status = match &returned {
+            Ok(returned) => Some(returned.status.as_u16()),
+            // It was not sent.
+            Err(error) if matches!(error.kind, Kind::Throttled { .. }) => return returned,
+            Err(_) => None,
+        };
+        self.meters.asked(status, begun.elapsed());
+        returned
+    }
+
+    /// One request, without any repetition, when there is room for it in the budget.
+    async fn ask(&self, who: As, asked: &Asked<'_>, token: Option<&Secret>) -> Result<Returned> {
         let Asked { method, path, .. } = asked;
         let unclear = |error: &dyn std::fmt::Display| {
             PortError::transient(format!("reach GitHub for {method} {path}: {error}"))

@@ -5,9 +5,10 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{As, Client};
+use super::client::Client;
 use super::limit::Urgency;
 use super::payload;
+use super::who::As;
 use crate::domain::{
     Annotation, CheckRun, CheckState, Comment, Event, InstallationId, Permission, PersonId,
     PullRequest, Reaction, Repository, Sha, Status, StatusState,

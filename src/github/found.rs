@@ -7,10 +7,10 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::As;
 use super::forge::{GitHub, list, list_at};
 use super::limit::Urgency;
 use super::payload::{PullRow, RepositoryRow};
+use super::who::As;
 use crate::domain::{PullRequest, Repository};
 use crate::ports::error::Result;
 use crate::ports::forge::{ListedDelivery, RecoveredDelivery};

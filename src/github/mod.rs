@@ -22,6 +22,7 @@ mod register;
 mod shown;
 mod signature;
 mod token;
+mod who;
 mod workflows;
 
 pub use client::{Client, ClientOptions};

@@ -5,9 +5,9 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::As;
 use super::forge::{GitHub, at, list, who};
 use super::limit::Urgency;
+use super::who::As;
 use crate::domain::{Deployment, DeploymentState, PromotionPull, Repository};
 use crate::ports::Production;
 use crate::ports::error::Result;

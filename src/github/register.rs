@@ -3,9 +3,10 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::client::{As, Client};
+use super::client::Client;
 use super::forge::GitHub;
 use super::token::AppKey;
+use super::who::As;
 use crate::domain::{Proposal, Registration, Repository, Secret};
 use crate::ports::PortError;
 use crate::ports::error::Result;

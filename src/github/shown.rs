@@ -3,9 +3,9 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::client::As;
 use super::forge::{GitHub, at, who};
 use super::limit::Urgency;
+use super::who::As;
 use crate::domain::{Repository, version};
 use crate::ports::Kind;
 use crate::ports::error::Result;

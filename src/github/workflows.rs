@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use http::Method;
 use serde::Deserialize;
 
-use super::client::As;
 use super::forge::{GitHub, at, list_at, who};
 use super::limit::Urgency;
 use super::payload::{Account, PullRow, RepositoryName, sha, time_ms};
+use super::who::As;
 use crate::domain::{PullRequest, Repository, RepositoryId, Sha, WorkflowRun};
 use crate::ports::Workflows;
 use crate::ports::error::Result;

@@ -153,6 +153,8 @@ pub struct Outgoing {
     pub id: String,
     /// The repository.
     pub repository: Repository,
+    /// The GUID of the delivery that it follows from, where it was one.
+    pub delivery: Option<String>,
     /// What it should say.
     pub content: Content,
     /// Which version of the content this is.

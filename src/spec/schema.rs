@@ -123,15 +123,23 @@ fn shape(shape: Shape) -> Value {
 
 fn matrix() -> Value {
     let value = json!({ "type": ["string", "number", "boolean", "null"] });
-    let members = list(&json!({
-        "type": "object",
-        "minProperties": 1,
-        "additionalProperties": value
-    }));
+    let members = |about: &str| {
+        let mut members = list(&json!({
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": value
+        }));
+        if let Value::Object(members) = &mut members {
+            members.insert("description".to_owned(), json!(about));
+        }
+        members
+    };
+    let include = members("Values that are added to combinations, or combinations of their own.");
+    let exclude = members("Combinations that are left out.");
     json!({
         "type": "object",
         "minProperties": 1,
-        "properties": { "include": members, "exclude": members },
+        "properties": { "include": include, "exclude": exclude },
         "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
         "additionalProperties": list(&value)
     })

@@ -91,8 +91,8 @@ pub(super) async fn join_or_create(
     };
     sqlx::query(
         "INSERT INTO builds (id, repository, number, commit_id, tested, specification, trust, \
-         occasion, sender, preparation, state, conclusion, reason, created_ms, finished_ms, origin) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         occasion, sender, preparation, state, conclusion, reason, created_ms, finished_ms, origin, delivery) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(&id)
     .bind(&repository)
@@ -110,6 +110,7 @@ pub(super) async fn join_or_create(
     .bind(now_ms)
     .bind(conclusion.map(|_| now_ms))
     .bind(draft.plan.origin())
+    .bind(trigger.try_get::<Option<String>, _>("delivery")?)
     .execute(&mut *on)
     .await?;
     add_jobs(on, &id, trigger, draft, 1, now_ms).await?;

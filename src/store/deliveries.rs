@@ -82,6 +82,7 @@ pub(super) async fn settle(
         return Ok(());
     };
     let moment = Moment {
+        guid: Some(guid),
         now_ms,
         received_ms: mine.try_get("received_ms")?,
     };
@@ -182,6 +183,7 @@ pub(super) async fn apply_all(
     now_ms: i64,
 ) -> Result<()> {
     let moment = Moment {
+        guid: None,
         now_ms,
         received_ms: now_ms,
     };
@@ -191,13 +193,14 @@ pub(super) async fn apply_all(
     Ok(())
 }
 
-/// When a delivery is handled, and when it came.
-struct Moment {
+/// Which delivery is handled, when, and when it came.
+struct Moment<'a> {
+    guid: Option<&'a str>,
     now_ms: i64,
     received_ms: i64,
 }
 
-async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Result<()> {
+async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment<'_>) -> Result<()> {
     let now_ms = moment.now_ms;
     match change {
         Change::KeepInstallation(installation) => keep_installation(on, installation, now_ms).await,
@@ -231,12 +234,13 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
                 supersedes: *supersedes,
                 again: *again,
                 announcement: announcement.as_deref(),
+                delivery: moment.guid,
             };
             // GitHub's clock may be ahead of ours.
             let at_ms = since_ms.map_or(moment.received_ms, |ms| ms.min(moment.received_ms));
             triggers::add(on, &new, at_ms, now_ms).await
         }
-        Change::Import(request) => imports::add(on, request, now_ms).await,
+        Change::Import(request) => imports::add(on, request, moment.guid, now_ms).await,
         Change::Cancel {
             repository,
             pull,
@@ -295,7 +299,7 @@ async fn apply(on: &mut AnyConnection, change: &Change, moment: &Moment) -> Resu
 async fn remove_repository(
     on: &mut AnyConnection,
     id: &RepositoryId,
-    moment: &Moment,
+    moment: &Moment<'_>,
 ) -> Result<()> {
     let reason = "Herald was taken out of the repository";
     triggers::end_all(on, id, reason, moment.now_ms).await?;
@@ -352,7 +356,7 @@ async fn drop_installation(
     host: &str,
     id: InstallationId,
     (reason, for_good): (&str, bool),
-    moment: &Moment,
+    moment: &Moment<'_>,
 ) -> Result<()> {
     // What was shut out for a while is not forgotten.
     let removed_ms = for_good.then_some(moment.received_ms);

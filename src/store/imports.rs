@@ -51,7 +51,12 @@ impl Imports for SqlStore {
 }
 
 /// Adds a trigger. One that is there already is prepared again: there may be more to read.
-pub(super) async fn add(on: &mut AnyConnection, new: &ImportRequest, now_ms: i64) -> Result<()> {
+pub(super) async fn add(
+    on: &mut AnyConnection,
+    new: &ImportRequest,
+    delivery: Option<&str>,
+    now_ms: i64,
+) -> Result<()> {
     let subject = new.subject();
     let import = serde_json::to_string(&new.import)?;
     let again = sqlx::query(
@@ -71,7 +76,8 @@ pub(super) async fn add(on: &mut AnyConnection, new: &ImportRequest, now_ms: i64
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
-         created_ms, due_ms, import, origin, again) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)",
+         created_ms, due_ms, import, origin, delivery, again) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)",
     )
     .bind(rows::new_id())
     .bind(new.repository.as_str())
@@ -84,6 +90,7 @@ pub(super) async fn add(on: &mut AnyConnection, new: &ImportRequest, now_ms: i64
     .bind(now_ms)
     .bind(&import)
     .bind(new.import.key())
+    .bind(delivery)
     .execute(on)
     .await?;
     Ok(())

@@ -29,7 +29,7 @@ fn check_target(repository: &str, commit: &str, name: &str, of: &str) -> String 
 /// Shows a commit's check run before there is a build.
 pub(super) async fn announce(
     on: &mut AnyConnection,
-    repository: &RepositoryId,
+    (repository, delivery): (&RepositoryId, Option<&str>),
     check: &CheckRun,
     now_ms: i64,
 ) -> Result<()> {
@@ -48,6 +48,7 @@ pub(super) async fn announce(
             commit: check.commit.as_str(),
             build: None,
             job: None,
+            delivery,
         },
         &content,
         now_ms,
@@ -112,6 +113,7 @@ pub(super) async fn answer(
         commit: "",
         build: None,
         job: None,
+        delivery: None,
     };
     put(on, &place, &answer.content, now_ms).await
 }
@@ -137,6 +139,7 @@ struct Place<'a> {
     commit: &'a str,
     build: Option<&'a str>,
     job: Option<&'a str>,
+    delivery: Option<&'a str>,
 }
 
 /// How long more of the same waits after it was sent `repeats` times, in milliseconds: five
@@ -158,11 +161,12 @@ async fn put(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO publications (id, repository, installation, target, commit_id, build, job, \
-         content, priority, due_ms) \
-         SELECT $1, r.id, r.installation, $2, $3, $4, $5, $6, $7, $8 FROM repositories r \
+         content, priority, due_ms, delivery) \
+         SELECT $1, r.id, r.installation, $2, $3, $4, $5, $6, $7, $8, $10 FROM repositories r \
          WHERE r.id = $9 \
          ON CONFLICT (target) DO UPDATE SET content = excluded.content, \
          priority = excluded.priority, installation = excluded.installation, \
+         delivery = excluded.delivery, \
          due_ms = CASE WHEN excluded.priority NOT IN (1, 2) THEN \
            CASE WHEN publications.error IS NULL THEN excluded.due_ms \
            ELSE publications.due_ms END \
@@ -185,6 +189,7 @@ async fn put(
     .bind(content.priority())
     .bind(now_ms)
     .bind(row.repository)
+    .bind(row.delivery)
     .execute(on)
     .await?;
     Ok(())
@@ -409,6 +414,7 @@ pub(super) async fn publish(
             commit,
             build: of_build.then_some(build.id.as_str()),
             job,
+            delivery: build.delivery.as_deref(),
         };
         put(on, &row, &publication.content, now_ms).await?;
     }
@@ -485,6 +491,7 @@ async fn outgoing(on: &mut AnyConnection, row: &AnyRow, lease_ms: i64) -> Result
     Ok(Outgoing {
         id: row.try_get("id")?,
         repository,
+        delivery: row.try_get("delivery")?,
         content: rows::json(row, "content")?,
         version: row.try_get("version")?,
         remote: row.try_get("remote")?,

@@ -73,6 +73,7 @@ pub(super) fn build(row: &AnyRow) -> Result<Build> {
         tested: sha(row, "tested")?,
         specification: row.try_get("specification")?,
         trust: Trust::from_stored(&row.try_get::<String, _>("trust")?),
+        delivery: row.try_get("delivery")?,
         occasion: json::<Occasion>(row, "occasion")?,
         sender: PersonId(row.try_get("sender")?),
         state: state(row)?,

@@ -27,6 +27,7 @@ pub(super) struct NewTrigger<'a> {
     pub(super) supersedes: bool,
     pub(super) again: bool,
     pub(super) announcement: Option<&'a CheckRun>,
+    pub(super) delivery: Option<&'a str>,
 }
 
 /// Adds a trigger of what happened at `created_ms`; of two pushes the later one speaks on badges.
@@ -97,7 +98,7 @@ pub(super) async fn add(
     }
     sqlx::query(
         "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, \
-         created_ms, due_ms, again) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         created_ms, due_ms, again, delivery) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(rows::new_id())
     .bind(new.repository.as_str())
@@ -109,12 +110,13 @@ pub(super) async fn add(
     .bind(created_ms)
     .bind(now_ms)
     .bind(i64::from(new.again))
+    .bind(new.delivery)
     .execute(&mut *on)
     .await?;
     if let Some(check) = new.announcement
         && announces(on, new).await?
     {
-        publications::announce(on, new.repository, check, now_ms).await?;
+        publications::announce(on, (new.repository, new.delivery), check, now_ms).await?;
     }
     Ok(())
 }
@@ -465,6 +467,7 @@ pub(super) async fn claim(
         created_ms: row.try_get("created_ms")?,
         tries: rows::count(&row, "tries")?.saturating_sub(1),
         import: imports::of_trigger(&row)?,
+        delivery: row.try_get("delivery")?,
     };
     Ok(Some((trigger, repository)))
 }

@@ -447,7 +447,7 @@ async fn publish(on: &mut AnyConnection, now_ms: i64, limit: i64) -> Result<u64>
         .await?;
         for occasion in set.occasions() {
             let request = request(on, &set, occasion).await?;
-            imports::add(on, &request, now_ms).await?;
+            imports::add(on, &request, None, now_ms).await?;
             sqlx::query("UPDATE triggers SET trust = $3 WHERE repository = $1 AND subject = $2")
                 .bind(set.repository.as_str())
                 .bind(request.subject())

@@ -1,13 +1,17 @@
 //! Liveness, readiness, numbers.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::Error;
 use super::router::Web;
+use crate::app::{METRICS_TYPE, Meters};
 
 pub(super) async fn live() -> &'static str {
     "ok\n"
@@ -33,37 +37,26 @@ pub(super) async fn ready(State(web): State<Web>) -> Result<&'static str, Error>
     Ok("ok\n")
 }
 
-/// What waits, in the text format of Prometheus.
+/// What is measured and what waits, for Prometheus.
 pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Error> {
-    let waiting = web.app.parts.store.waiting(web.app.now_ms()).await?;
-    let mut text = String::new();
-    for (name, help, value) in [
-        (
-            "herald_deliveries_waiting",
-            "Webhook deliveries that wait to be handled.",
-            waiting.deliveries,
-        ),
-        (
-            "herald_triggers_waiting",
-            "Triggers that wait to be prepared.",
-            waiting.triggers,
-        ),
-        (
-            "herald_jobs_queued",
-            "Jobs that wait for room.",
-            waiting.jobs,
-        ),
-        ("herald_jobs_running", "Jobs that run.", waiting.running),
-        (
-            "herald_publications_waiting",
-            "Things that GitHub is not told yet.",
-            waiting.publications,
-        ),
-    ] {
-        text.push_str(&format!(
-            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
-        ));
-    }
-    let content_type = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((content_type, text).into_response())
+    let parts = &web.app.parts;
+    let waiting = parts.store.waiting(web.app.now_ms()).await?;
+    let text = parts.meters.text(&waiting);
+    let text = text.map_err(|_| Error::Unavailable("the figures cannot be written down"))?;
+    Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+/// Measures a request by its route.
+pub(super) async fn measure(
+    State(meters): State<Arc<Meters>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, begun) = (request.method().clone(), Instant::now());
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    meters.answered(method.as_str(), route, status, begun.elapsed());
+    response
 }

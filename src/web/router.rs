@@ -114,6 +114,10 @@ pub fn router(web: Web) -> Router {
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(web.clone(), lead_to_setup))
         .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&web.app.parts.meters),
+            health::measure,
+        ))
         .with_state(web)
         .merge(badges)
 }

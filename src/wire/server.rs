@@ -23,7 +23,7 @@ use super::runners;
 use super::settle::settle;
 use super::stage::Stage;
 use crate::admin;
-use crate::app::{self, App, Decided, Parts, Settings, Setup};
+use crate::app::{self, App, Decided, Meters, Parts, Settings, Setup};
 use crate::config::{Config, Credentials, Database, ExecutorKind, Role};
 use crate::depot::{FileArtifacts, FileCaches, FileUploads, StoredFiles};
 use crate::executor::Gate;
@@ -106,7 +106,10 @@ pub fn app(
             .context("HERALD_GITHUB_PRIVATE_KEY")?,
         rested,
     };
-    let client = Client::new(options, Arc::clone(&clock))?.with_store(Arc::clone(&store));
+    let meters = Arc::new(Meters::default());
+    let client = Client::new(options, Arc::clone(&clock))?
+        .with_store(Arc::clone(&store))
+        .with_meters(Arc::clone(&meters));
     let forge: Arc<dyn Forge> = Arc::new(GitHub::new(client, &config.github_url));
     let logs = FileLogs::new(config.storage_dir.join("logs"), Ceiling::of(config.log_max));
     let parts = Parts {
@@ -121,6 +124,7 @@ pub fn app(
         files: Arc::new(StoredFiles::new(&config.storage_dir)),
         identities: Arc::new(Issuer::new(&config.github_url, Arc::clone(&clock))?),
         clock,
+        meters,
     };
     let settings = Settings {
         links: Links {

@@ -273,8 +273,9 @@ impl Drop for Herald {
 }
 
 fn after(line: &str, mark: &str) -> Option<String> {
+    // A log in JSON goes on behind it.
     line.split_once(mark)
-        .map(|(_, rest)| rest.trim().to_owned())
+        .map(|(_, rest)| rest.split('"').next().unwrap().trim().to_owned())
 }
 
 /// Sends a signed delivery to a server and says the status of the answer.

@@ -623,6 +623,7 @@ async fn build_app(
         files: Arc::new(StoredFiles::new(dir)),
         identities: Arc::new(Issuer::new(url, Arc::clone(&clock)).unwrap()),
         clock,
+        meters: Arc::default(),
     };
     let settings = Settings {
         links: Links {
