@@ -13,6 +13,7 @@ use crate::world::{World, git, world};
 
 /// Pages whose commands other tests run, because they need branches or a server, and where.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("enterprise.md", "enterprise.rs"),
     ("install.md", "packages.rs"),
     ("production.md", "production_page.rs"),
     ("uploads.md", "upload_command.rs"),

@@ -264,7 +264,7 @@ fn what_the_architecture_names_exists() {
 #[test]
 fn the_readme_names_every_variable_that_is_read() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let files: Vec<PathBuf> = ["credentials", "settings"]
+    let files: Vec<PathBuf> = ["credentials", "outbound", "settings"]
         .map(|file| root().join(format!("src/config/{file}.rs")))
         .to_vec();
     let text: String = files

@@ -13,7 +13,9 @@ use herald::demo::{Check, Fault, GitHub, Person, Project, Reacted, State, What, 
 use herald::depot::{FileArtifacts, FileCaches, FileUploads};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
-use herald::github::{self, AppKey, Client, ClientOptions, GitHub as Forge, Issuer, verify};
+use herald::github::{
+    self, AppKey, Client, ClientOptions, GitHub as Forge, Issuer, Outbound, verify,
+};
 use herald::logs::{Ceiling, FileLogs};
 use herald::ports::executor::{Abilities, Progress};
 use herald::ports::store::{Room, Waiting};
@@ -174,6 +176,7 @@ impl World {
             &format!("{url}/api/v3"),
             GitHub::CLIENT_ID,
             github.client_secret(),
+            &Outbound::default(),
         );
         let key = SealKey::parse(&"ab".repeat(32)).unwrap();
         let sign_in = SignIn::new(Arc::new(people.unwrap()), key);
@@ -596,6 +599,7 @@ async fn build_app(
         api_url: format!("{url}/api/v3"),
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
         rested: true,
+        outbound: Outbound::default(),
     };
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
     let store = engine.open().await;
@@ -618,7 +622,7 @@ async fn build_app(
         artifacts: Arc::new(FileArtifacts::new(dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(dir.join("cache"))),
         uploads: Arc::new(FileUploads::new(dir.join("uploads"))),
-        identities: Arc::new(Issuer::new(url, Arc::clone(&clock)).unwrap()),
+        identities: Arc::new(Issuer::new(url, Arc::clone(&clock), &Outbound::default()).unwrap()),
         clock,
     };
     let settings = Settings {
