@@ -252,7 +252,7 @@ const IN_PLACE: &[(&str, &str, &str)] = &[
         "tests/it/commands.rs",
         "\"demo\", \"--once\"",
     ),
-    ("RUSTFLAGS=", "tests/run", "--profile runner"),
+    ("RUSTFLAGS=", "deploy/release", "--profile runner"),
     (
         "cp target/x86_64-unknown-linux-gnu/runner",
         "tests/run",
