@@ -120,6 +120,9 @@ pub(super) struct ServeFlags {
     /// REST base (HERALD_GITHUB_API_URL).
     #[arg(long)]
     pub(super) github_api_url: Option<String>,
+    /// Certificates in PEM of authorities to trust beside those of this machine (HERALD_CA_FILE).
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<String>,
     /// The App's id (HERALD_GITHUB_APP_ID).
     #[arg(long)]
     pub(super) github_app_id: Option<String>,
@@ -213,6 +216,7 @@ impl ServeFlags {
             ("HERALD_ROLE", self.role),
             ("HERALD_GITHUB_URL", self.github_url),
             ("HERALD_GITHUB_API_URL", self.github_api_url),
+            ("HERALD_CA_FILE", self.ca_file),
             ("HERALD_GITHUB_APP_ID", self.github_app_id),
             ("HERALD_EXECUTOR", self.executor),
             ("HERALD_DOCKER_HOST", self.docker_host),

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::screen::Screen;
 use super::view;
 use super::wrong;
+use crate::config::{Problems, Reader, outbound};
 use crate::domain::Secret;
 use crate::github::{Answered, Plain};
 use crate::text::address;
@@ -65,8 +66,13 @@ struct Standing {
 impl<'a> Sender<'a> {
     /// For a server at this address.
     pub(super) fn new(server: &str, proof: Proof, screen: &'a Screen) -> anyhow::Result<Self> {
+        let mut reader = Reader::new(std::env::vars(), []);
+        let outbound = outbound(&mut reader);
+        if !reader.problems.is_empty() {
+            return Err(Problems(reader.problems).into());
+        }
         Ok(Self {
-            http: Plain::new()?,
+            http: Plain::new(&outbound)?,
             server: server.to_owned(),
             proof,
             screen,

@@ -52,6 +52,9 @@ pub const VARIABLES: [&str; 37] = [
     "HERALD_LOG_FORMAT",
 ];
 
+/// Those that other programs know too.
+const OTHERS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
+
 /// Values by variable: flags have gone before the environment.
 #[derive(Clone, Default)]
 pub struct Reader {
@@ -72,10 +75,11 @@ impl Reader {
     ) -> Self {
         let mut values: BTreeMap<String, String> = environment
             .into_iter()
-            .filter(|(name, _)| name.starts_with("HERALD_"))
+            .filter(|(name, _)| name.starts_with("HERALD_") || OTHERS.contains(&name.as_str()))
             .collect();
         let mut warnings = Vec::new();
-        for name in values.keys() {
+        let ours = |name: &&String| name.starts_with("HERALD_");
+        for name in values.keys().filter(ours) {
             let base = name.strip_suffix("_FILE").unwrap_or(name);
             if !VARIABLES.contains(&base) && !VARIABLES.contains(&name.as_str()) {
                 let hint = text::nearest(name, VARIABLES)

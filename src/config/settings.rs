@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::credentials::{Credentials, credentials};
+use super::outbound::outbound;
 use super::read::{Problems, Reader};
 use crate::app::{ForkPolicy, Retention};
 use crate::domain::Secret;
 use crate::domain::registration::{api_of, web_address};
+use crate::github::Outbound;
 use crate::ports::store::Room;
 use crate::store::SealKey;
 
@@ -87,6 +89,8 @@ pub struct Config {
     pub github_url: String,
     /// REST base.
     pub github_api_url: String,
+    /// The way to GitHub: a proxy, and who vouches for it.
+    pub outbound: Outbound,
     /// Missing until the App is registered.
     pub credentials: Option<Credentials>,
     /// What flags and variables say.
@@ -143,8 +147,8 @@ impl Config {
         let github_api_url = url(&mut reader, "HERALD_GITHUB_API_URL", &api_of(&github_url));
         let database = database(&mut reader);
         let secret_key = secret_key(&mut reader, &database);
+        let outbound = outbound(&mut reader);
         let credentials = credentials(&mut reader);
-        not_yet(&mut reader);
         let data_dir = PathBuf::from(reader.text_or("HERALD_DATA_DIR", "./herald-data"));
         let (role, storage_dir) = role(&mut reader, &database, &data_dir);
         let executor = reader.word(
@@ -174,6 +178,7 @@ impl Config {
             secret_key,
             github_url,
             github_api_url,
+            outbound,
             credentials,
             given,
             missing: std::mem::take(&mut reader.missing),
@@ -386,15 +391,6 @@ fn role(reader: &mut Reader, database: &Database, data_dir: &Path) -> (Role, Pat
     (role, shared.unwrap_or_else(|| data_dir.to_owned()))
 }
 
-/// What the variables can ask for and this version does not do, said instead of ignored.
-fn not_yet(reader: &mut Reader) {
-    if reader.text("HERALD_CA_FILE").is_some() {
-        reader
-            .warnings
-            .push("HERALD_CA_FILE is used for git only in this version".to_owned());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Config, Database};
@@ -506,6 +502,38 @@ mod tests {
             let problems = with(&[more]).unwrap().over(None).unwrap_err().0;
             assert!(problems[0].contains(missing), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_way_out_is_told_without_its_password() {
+        let config = read(&[
+            ("HTTPS_PROXY", "http://large:3128"),
+            ("https_proxy", "http://small:3128"),
+            ("NO_PROXY", "git.example"),
+        ])
+        .unwrap();
+        let proxy = config.outbound.proxy().unwrap();
+        assert_eq!(proxy.to_string(), "http://small:3128");
+        assert!(!proxy.is_for("https://git.example/api/v3"));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        std::fs::write(&file, "no certificate").unwrap();
+        let file = file.to_str().unwrap();
+        let problems = read(&[
+            ("HTTPS_PROXY", "socks5://herald:hush@proxy:1080"),
+            ("HERALD_CA_FILE", file),
+        ])
+        .unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("HTTPS_PROXY is not"));
+        assert!(!problems[0].contains("hush"), "{problems:?}");
+        let said = format!("HERALD_CA_FILE: {file}: there is no certificate in it");
+        assert!(problems[1].starts_with(&said), "{problems:?}");
+        let problems = read(&[("HERALD_CA_FILE", "/nowhere/ca.pem")]).unwrap_err();
+        let said = "HERALD_CA_FILE: /nowhere/ca.pem: cannot read it: No such file";
+        assert!(problems[0].starts_with(said), "{problems:?}");
     }
 
     #[test]

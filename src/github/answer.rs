@@ -2,6 +2,7 @@
 
 use http::Method;
 use http::header::{HeaderMap, LINK};
+use rustls::CertificateError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -9,12 +10,12 @@ use serde_json::Value;
 use crate::ports::PortError;
 use crate::ports::error::Result;
 
-/// An error with its causes on one line.
+/// An error with its causes on one line, certificates in words that say what to do.
 pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let inner_text = inner.to_string();
+        let inner_text = distrusted(inner).map_or_else(|| inner.to_string(), str::to_owned);
         if !text.contains(&inner_text) {
             text.push_str(": ");
             text.push_str(&inner_text);
@@ -22,6 +23,39 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Why a certificate was not taken, where the words of rustls are for those who know it.
+fn distrusted(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    // An error of IO hides the one in it from whoever asks for its cause.
+    let mut error = error;
+    while let Some(inner) = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        error = inner;
+    }
+    let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() else {
+        return None;
+    };
+    match why {
+        CertificateError::UnknownIssuer => Some(
+            "its certificate is signed by an authority that this machine does not know; name the authority's \
+             certificate in HERALD_CA_FILE",
+        ),
+        // What `openssl req -x509` makes without more words, put to use as it is.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Some(
+            "its certificate is that of an authority, which no server may show; give it one of its own, signed \
+             by the authority",
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Some("its certificate has ended, or the clock of this machine is wrong")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Some("its certificate is not good yet, or the clock of this machine is wrong")
+        }
+        _ => None,
+    }
 }
 
 /// Reads the body of a good answer.

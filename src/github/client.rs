@@ -17,8 +17,8 @@ use tracing::warn;
 
 use super::answer::{cursor, error_chain, said, understand};
 use super::cache::{Cache, Kept};
-use super::download::http_client;
 use super::limit::{Cost, Limits, Told, Urgency};
+use super::outbound::Outbound;
 use super::token::{AppKey, Skew, Token, Tokens};
 use super::who::As;
 use crate::app::Meters;
@@ -39,6 +39,8 @@ pub struct ClientOptions {
     /// Whether nothing was asked of GitHub as this App in the last hour; if that is not known, a
     /// good part of what GitHub allows is taken for used.
     pub rested: bool,
+    /// The way there.
+    pub outbound: Outbound,
 }
 
 /// Sends requests as the App or as one of its installations.
@@ -98,7 +100,7 @@ impl Client {
     pub fn new(options: ClientOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let base = options.api_url.trim_end_matches('/').to_owned();
         Ok(Self {
-            http: http_client()?,
+            http: options.outbound.client()?,
             base,
             key: options.key,
             tokens: Tokens::default(),
@@ -365,10 +367,8 @@ impl Client {
                 let message = format!("ask for {method} {path} yet: GitHub's limits are near");
                 PortError::new(Kind::Throttled { until_ms }, message)
             })?;
-        let answer = self.http.execute(request).await.map_err(|error| {
-            let text = error_chain(&error);
-            unclear(&text)
-        })?;
+        let answer = self.http.execute(request).await;
+        let answer = answer.map_err(|error| unclear(&error_chain(&error)))?;
         let status = answer.status();
         let headers = answer.headers().clone();
         self.note_time(&headers);

@@ -1,12 +1,10 @@
 //! Downloads from where GitHub leads: addresses that are their own permission, good for a minute.
 
 use std::path::Path;
-use std::time::Duration;
 
 use http::Request;
 use http::header::USER_AGENT;
 use http_body_util::BodyExt;
-use octocrab::Octocrab;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
@@ -14,16 +12,6 @@ use super::answer::error_chain;
 use super::client::Client;
 use crate::ports::error::Result;
 use crate::ports::{Kind, PortError};
-
-/// Carries requests to whole addresses, without credentials of its own.
-pub(super) fn http_client() -> Result<Octocrab> {
-    Octocrab::builder()
-        .set_connect_timeout(Some(Duration::from_secs(10)))
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .set_write_timeout(Some(Duration::from_secs(30)))
-        .build()
-        .map_err(|error| PortError::refused(format!("make an HTTP client: {error}")))
-}
 
 impl Client {
     /// Writes what is at an address into a new file. No token goes there: the address belongs to somebody else's storage.

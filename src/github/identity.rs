@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::forge::host_of;
+use super::outbound::Outbound;
 use super::plain::Plain;
 use crate::domain::{PersonId, Secret, Sha, WorkflowIdentity};
 use crate::ports::error::Result;
@@ -110,7 +111,7 @@ impl Issuer {
     ///
     /// # Errors
     /// `Refused` when no HTTP client can be made.
-    pub fn new(web_url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(web_url: &str, clock: Arc<dyn Clock>, outbound: &Outbound) -> Result<Self> {
         let web_url = web_url.trim_end_matches('/');
         let address = match host_of(web_url) {
             "github.com" => "https://token.actions.githubusercontent.com".to_owned(),
@@ -118,7 +119,7 @@ impl Issuer {
             _ => format!("{web_url}/_services/token"),
         };
         Ok(Self {
-            http: Plain::new()?,
+            http: Plain::new(outbound)?,
             address,
             clock,
             keys: Mutex::default(),

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answer::{error_chain, said, understand};
-use super::download::http_client;
+use super::outbound::Outbound;
 use crate::domain::{PersonId, RepositoryId, Secret};
 use crate::ports::error::Result;
 use crate::ports::people::{SignInRequest, SignedIn};
@@ -79,10 +79,11 @@ impl SignIn {
         api_url: &str,
         client_id: &str,
         client_secret: &Secret,
+        outbound: &Outbound,
     ) -> Result<Self> {
         let web_url = web_url.trim_end_matches('/').to_owned();
         Ok(Self {
-            http: http_client()?,
+            http: outbound.client()?,
             host: super::forge::host_of(&web_url).to_owned(),
             web_url,
             api_url: api_url.trim_end_matches('/').to_owned(),

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Limited};
 use octocrab::Octocrab;
 
 use super::answer::error_chain;
-use super::download::http_client;
+use super::outbound::Outbound;
 use crate::ports::PortError;
 use crate::ports::error::Result;
 
@@ -29,8 +29,8 @@ impl Plain {
     ///
     /// # Errors
     /// `Refused` when no client can be made.
-    pub fn new() -> Result<Self> {
-        Ok(Self(http_client()?))
+    pub fn new(outbound: &Outbound) -> Result<Self> {
+        Ok(Self(outbound.client()?))
     }
 
     /// Sends a request and reads the answer, of at most `most` bytes.

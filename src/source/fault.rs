@@ -33,6 +33,14 @@ const WORDS: &[(&str, Kind)] = &[
     ("not a git repository", Kind::Gone),
 ];
 
+/// Words, in lower case, about certificates that are signed by nobody known: those of its libraries for TLS.
+const UNKNOWN: &[&str] = &[
+    "server certificate verification failed",
+    "unable to get local issuer certificate",
+    "self signed certificate",
+    "self-signed certificate",
+];
+
 /// The error for a failed call.
 pub(super) fn error(verb: &str, answer: &Answer) -> PortError {
     let said = answer.stderr.to_lowercase();
@@ -40,7 +48,12 @@ pub(super) fn error(verb: &str, answer: &Answer) -> PortError {
         .iter()
         .find(|(words, _)| said.contains(words))
         .map_or(Kind::Transient, |(_, kind)| *kind);
-    PortError::new(kind, format!("git {verb}: {}", line(answer)))
+    let way_out = if kind == Kind::Transient && UNKNOWN.iter().any(|words| said.contains(words)) {
+        "; where an authority of your own has signed its certificate, name the authority's in HERALD_CA_FILE"
+    } else {
+        ""
+    };
+    PortError::new(kind, format!("git {verb}: {}{way_out}", line(answer)))
 }
 
 /// The line that says most: git's own `fatal:` or `error:`, else the last one.
@@ -114,6 +127,25 @@ mod tests {
                 stderr: stderr.to_owned(),
             };
             assert_eq!(error("fetch", &answer).kind, kind, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_knows_leads_to_the_variable_for_it() {
+        for reason in [
+            "server certificate verification failed. CAfile: none CRLfile: none",
+            "SSL certificate problem: unable to get local issuer certificate",
+            "SSL certificate problem: self-signed certificate in certificate chain",
+        ] {
+            let stderr = format!("fatal: unable to access 'https://h/a/b.git/': {reason}\n");
+            let answer = Answer {
+                code: Some(128),
+                stdout: Vec::new(),
+                stderr,
+            };
+            let error = error("fetch", &answer);
+            assert_eq!(error.kind, Kind::Transient);
+            assert!(error.message.ends_with("in HERALD_CA_FILE"), "{error}");
         }
     }
 

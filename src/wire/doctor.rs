@@ -13,7 +13,8 @@ use crate::domain::{Finding, Health, Secret};
 use crate::github::{
     AppInfo, AppKey, Client, ClientOptions, GitHub, MANIFEST, manifest_events, manifest_permissions,
 };
-use crate::ports::{Forge, Store};
+use crate::ports::{Forge, Kind, Store};
+use crate::text::plural;
 
 /// What was found, in the order in which it was looked at.
 #[derive(Default)]
@@ -142,7 +143,28 @@ fn settled(config: Result<Config, Problems>, findings: &mut Findings) -> Option<
     }
 }
 
+/// How GitHub is reached, where anything is said of it.
+fn way(config: &Config, findings: &mut Findings) {
+    if let Some(proxy) = config.outbound.proxy() {
+        let url = &config.github_api_url;
+        findings.good(&match (proxy.is_for(url), url.starts_with("https://")) {
+            (true, _) => format!("{url} is reached through the proxy {proxy}"),
+            (false, true) => {
+                format!("{url} is reached directly: NO_PROXY spares it the proxy {proxy}")
+            }
+            (false, false) => format!("{url} is reached directly: the proxy {proxy} is for https"),
+        });
+    }
+    if let Some(authorities) = config.outbound.authorities() {
+        findings.good(&format!(
+            "HERALD_CA_FILE: {} trusted beside those of this machine",
+            plural(authorities.count() as u64, "certificate")
+        ));
+    }
+}
+
 async fn github(config: &Config, findings: &mut Findings) {
+    way(config, findings);
     let Some(credentials) = &config.credentials else {
         findings.bad(
             "no GitHub credentials",
@@ -158,6 +180,7 @@ async fn github(config: &Config, findings: &mut Findings) {
             api_url: config.github_api_url.clone(),
             key: Some(key),
             rested: true,
+            outbound: config.outbound.clone(),
         };
         Client::new(options, std::sync::Arc::new(SystemClock))
     });
@@ -183,8 +206,15 @@ async fn github(config: &Config, findings: &mut Findings) {
         }
         Err(error) => findings.bad(
             &format!("GitHub: failed to {error}"),
-            "compare HERALD_GITHUB_APP_ID and the key with the App's page; look at \
-             HERALD_GITHUB_API_URL, proxy and firewall",
+            match error.kind {
+                Kind::Transient => {
+                    "look at HERALD_GITHUB_API_URL, HTTPS_PROXY, NO_PROXY and HERALD_CA_FILE, and at the firewall"
+                }
+                _ => {
+                    "compare HERALD_GITHUB_APP_ID and the key with the App's page, HERALD_GITHUB_API_URL with \
+                     where that is"
+                }
+            },
         ),
     }
     let skew_ms = github.client().clock_skew_ms();

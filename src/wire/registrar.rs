@@ -39,6 +39,7 @@ impl Registrar for SelfRegistrar {
             api_url: proposal.home.api_url.clone(),
             key: None,
             rested: true,
+            outbound: self.config.outbound.clone(),
         };
         let client = Client::new(options, Arc::clone(&self.clock))?;
         let answer = tokio::time::timeout(PATIENCE, client.convert(proposal, code)).await;

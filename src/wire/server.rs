@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::SystemClock;
+use super::git::git_source;
 use super::key::secret_key;
 use super::place::{Place, place};
 use super::registrar::{Begin, SelfRegistrar};
@@ -31,7 +32,6 @@ use crate::feedback::Links;
 use crate::github::{AppKey, Client, ClientOptions, GitHub, Issuer, SignIn, verify};
 use crate::logs::{Ceiling, FileLogs};
 use crate::ports::{Clock, Executor, Forge, Store};
-use crate::source::{GitOptions, GitSource};
 use crate::store::SqlStore;
 use crate::web::{self, Web};
 
@@ -66,25 +66,6 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(store.with_key(key)))
 }
 
-/// Git, with its mirrors in `folder`.
-pub fn git_source(folder: PathBuf) -> GitSource {
-    let environment = ["PATH", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .chain(
-            std::env::var("HERALD_CA_FILE")
-                .ok()
-                .map(|file| ("GIT_SSL_CAINFO".to_owned(), file)),
-        )
-        .collect();
-    GitSource::new(GitOptions {
-        program: PathBuf::from("git"),
-        folder,
-        environment,
-        allow_files: false,
-    })
-}
-
 /// Puts the use cases together. `rested`: whether nothing was asked of GitHub in the last hour.
 ///
 /// # Errors
@@ -105,24 +86,33 @@ pub fn app(
             .transpose()
             .context("HERALD_GITHUB_PRIVATE_KEY")?,
         rested,
+        outbound: config.outbound.clone(),
     };
     let meters = Arc::new(Meters::default());
     let client = Client::new(options, Arc::clone(&clock))?
         .with_store(Arc::clone(&store))
         .with_meters(Arc::clone(&meters));
     let forge: Arc<dyn Forge> = Arc::new(GitHub::new(client, &config.github_url));
+    let (mirrors, trusted) = (
+        config.storage_dir.join("git"),
+        config.data_dir.join("trusted.pem"),
+    );
     let logs = FileLogs::new(config.storage_dir.join("logs"), Ceiling::of(config.log_max));
     let parts = Parts {
         store,
         forge,
-        source: Arc::new(git_source(config.storage_dir.join("git"))),
+        source: Arc::new(git_source(mirrors, &config.outbound, &trusted)?),
         executor,
         logs: Arc::new(logs),
         artifacts: Arc::new(FileArtifacts::new(config.storage_dir.join("artifacts"))),
         caches: Arc::new(FileCaches::new(config.storage_dir.join("cache"))),
         uploads: Arc::new(FileUploads::new(config.storage_dir.join("uploads"))),
         files: Arc::new(StoredFiles::new(&config.storage_dir)),
-        identities: Arc::new(Issuer::new(&config.github_url, Arc::clone(&clock))?),
+        identities: Arc::new(Issuer::new(
+            &config.github_url,
+            Arc::clone(&clock),
+            &config.outbound,
+        )?),
         clock,
         meters,
     };
@@ -155,7 +145,13 @@ pub fn sign_in(
         return Ok(None);
     };
     let (web_url, api_url) = (&config.github_url, &config.github_api_url);
-    let people = SignIn::new(web_url, api_url, &client.id, &client.secret)?;
+    let people = SignIn::new(
+        web_url,
+        api_url,
+        &client.id,
+        &client.secret,
+        &config.outbound,
+    )?;
     Ok(Some(web::SignIn::new(
         Arc::new(people),
         secret_key(config)?,

@@ -13,6 +13,7 @@ use crate::world::{World, git, world};
 
 /// Pages whose commands other tests run, because they need branches or a server, and where.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("enterprise.md", "enterprise.rs"),
     ("install.md", "packages.rs"),
     ("operating.md", "operating.rs"),
     ("production.md", "production_page.rs"),
@@ -252,7 +253,7 @@ const IN_PLACE: &[(&str, &str, &str)] = &[
         "tests/it/commands.rs",
         "\"demo\", \"--once\"",
     ),
-    ("RUSTFLAGS=", "tests/run", "--profile runner"),
+    ("RUSTFLAGS=", "deploy/release", "--profile runner"),
     (
         "cp target/x86_64-unknown-linux-gnu/runner",
         "tests/run",

@@ -1,5 +1,5 @@
 //! A release as it is installed: the tarball, the service of systemd, the image, the stack of a Swarm. `docs/install.md` says
-//! how, and its commands are run here as it says them, on what `tests/run --long` has made of these sources.
+//! how, and its commands are run here as it says them, on what `tests/run --all` has made of these sources.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::containers::{Hold, engines, eventually, needed};
 use crate::documents::{blocks, page};
-use crate::serve::{Forge, deliver_to, get_from, switch};
+use crate::serve::{Forge, deliver_to, get_from, switch, try_to_get_from};
 
 /// Where a server listens that is installed as the page says.
 const LOCAL: &str = "127.0.0.1:8080";
@@ -87,12 +87,8 @@ fn ports() -> std::fs::File {
 async fn answers(address: &str, path: &str, wanted: u16) -> String {
     let began = Instant::now();
     loop {
-        let connection = tokio::net::TcpStream::connect(address).await;
-        let answer = match connection {
-            Ok(_) => Some(get_from(address, path).await),
-            Err(_) => None,
-        };
-        match answer {
+        // Where one server takes the place of another, a connection may lead to neither.
+        match try_to_get_from(address, path).await {
             Some((status, text)) if status == wanted => return text,
             other => assert!(
                 began.elapsed() < Duration::from_secs(90),

@@ -310,11 +310,19 @@ async fn try_to_deliver_to(
 
 /// Asks a server.
 pub(crate) async fn get_from(address: &str, path: &str) -> (u16, String) {
-    let request = http::Request::get(path)
+    request_to(address, get(path)).await
+}
+
+/// The same; `None` when the connection ends without an answer, or there is none.
+pub(crate) async fn try_to_get_from(address: &str, path: &str) -> Option<(u16, String)> {
+    try_to_request(address, get(path)).await.ok()
+}
+
+fn get(path: &str) -> http::Request<String> {
+    http::Request::get(path)
         .header("host", "herald")
         .body(String::new())
-        .unwrap();
-    request_to(address, request).await
+        .unwrap()
 }
 
 /// One HTTP/1.1 request on a connection of its own.

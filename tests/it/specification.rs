@@ -47,9 +47,8 @@ fn kind(value: &Value) -> String {
             _ => "whole number".to_owned(),
         },
         Some("boolean") => "`true` or `false`".to_owned(),
-        Some("string") => "text".to_owned(),
+        Some("string") | None => "text".to_owned(),
         Some(other) => other.to_owned(),
-        None => "text".to_owned(),
     }
 }
 

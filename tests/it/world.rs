@@ -13,7 +13,9 @@ use herald::demo::{Check, Fault, GitHub, Person, Project, Reacted, State, What, 
 use herald::depot::{FileArtifacts, FileCaches, FileUploads, StoredFiles};
 use herald::executor::{Act, Scripted};
 use herald::feedback::Links;
-use herald::github::{self, AppKey, Client, ClientOptions, GitHub as Forge, Issuer, verify};
+use herald::github::{
+    self, AppKey, Client, ClientOptions, GitHub as Forge, Issuer, Outbound, verify,
+};
 use herald::logs::{Ceiling, FileLogs};
 use herald::ports::executor::{Abilities, Progress};
 use herald::ports::store::{Room, Waiting};
@@ -176,6 +178,7 @@ impl World {
             &format!("{url}/api/v3"),
             GitHub::CLIENT_ID,
             github.client_secret(),
+            &Outbound::default(),
         );
         let key = SealKey::parse(&"ab".repeat(32)).unwrap();
         let sign_in = SignIn::new(Arc::new(people.unwrap()), key);
@@ -598,6 +601,7 @@ async fn build_app(
         api_url: format!("{url}/api/v3"),
         key: Some(AppKey::new(GitHub::APP_ID, github.private_key()).unwrap()),
         rested: true,
+        outbound: Outbound::default(),
     };
     let key = SealKey::parse(&"5e".repeat(32)).unwrap();
     let store = engine.open().await;
@@ -621,7 +625,7 @@ async fn build_app(
         caches: Arc::new(FileCaches::new(dir.join("cache"))),
         uploads: Arc::new(FileUploads::new(dir.join("uploads"))),
         files: Arc::new(StoredFiles::new(dir)),
-        identities: Arc::new(Issuer::new(url, Arc::clone(&clock)).unwrap()),
+        identities: Arc::new(Issuer::new(url, Arc::clone(&clock), &Outbound::default()).unwrap()),
         clock,
         meters: Arc::default(),
     };
