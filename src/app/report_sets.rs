@@ -160,15 +160,24 @@ impl App {
         }
         let files = &self.parts.uploads;
         let listed = files.list().await?;
-        // Looked at before the database is: what is finished in between is known there.
-        let receiving = self.receiving.ids();
         for some in listed.chunks(usize::try_from(STEP).unwrap_or(1)) {
             if stop.is_cancelled() {
                 break;
             }
             let known = store.known_uploads(some).await?;
             for id in some {
-                if !known.contains(id) && !receiving.contains(id) {
+                if known.contains(id) {
+                    continue;
+                }
+                // Not one that somebody is sending to; what was finished in between is known by then.
+                let Some(_held) = files.hold(id).await? else {
+                    continue;
+                };
+                if store
+                    .known_uploads(std::slice::from_ref(id))
+                    .await?
+                    .is_empty()
+                {
                     files.remove(id).await?;
                     all += 1;
                 }

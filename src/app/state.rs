@@ -9,7 +9,6 @@ use super::access::Remembered;
 use super::judge::Failing;
 use super::meters::Meters;
 use super::retention::Retention;
-use super::upload::Receiving;
 use crate::feedback::Links;
 use crate::ports::store::Room;
 use crate::ports::{
@@ -87,8 +86,6 @@ pub struct App {
     pub(super) remembered: Remembered,
     /// Builds that could not be judged yet.
     pub(super) failing: Failing,
-    /// Uploads that are being received.
-    pub(super) receiving: Arc<Receiving>,
     /// Changes with everything that may give another loop something to do.
     pulse: watch::Sender<u64>,
     /// The same, without what other processes have told of.
@@ -103,7 +100,6 @@ impl App {
             settings,
             remembered: Remembered::default(),
             failing: Failing::default(),
-            receiving: Arc::default(),
             pulse: watch::Sender::new(0),
             own: watch::Sender::new(0),
         }

@@ -3,9 +3,7 @@
 //! Nothing is kept for who may not. A byte is confirmed when it is on disk for good and the database says so, in this
 //! order; what is on disk beyond that is written over.
 
-use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +18,7 @@ use crate::domain::{
     Holder, Permission, ReportSet, Repository, Secret, Token, Upload, UploadRequest,
     WorkflowIdentity,
 };
+use crate::ports::uploads::Held;
 use crate::ports::{Kind, PortError};
 
 /// The most bytes of an upload in one request.
@@ -115,44 +114,6 @@ pub struct Received {
     pub upload: Upload,
     /// Its set, once it is all there.
     pub set: Option<Box<ReportSet>>,
-}
-
-/// Uploads that a request is sending to right now.
-#[derive(Debug, Default)]
-pub(super) struct Receiving(Mutex<HashSet<String>>);
-
-impl Receiving {
-    fn begin(self: &Arc<Self>, id: &str) -> Result<Busy, UploadError> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.insert(id.to_owned()) {
-            return Err(UploadError::Conflict(
-                "another request sends to this upload; ask by HEAD how far it is, and go on from there"
-                    .to_owned(),
-            ));
-        }
-        Ok(Busy {
-            all: Arc::clone(self),
-            id: id.to_owned(),
-        })
-    }
-
-    pub(super) fn ids(&self) -> HashSet<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.clone()
-    }
-}
-
-/// One of them; not any more when it is dropped.
-struct Busy {
-    all: Arc<Receiving>,
-    id: String,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&self.id);
-    }
 }
 
 impl App {
@@ -253,7 +214,7 @@ impl App {
         body: Incoming,
     ) -> Result<Received, UploadError> {
         let mut upload = new(repository, request, 0);
-        let busy = self.receiving.begin(&upload.id)?;
+        let held = self.hold(&upload.id).await?;
         let taken = self.take(&upload.id, 0, PLAIN_MAX, body, None).await;
         let done = match taken {
             Ok(taken) if taken.broken.is_none() && taken.bytes == 0 => Err(empty()),
@@ -271,8 +232,19 @@ impl App {
         if done.is_err() {
             self.discard(&upload.id).await;
         }
-        drop(busy);
+        drop(held);
         done
+    }
+
+    /// Holds an upload's file against every other request, also of another server.
+    async fn hold(&self, id: &str) -> Result<Held, UploadError> {
+        let held = self.parts.uploads.hold(id).await?;
+        held.ok_or_else(|| {
+            UploadError::Conflict(
+                "another request sends to this upload; ask by HEAD how far it is, and go on from there"
+                    .to_owned(),
+            )
+        })
     }
 
     /// Begins an upload of so many bytes in pieces.
@@ -338,7 +310,9 @@ impl App {
         body: Incoming,
         checksum: Option<Checksum>,
     ) -> Result<Received, UploadError> {
-        let busy = self.receiving.begin(id)?;
+        // Of one that is not there no file is made.
+        self.uploaded(repository, id).await?;
+        let held = self.hold(id).await?;
         let standing = self.uploaded(repository, id).await?;
         let mut upload = standing.upload;
         if upload.received != offset {
@@ -389,7 +363,7 @@ impl App {
             self.parts.store.drop_upload(id).await?;
             self.discard(id).await;
         }
-        drop(busy);
+        drop(held);
         done
     }
 

@@ -1,6 +1,6 @@
 //! The folder of uploads: one file each, which grows until it is whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::place::{blocking, make_folder};
 use crate::ports::UploadFiles;
 use crate::ports::error::{PortError, Result};
+use crate::ports::uploads::Held;
 
 /// Keeps uploads as files of one folder.
 #[derive(Debug, Clone)]
@@ -30,6 +31,22 @@ impl FileUploads {
 
 #[async_trait]
 impl UploadFiles for FileUploads {
+    async fn hold(&self, upload: &str) -> Result<Option<Held>> {
+        let path = self.path(upload)?;
+        blocking("open an upload", move || {
+            let file = match File::options().write(true).open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => make(&path)?,
+                opened => opened?,
+            };
+            match file.try_lock() {
+                Ok(()) => Ok(Some(Held(file))),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
+        })
+        .await
+    }
+
     async fn write(&self, upload: &str, at: u64, bytes: Bytes) -> Result<()> {
         let path = self.path(upload)?;
         blocking("write an upload", move || {
@@ -158,6 +175,18 @@ mod tests {
         files.remove("a1").await.unwrap();
         files.remove("a1").await.unwrap();
         assert!(files.list().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_alone_holds_an_upload_whichever_server_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, other] = [0, 1].map(|_| FileUploads::new(dir.path().join("uploads")));
+        let held = one.hold("c3").await.unwrap();
+        assert!(held.is_some());
+        assert!(other.hold("c3").await.unwrap().is_none());
+        assert!(other.hold("d4").await.unwrap().is_some());
+        drop(held);
+        assert!(other.hold("c3").await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the use cases keep about uploads, and where the bytes of them are.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -53,9 +54,21 @@ pub trait Uploads: Send + Sync {
     async fn is_part(&self, set: &str, part: &ReportPart) -> Result<bool>;
 }
 
+/// Nobody else writes to an upload, in whatever process, as long as this lives.
+#[derive(Debug)]
+pub struct Held(
+    /// What is held.
+    pub File,
+);
+
 /// Where the bytes of uploads are.
 #[async_trait]
 pub trait UploadFiles: Send + Sync {
+    /// Holds an upload's file, which is made when it is not there; `None` when somebody else does.
+    ///
+    /// # Errors
+    /// `Transient` when the disk refuses.
+    async fn hold(&self, upload: &str) -> Result<Option<Held>>;
     /// Writes bytes at a place of an upload's file, which is made when it is not there.
     ///
     /// # Errors
