@@ -70,6 +70,19 @@ impl Cluster for SqlStore {
     }
 }
 
+/// Takes back what a former process on this SQLite had taken: it is gone. Only what is still to be done can be taken, and
+/// an index leads there: the tables keep what was done for weeks, and a server does not read all of it when it starts.
+pub(super) async fn take_back_leases(on: &mut AnyConnection) -> Result<()> {
+    for statement in [
+        "UPDATE deliveries SET lease_ms = 0 WHERE state = 'waiting' AND lease_ms > 0",
+        "UPDATE triggers SET lease_ms = 0 WHERE state = 'waiting' AND lease_ms > 0",
+        "UPDATE publications SET lease_ms = 0 WHERE version > sent AND lease_ms > 0",
+    ] {
+        sqlx::query(statement).execute(&mut *on).await?;
+    }
+    Ok(())
+}
+
 /// What is told on the channel, without what we tell ourselves.
 struct Heard {
     listener: PgListener,

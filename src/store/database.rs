@@ -181,6 +181,8 @@ pub(super) enum Tx {
         writer: OwnedMutexGuard<Writer>,
         /// Wakes the task that commits.
         flush: Arc<Notify>,
+        /// No transaction is open: the one statement that follows is one by itself.
+        alone: bool,
     },
     /// A transaction of our own, and where its commit is counted.
     Postgres(Transaction<'static, Any>, Arc<Shared>),
@@ -198,7 +200,17 @@ impl Tx {
     /// Makes it durable.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite { mut writer, flush } => {
+            Self::Sqlite {
+                writer,
+                alone: true,
+                ..
+            } => {
+                writer.commits.send_modify(|commits| *commits += 1);
+                Ok(())
+            }
+            Self::Sqlite {
+                mut writer, flush, ..
+            } => {
                 writer.connection.execute("RELEASE one").await?;
                 writer.torn = false;
                 let (done, committed) = oneshot::channel();
@@ -406,6 +418,7 @@ impl Database {
         Ok(Tx::Sqlite {
             writer: guard,
             flush: Arc::clone(flush),
+            alone: false,
         })
     }
 
@@ -430,6 +443,22 @@ impl Database {
         Err(StoreError::Stored(
             "the log of the database is read by others all the time; ask again".to_owned(),
         ))
+    }
+
+    /// Begins a transaction of one statement that writes. Where nobody else shares it, that statement is the whole of
+    /// it, which spares beginning and ending one.
+    pub(super) async fn begin_one(&self) -> Result<Tx, StoreError> {
+        if let Some((writer, flush)) = &self.writer {
+            let writer = Arc::clone(writer).lock_owned().await;
+            if !writer.open {
+                return Ok(Tx::Sqlite {
+                    writer,
+                    flush: Arc::clone(flush),
+                    alone: true,
+                });
+            }
+        }
+        self.begin().await
     }
 
     /// For transactions that hand out work.

@@ -1,5 +1,7 @@
 //! The inbox of webhook deliveries, and the changes that follow from them.
 
+use std::collections::HashSet;
+
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::database::passing_over;
@@ -11,24 +13,43 @@ use crate::domain::{
 };
 use crate::ports::store::{Delivery, KeptDelivery, Lane, NewDelivery, Recorded, Replayed};
 
-pub(super) async fn record(on: &mut AnyConnection, delivery: &NewDelivery) -> Result<Recorded> {
-    let done = sqlx::query(
-        "INSERT INTO deliveries (guid, event, body, received_ms, due_ms) \
-         VALUES ($1, $2, $3, $4, $4) \
+/// Keeps deliveries by one statement, and says of each, in their order, whether it is to be handled now. On PostgreSQL no
+/// two of them may have the same GUID.
+pub(super) async fn record(
+    on: &mut AnyConnection,
+    deliveries: &[NewDelivery],
+) -> Result<Vec<Recorded>> {
+    let values: Vec<String> = (0..deliveries.len())
+        .map(|row| {
+            let [guid, event, body, at] = [1, 2, 3, 4].map(|column| row * 4 + column);
+            format!("(${guid}, ${event}, ${body}, ${at}, ${at})")
+        })
+        .collect();
+    let statement = format!(
+        "INSERT INTO deliveries (guid, event, body, received_ms, due_ms) VALUES {} \
          ON CONFLICT (guid) DO UPDATE SET state = 'waiting', due_ms = excluded.due_ms, \
-         tries = 0, error = NULL WHERE deliveries.state = 'failed'",
-    )
-    .bind(&delivery.guid)
-    .bind(&delivery.event)
-    .bind(&delivery.body)
-    .bind(delivery.received_ms)
-    .execute(on)
-    .await?;
-    Ok(if done.rows_affected() > 0 {
-        Recorded::Waiting
-    } else {
-        Recorded::Known
-    })
+         tries = 0, error = NULL WHERE deliveries.state = 'failed' RETURNING guid",
+        values.join(", ")
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for delivery in deliveries {
+        query = query
+            .bind(&delivery.guid)
+            .bind(&delivery.event)
+            .bind(&delivery.body)
+            .bind(delivery.received_ms);
+    }
+    let rows = query.fetch_all(on).await?;
+    let new = rows.iter().map(|row| row.try_get::<String, _>("guid"));
+    let mut new = new.collect::<std::result::Result<HashSet<_>, _>>()?;
+    let said = deliveries.iter().map(|delivery| {
+        if new.remove(&delivery.guid) {
+            Recorded::Waiting
+        } else {
+            Recorded::Known
+        }
+    });
+    Ok(said.collect())
 }
 
 pub(super) async fn claim(

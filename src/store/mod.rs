@@ -23,6 +23,7 @@ mod history;
 #[cfg(test)]
 mod history_tests;
 mod imports;
+mod inbox;
 mod jobs;
 mod judgements;
 mod keeping;

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
+use super::inbox::Inbox;
 use super::memory::{self, Memory};
 use super::seal::SealKey;
 use super::{
-    approvals, deliveries, jobs, pages, publications, registration, rows, secrets, specified,
-    spoken, tokens, triggers,
+    approvals, cluster, deliveries, jobs, pages, publications, registration, rows, secrets,
+    specified, spoken, tokens, triggers,
 };
 use crate::domain::{
     BadgeValue, Build, BuildId, BuildView, Change, Conclusion, InstallationId, Job, JobId,
@@ -34,6 +35,8 @@ pub struct SqlStore {
     key: Option<Arc<SealKey>>,
     /// Badges that were read lately.
     memory: Arc<Memory>,
+    /// Where deliveries come in.
+    inbox: Inbox,
 }
 
 impl SqlStore {
@@ -43,16 +46,21 @@ impl SqlStore {
         self.database.commits.clone()
     }
 
+    fn over(database: Database) -> Self {
+        Self {
+            inbox: Inbox::new(database.clone()),
+            database,
+            key: None,
+            memory: Arc::default(),
+        }
+    }
+
     /// Opens the SQLite database in `file` beside the server that may be using it.
     ///
     /// # Errors
     /// `Transient` when it cannot be opened or brought up to date.
     pub async fn sqlite_beside(file: &Path) -> Result<Self> {
-        Ok(Self {
-            database: Database::sqlite(file).await?,
-            key: None,
-            memory: Arc::default(),
-        })
+        Ok(Self::over(Database::sqlite(file).await?))
     }
 
     /// Opens (or makes) the SQLite database in `file`. This process must be the only one that
@@ -62,7 +70,7 @@ impl SqlStore {
     /// `Transient` when it cannot be opened or brought up to date.
     pub async fn sqlite(file: &Path) -> Result<Self> {
         let store = Self::sqlite_beside(file).await?;
-        store.take_back_leases().await?;
+        transact!(store.database, tx => cluster::take_back_leases(tx.on()).await)?;
         Ok(store)
     }
 
@@ -71,11 +79,7 @@ impl SqlStore {
     /// # Errors
     /// `Transient` when it cannot be reached or brought up to date.
     pub async fn postgres(url: &str) -> Result<Self> {
-        Ok(Self {
-            database: Database::postgres(url).await?,
-            key: None,
-            memory: Arc::default(),
-        })
+        Ok(Self::over(Database::postgres(url).await?))
     }
 
     /// The same, able to keep secrets.
@@ -90,25 +94,12 @@ impl SqlStore {
             .as_deref()
             .ok_or_else(|| PortError::refused("use secrets: there is no HERALD_SECRET_KEY"))
     }
-
-    async fn take_back_leases(&self) -> Result<()> {
-        transact!(self.database, tx => {
-            for statement in [
-                "UPDATE deliveries SET lease_ms = 0 WHERE lease_ms > 0",
-                "UPDATE triggers SET lease_ms = 0 WHERE lease_ms > 0",
-                "UPDATE publications SET lease_ms = 0 WHERE lease_ms > 0",
-            ] {
-                sqlx::query(statement).execute(tx.on()).await?;
-            }
-            Ok(())
-        })
-    }
 }
 
 #[async_trait]
 impl Store for SqlStore {
     async fn record_delivery(&self, delivery: NewDelivery) -> Result<Recorded> {
-        transact!(self.database, tx => deliveries::record(tx.on(), &delivery).await)
+        self.inbox.record(delivery).await
     }
 
     async fn claim_delivery(

@@ -68,7 +68,8 @@ pub(super) async fn receive(
     let event = text("X-GitHub-Event")
         .filter(|event| !event.is_empty() && event.len() <= 100)
         .ok_or_else(|| Error::Bad("the header X-GitHub-Event is missing".to_owned()))?;
-    let body = std::str::from_utf8(&bytes)
+    let (guid, event) = (guid.to_owned(), event.to_owned());
+    let body = String::from_utf8(bytes.into())
         .ok()
         .filter(|body| body.trim_start().starts_with('{'))
         .filter(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok())
@@ -78,11 +79,7 @@ pub(super) async fn receive(
                     .to_owned(),
             )
         })?;
-    let received = Received {
-        guid: guid.to_owned(),
-        event: event.to_owned(),
-        body: body.to_owned(),
-    };
+    let received = Received { guid, event, body };
     match web.app.receive(received).await {
         Ok(_) => Ok(StatusCode::ACCEPTED),
         Err(error) => {

@@ -1,0 +1,184 @@
+//! What several benchmarks do: servers in processes of their own, requests over loopback, and rows of
+//! the table that `cargo bench --bench table` makes.
+
+#![allow(
+    dead_code,
+    reason = "each benchmark is a program of its own and uses a part of it"
+)]
+
+mod rows;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+
+pub(crate) use rows::{Row, after, keep};
+
+/// How many connections a measured server has to serve at once.
+pub(crate) const CONNECTIONS: usize = 16;
+
+/// Serves until it is killed, and says where.
+pub(crate) async fn serve(router: Router) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
+    axum::serve(listener, router).await.unwrap();
+}
+
+/// A server in a process of its own; it ends when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// This program again, with these arguments; it says its address in its first line.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    /// A program that says its address in its first line.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let out = child.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        assert!(!line.trim().is_empty(), "{command:?} said no address");
+        Self {
+            child,
+            address: line.trim().to_owned(),
+        }
+    }
+
+    /// Seconds of user and system time up to now.
+    pub(crate) fn used(&self) -> f64 {
+        self.used_with_children()[0]
+    }
+
+    /// The same, and that of the processes that it has waited for (proc(5), `/proc/pid/stat`, 14 to 17; in hundredths).
+    pub(crate) fn used_with_children(&self) -> [f64; 2] {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let rest = stat.rsplit_once(')').unwrap().1;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let sum = |of: [usize; 2]| {
+            let hundredths = of.map(|field| fields[field].parse::<f64>().unwrap());
+            hundredths.iter().sum::<f64>() / 100.0
+        };
+        [sum([11, 12]), sum([13, 14])]
+    }
+
+    /// Its memory in MiB.
+    pub(crate) fn memory(&self) -> f64 {
+        memory(self.child.id())
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        connect(&self.address).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The resident memory of a process in MiB (proc(5), `/proc/pid/status`).
+pub(crate) fn memory(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib: f64 = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib / 1024.0
+}
+
+/// An open connection.
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
+
+pub(crate) async fn connect(address: &str) -> Connection {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// Sends a request and says the status and the body of the answer.
+pub(crate) async fn ask(
+    connection: &mut Connection,
+    request: Request<Full<Bytes>>,
+) -> (u16, Bytes) {
+    connection.ready().await.unwrap();
+    let answer = connection.send_request(request).await.unwrap();
+    let status = answer.status().as_u16();
+    (
+        status,
+        answer.into_body().collect().await.unwrap().to_bytes(),
+    )
+}
+
+/// How long each of `count` pieces of work took at this many a second, in milliseconds and in order; what had
+/// to wait for its turn has waited too. There are as many turns as there are `workers`.
+pub(crate) async fn paced<W, F>(workers: Vec<W>, rate: f64, count: usize, work: F) -> Vec<f64>
+where
+    W: Send + 'static,
+    F: AsyncWork<W>,
+{
+    let begin = Instant::now() + Duration::from_millis(50);
+    let step = workers.len();
+    let mut tasks = tokio::task::JoinSet::new();
+    for (first, mut worker) in workers.into_iter().enumerate() {
+        let work = work.clone();
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            for number in (first..count).step_by(step) {
+                let due = begin + Duration::from_secs_f64(number as f64 / rate);
+                tokio::time::sleep_until(due.into()).await;
+                work.carry_out(&mut worker, number).await;
+                times.push(due.elapsed().as_secs_f64() * 1e3);
+            }
+            times
+        });
+    }
+    let mut times: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+/// Something to do over and over.
+pub(crate) trait AsyncWork<W>: Clone + Send + 'static {
+    fn carry_out(&self, worker: &mut W, number: usize) -> impl Future<Output = ()> + Send;
+}
+
+/// The value that so many of a hundred are not above; `times` are in order.
+pub(crate) fn percentile(times: &[f64], percent: usize) -> f64 {
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// An empty folder of this name for this run, on the disk that programs are built on.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
