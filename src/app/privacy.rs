@@ -4,6 +4,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::state::App;
+use crate::domain::{Deed, Doer};
 use crate::ports::error::Result;
 use crate::ports::privacy::{NamedIn, Person, Row};
 
@@ -59,8 +60,15 @@ impl App {
         for repository in &repositories {
             self.parts.source.remove(repository).await?;
         }
-        store.compact().await?;
         // Not whom.
+        let deed = Deed {
+            by: Doer::Operator,
+            what: "privacy erase",
+            repository: None,
+            subject: format!("{} rows", erased.rows),
+        };
+        store.note(&deed, self.now_ms()).await?;
+        store.compact().await?;
         info!(
             rows = erased.rows,
             files = blanked.files + blanked.removed,

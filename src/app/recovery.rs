@@ -153,6 +153,16 @@ impl App {
         }
     }
 
+    /// Whether a pull request has the head that it had when it was heard of last, so long ago that what was built of it is not
+    /// kept any more.
+    async fn is_long_known(&self, repository: &Repository, pull: &PullRequest) -> Result<bool> {
+        let kept_ms = i64::try_from(self.settings.retention.history_ms).unwrap_or(i64::MAX);
+        let before_ms = self.now_ms().saturating_sub(kept_ms);
+        let store = &self.parts.store;
+        let newest = store.newest_of_pull(&repository.id, pull.number).await?;
+        Ok(newest.is_some_and(|(head, at_ms)| head == pull.head && at_ms < before_ms))
+    }
+
     /// Has the open pull requests of a repository built of whose heads nothing is known, and says
     /// how many there were.
     ///
@@ -164,6 +174,9 @@ impl App {
         for pull in self.parts.forge.open_pulls(repository).await? {
             let newer = self.newer_than(repository, &pull).await?;
             let pull = newer.unwrap_or(pull);
+            if self.is_long_known(repository, &pull).await? {
+                continue;
+            }
             let known = store.known_pull(&repository.id, &pull).await?;
             if known == KnownPull::Yes {
                 continue;

@@ -166,6 +166,7 @@ impl App {
             self.remove_files(&free).await?;
             all += store.drop_builds(&free).await?;
         }
+        repeat(stop, || store.drop_of_nobody(before_ms, AT_ONCE)).await?;
         Ok(all)
     }
 
@@ -200,7 +201,7 @@ impl App {
         Ok(all)
     }
 
-    /// Forgets one; `false` when it was stopped before the end.
+    /// Forgets one; `false` when it was stopped before the end, or a build in it is not over.
     async fn forget(
         &self,
         repository: &RepositoryId,
@@ -212,6 +213,9 @@ impl App {
         let store = &self.parts.store;
         while !stop.is_cancelled() {
             let forgotten = store.forget(repository, before_ms, AT_ONCE).await?;
+            if forgotten.waits {
+                return Ok(false);
+            }
             if forgotten.builds.is_empty() {
                 if forgotten.rows == 0 {
                     return Ok(true);

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -46,6 +47,24 @@ impl Scratch {
     }
 }
 
+/// Removes what a command that was killed left behind: copies of the whole database, and the key of a backup.
+fn sweep(config: &Config) {
+    const OLD: Duration = Duration::from_hours(24);
+    for folder in [&config.data_dir, &config.storage_dir] {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let ours = name.starts_with("backup-") || name.starts_with("restore-");
+            let age = entry.metadata().and_then(|data| data.modified());
+            let age = age.ok().and_then(|at| at.elapsed().ok());
+            if ours && age.is_some_and(|age| age > OLD) {
+                drop(Scratch(entry.path()));
+            }
+        }
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
@@ -61,6 +80,7 @@ pub(super) async fn backup(
     screen: &Screen,
 ) -> anyhow::Result<End> {
     is_there(config)?;
+    sweep(config);
     if with_key && config.secret_key.is_some() {
         return Err(wrong(
             "--with-key is for the key in the data directory; yours is HERALD_SECRET_KEY, keep it yourself",
@@ -80,8 +100,7 @@ pub(super) async fn backup(
         }
         let out = File::options()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&target)?;
         let files = pack(&config, &manifest, &snapshot, &out)?;
@@ -109,7 +128,7 @@ pub(super) async fn backup(
 
 fn part_of(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(".part");
+    name.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
     PathBuf::from(name)
 }
 
@@ -135,6 +154,7 @@ fn pack(
 /// Brings a backup back where there is no Herald yet.
 pub(super) async fn restore(config: &Config, file: &Path, screen: &Screen) -> anyhow::Result<End> {
     let _lock = lock(&config.data_dir)?;
+    sweep(config);
     is_free(config)?;
     let scratch = Scratch::new(&config.storage_dir, "restore");
     fs::create_dir_all(&scratch.0).with_context(|| format!("make {}", scratch.0.display()))?;
@@ -157,6 +177,7 @@ pub(super) async fn restore(config: &Config, file: &Path, screen: &Screen) -> an
             file.display()
         )));
     }
+    is_same_key(config, &scratch.0)?;
     let store = SqlStore::sqlite(&scratch.0.join(DATABASE))
         .await
         .map_err(failed)?;
@@ -202,6 +223,24 @@ pub(super) async fn restore(config: &Config, file: &Path, screen: &Screen) -> an
     Ok(End::Good)
 }
 
+/// A key that is there is never written over: other things may be sealed with it.
+fn is_same_key(config: &Config, unpacked: &Path) -> anyhow::Result<()> {
+    let (theirs, ours) = (unpacked.join(KEY), config.data_dir.join(KEY));
+    if !theirs.exists() || !ours.exists() {
+        return Ok(());
+    }
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("read the key {}", path.display()))
+    };
+    if read(&theirs)?.trim() == read(&ours)?.trim() {
+        return Ok(());
+    }
+    Err(wrong(format!(
+        "{} is another key than that of the backup; put it elsewhere first",
+        ours.display()
+    )))
+}
+
 /// The key that there will be: as configured, in the backup, or in the data directory.
 fn key(config: &Config, unpacked: &Path) -> anyhow::Result<Option<SealKey>> {
     let file = unpacked.join(KEY);
@@ -220,9 +259,17 @@ fn is_free(config: &Config) -> anyhow::Result<()> {
             path.display()
         )))
     };
-    let database = config.data_dir.join(DATABASE);
-    if database.exists() {
-        return taken(database);
+    // A log that another database left would be read into this one.
+    for name in [
+        DATABASE,
+        "herald.db-wal",
+        "herald.db-shm",
+        "herald.db-journal",
+    ] {
+        let path = config.data_dir.join(name);
+        if path.exists() {
+            return taken(path);
+        }
     }
     for folder in FOLDERS.map(|folder| config.storage_dir.join(folder)) {
         match fs::read_dir(&folder) {

@@ -289,11 +289,28 @@ fn write(path: &Path, from: impl Read) -> io::Result<String> {
     Ok(summed.hex())
 }
 
-/// Moves what was unpacked into the data directory, the database last: with it, it is a Herald.
+/// Moves what was unpacked into its places, the database last: with it, it is a Herald. What may be on another disk is
+/// brought there first, so that a disk that is too small is found out before anything has moved.
 ///
 /// # Errors
 /// When the disk refuses.
 pub fn move_in(from: &Path, data_dir: &Path, storage_dir: &Path) -> io::Result<()> {
+    let mut ready = Vec::new();
+    for name in [KEY, DATABASE] {
+        let (source, target) = (from.join(name), data_dir.join(name));
+        if !source.exists() || target.exists() {
+            continue;
+        }
+        let beside = data_dir.join(format!("{name}.restored"));
+        match fs::rename(&source, &beside) {
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                fs::copy(&source, &beside)?;
+                File::open(&beside)?.sync_all()?;
+            }
+            moved => moved?,
+        }
+        ready.push((beside, target));
+    }
     for folder in FOLDERS {
         if from.join(folder).exists() {
             let to = storage_dir.join(folder);
@@ -304,10 +321,8 @@ pub fn move_in(from: &Path, data_dir: &Path, storage_dir: &Path) -> io::Result<(
             fs::rename(from.join(folder), to)?;
         }
     }
-    for name in [KEY, DATABASE] {
-        if from.join(name).exists() {
-            fs::rename(from.join(name), data_dir.join(name))?;
-        }
+    for (beside, target) in ready {
+        fs::rename(beside, target)?;
     }
     fs::remove_dir_all(from)?;
     File::open(data_dir)?.sync_all()

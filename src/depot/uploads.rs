@@ -39,7 +39,7 @@ impl UploadFiles for FileUploads {
                 opened => opened?,
             };
             match file.try_lock() {
-                Ok(()) => Ok(Some(Held(file))),
+                Ok(()) => Ok(Some(Held(Box::new(file)))),
                 Err(TryLockError::WouldBlock) => Ok(None),
                 Err(TryLockError::Error(error)) => Err(error),
             }

@@ -22,6 +22,8 @@ pub struct Forgotten {
     pub rows: u64,
     /// Builds whose rows are still there: their files go first.
     pub builds: Vec<BuildId>,
+    /// Whether a build is not over yet: the rest goes when it is.
+    pub waits: bool,
 }
 
 /// What the store lets go.
@@ -36,6 +38,8 @@ pub trait Keeping: Send + Sync {
     async fn dispensable(&self, builds: &[BuildId]) -> Result<Vec<BuildId>>;
     /// Drops builds with all that is known of them, unless one has begun anew, and says how many.
     async fn drop_builds(&self, builds: &[BuildId]) -> Result<u64>;
+    /// Drops what belongs to no build, is over, and older than that moment; at most so many of each kind, and says how many.
+    async fn drop_of_nobody(&self, before_ms: i64, limit: i64) -> Result<u64>;
     /// A repository that the App was taken out of before that moment.
     async fn abandoned(&self, before_ms: i64) -> Result<Option<RepositoryId>>;
     /// Drops rows of a repository that the App was taken out of before that moment; when its builds are gone, the rest.

@@ -1,6 +1,5 @@
 //! What the use cases keep about uploads, and where the bytes of them are.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -55,10 +54,9 @@ pub trait Uploads: Send + Sync {
 }
 
 /// Nobody else writes to an upload, in whatever process, as long as this lives.
-#[derive(Debug)]
 pub struct Held(
-    /// What is held.
-    pub File,
+    /// What is let go with it.
+    pub Box<dyn Send + Sync>,
 );
 
 /// Where the bytes of uploads are.

@@ -103,6 +103,10 @@ impl GitSource {
 
     /// Whether a commit of the mirror has one of the names.
     async fn names(&self, mirror: &Path, names: &[String]) -> Result<bool> {
+        // One that was being made when the server was killed.
+        if !mirror.join("HEAD").is_file() {
+            return Ok(false);
+        }
         for name in names {
             for place in ["--author", "--committer", "--grep"] {
                 let place = format!("{place}={name}");

@@ -8,9 +8,10 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use super::database::{StoreError, is_postgres};
 use super::rows::Result;
+use super::schema::FILES;
 use super::sql::SqlStore;
-use crate::ports::PortError;
 use crate::ports::error::Result as PortResult;
+use crate::ports::{Kind, PortError, Store};
 
 /// Rows that are written by one statement.
 const AT_ONCE: usize = 50;
@@ -22,11 +23,11 @@ const PASSING: [&str; 2] = ["processes", "leaders"];
 /// A column, and what is in it.
 struct Column {
     name: String,
-    kind: Kind,
+    kind: Held,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum Held {
     Text,
     Number,
     Bytes,
@@ -44,6 +45,16 @@ pub struct Sealed {
     pub opens: u64,
     /// Secrets that do not.
     pub closed: u64,
+}
+
+impl Sealed {
+    fn count(&mut self, opens: bool) {
+        if opens {
+            self.opens += 1;
+        } else {
+            self.closed += 1;
+        }
+    }
 }
 
 impl SqlStore {
@@ -116,6 +127,31 @@ impl SqlStore {
         Ok(copied)
     }
 
+    /// Whether the database at an address of sqlx has the schema of this version: to be sure that opening it changes
+    /// nothing under an earlier Herald that runs on it.
+    ///
+    /// # Errors
+    /// `Refused` when it has not, `Transient` when it cannot be read.
+    pub async fn is_of_this_version(address: &str) -> PortResult<()> {
+        sqlx::any::install_default_drivers();
+        let on = AnyConnection::connect(address).await;
+        let mut on = on.map_err(StoreError::from)?;
+        let row = on
+            .fetch_optional("SELECT MAX(version) AS newest FROM _sqlx_migrations")
+            .await
+            .map_err(StoreError::from)?;
+        let newest = row.map(|row| row.try_get::<Option<i64>, _>("newest"));
+        let newest = newest.transpose().map_err(StoreError::from)?.flatten();
+        let ours = FILES.last().map(|(version, ..)| *version);
+        if newest < ours {
+            return Err(PortError::refused(
+                "open the database beside its server: it is of an earlier Herald. Use the program of that version, or start this \
+                 version's server first, which brings it up to date",
+            ));
+        }
+        Ok(())
+    }
+
     /// What SQLite says is wrong with its file; nothing when it is sound.
     ///
     /// # Errors
@@ -154,7 +190,7 @@ impl SqlStore {
         Ok((builds, repositories))
     }
 
-    /// Whether secrets of repositories open with the key that the store has; without one none does.
+    /// Whether secrets of repositories, and the App's, open with the key that the store has; without one none does.
     ///
     /// # Errors
     /// `Transient` when they cannot be read.
@@ -171,11 +207,13 @@ impl SqlStore {
             let opens = self
                 .key()
                 .is_ok_and(|key| key.open(&repository, &name, &sealed).is_ok());
-            if opens {
-                found.opens += 1;
-            } else {
-                found.closed += 1;
-            }
+            found.count(opens);
+        }
+        match self.registered_app().await {
+            Ok(None) => {}
+            Ok(Some(_)) => found.count(true),
+            Err(error) if error.kind == Kind::Refused => found.count(false),
+            Err(error) => return Err(error),
         }
         Ok(found)
     }
@@ -203,9 +241,9 @@ async fn schema(on: &mut AnyConnection) -> Result<Vec<Table>> {
         let column = Column {
             name: row.try_get("part")?,
             kind: match kind.as_str() {
-                "BIGINT" => Kind::Number,
-                "BLOB" => Kind::Bytes,
-                _ => Kind::Text,
+                "BIGINT" => Held::Number,
+                "BLOB" => Held::Bytes,
+                _ => Held::Text,
             },
         };
         match tables.last_mut() {
@@ -281,9 +319,9 @@ async fn write(
     for row in rows {
         for (at, column) in table.columns.iter().enumerate() {
             query = match column.kind {
-                Kind::Text => query.bind(row.try_get::<Option<String>, _>(at)?),
-                Kind::Number => query.bind(row.try_get::<Option<i64>, _>(at)?),
-                Kind::Bytes => query.bind(row.try_get::<Option<Vec<u8>>, _>(at)?),
+                Held::Text => query.bind(row.try_get::<Option<String>, _>(at)?),
+                Held::Number => query.bind(row.try_get::<Option<i64>, _>(at)?),
+                Held::Bytes => query.bind(row.try_get::<Option<Vec<u8>>, _>(at)?),
             };
         }
     }

@@ -427,11 +427,15 @@ impl Database {
         let Some((writer, _)) = &self.writer else {
             return Ok(());
         };
-        let mut writer = Arc::clone(writer).lock_owned().await;
-        writer.commit().await;
-        writer.connection.execute("VACUUM").await?;
+        {
+            let mut writer = Arc::clone(writer).lock_owned().await;
+            writer.commit().await;
+            writer.connection.execute("VACUUM").await?;
+        }
         for _ in 0..CHECKPOINTS {
-            // Busy while somebody reads what is only in the log.
+            // Others write in between. Busy while somebody reads what is only in the log.
+            let mut writer = Arc::clone(writer).lock_owned().await;
+            writer.commit().await;
             let row = writer
                 .connection
                 .fetch_one("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -28,7 +28,8 @@ pub(super) async fn record(
     let statement = format!(
         "INSERT INTO deliveries (guid, event, body, received_ms, due_ms) VALUES {} \
          ON CONFLICT (guid) DO UPDATE SET state = 'waiting', due_ms = excluded.due_ms, \
-         tries = 0, error = NULL WHERE deliveries.state = 'failed' RETURNING guid",
+         event = excluded.event, body = excluded.body, tries = 0, error = NULL \
+         WHERE deliveries.state = 'failed' RETURNING guid",
         values.join(", ")
     );
     let mut query = sqlx::query(AssertSqlSafe(statement));
@@ -180,7 +181,7 @@ pub(super) async fn list(
 pub(super) async fn replay(on: &mut AnyConnection, guid: &str, now_ms: i64) -> Result<Replayed> {
     let done = sqlx::query(
         "UPDATE deliveries SET state = 'waiting', due_ms = $2, tries = 0 \
-         WHERE guid = $1 AND state <> 'handled'",
+         WHERE guid = $1 AND state <> 'handled' AND body <> ''",
     )
     .bind(guid)
     .bind(now_ms)

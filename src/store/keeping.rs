@@ -74,6 +74,21 @@ impl Keeping for SqlStore {
         })
     }
 
+    async fn drop_of_nobody(&self, before_ms: i64, limit: i64) -> PortResult<u64> {
+        let mut dropped = 0;
+        for statement in OF_NOBODY {
+            dropped += transact!(self.database, tx => {
+                let done = sqlx::query(statement)
+                    .bind(before_ms)
+                    .bind(limit)
+                    .execute(tx.on())
+                    .await?;
+                Ok(done.rows_affected())
+            })?;
+        }
+        Ok(dropped)
+    }
+
     async fn abandoned(&self, before_ms: i64) -> PortResult<Option<RepositoryId>> {
         let mut on = self.database.read().await?;
         let row = sqlx::query(ABANDONED)
@@ -124,6 +139,21 @@ const SHOWN: &str = "SELECT b.id FROM builds b WHERE b.id = $1 AND (b.state <> '
      AND NOT EXISTS (SELECT 1 FROM jobs k WHERE k.repository = j.repository \
       AND k.environment = j.environment AND k.deploy_ms > j.deploy_ms \
       AND k.conclusion = 'success')))";
+
+/// What belongs to no build and is over: triggers of which nothing came, answers, announcements, and badges of branches that
+/// nothing is known of any more. The head of a pull request that was heard of stays known.
+const OF_NOBODY: [&str; 3] = [
+    "DELETE FROM triggers WHERE id IN (SELECT t.id FROM triggers t WHERE t.build IS NULL \
+     AND t.state = 'ended' AND t.created_ms < $1 AND NOT EXISTS (SELECT 1 FROM pulls p \
+      WHERE p.repository = t.repository AND p.head = t.commit_id) LIMIT $2)",
+    "DELETE FROM publications WHERE id IN (SELECT id FROM publications WHERE build IS NULL \
+     AND version = sent AND due_ms < $1 LIMIT $2)",
+    "DELETE FROM badges WHERE (repository, kind, branch, job) IN \
+     (SELECT b.repository, b.kind, b.branch, b.job FROM badges b \
+      JOIN repositories r ON r.id = b.repository WHERE b.at_ms < $1 \
+      AND b.branch <> r.default_branch AND NOT EXISTS (SELECT 1 FROM measures m \
+       WHERE m.repository = b.repository AND m.branch = b.branch) LIMIT $2)",
+];
 
 const ABANDONED: &str = "SELECT id FROM repositories WHERE removed_ms IS NOT NULL AND removed_ms < $1 \
     ORDER BY removed_ms, id LIMIT 1";
@@ -200,17 +230,28 @@ async fn forget(
     if still.is_none() {
         return Ok(forgotten);
     }
-    let builds =
-        sqlx::query("SELECT id FROM builds WHERE repository = $1 ORDER BY number LIMIT $2")
-            .bind(id)
-            .bind(limit)
-            .fetch_all(&mut *on)
-            .await?;
+    let builds = sqlx::query(
+        "SELECT id FROM builds WHERE repository = $1 AND state = 'finished' \
+         ORDER BY number LIMIT $2",
+    )
+    .bind(id)
+    .bind(limit)
+    .fetch_all(&mut *on)
+    .await?;
     for row in builds {
         let build = row.try_get::<String, _>("id")?;
         forgotten.builds.push(BuildId::from_stored(build));
     }
     if !forgotten.builds.is_empty() {
+        return Ok(forgotten);
+    }
+    // One that is not over yet, as a deployment, is waited for.
+    let open = sqlx::query("SELECT id FROM builds WHERE repository = $1 LIMIT 1")
+        .bind(id)
+        .fetch_optional(&mut *on)
+        .await?;
+    if open.is_some() {
+        forgotten.waits = true;
         return Ok(forgotten);
     }
     // Files of uploads that no row knows are dropped by themselves.

@@ -2,6 +2,13 @@
 //!
 //! Every column of the schema is in it, which a test sees to; `PRIVACY.md` says the same for people.
 
+use serde::de::DeserializeOwned;
+
+use crate::domain::{
+    Content, Import, JobResult, Judgement, Occasion, Preparation, StepRecord, UploadRequest,
+};
+use crate::spec::JobSpecification;
+
 /// What a table holds of people.
 pub(super) struct Table {
     /// Its name.
@@ -10,6 +17,12 @@ pub(super) struct Table {
     pub(super) key: &'static [&'static str],
     /// Columns with texts in which a name can stand; also those of the key.
     pub(super) texts: &'static [&'static str],
+    /// Which of them are JSON, and what each has to be read as.
+    pub(super) json: &'static [(&'static str, Reads)],
+    /// Other sets of columns that no two rows have in common.
+    pub(super) unique: &'static [&'static [&'static str]],
+    /// The condition for rows that nothing is done with any more: others are left as they are.
+    pub(super) at_rest: &'static str,
     /// Columns with GitHub's number of a person.
     pub(super) ids: &'static [&'static str],
     /// Columns in which neither can be: ids, numbers, states, hashes, what is sealed.
@@ -23,17 +36,43 @@ pub(super) struct Table {
 /// In JSON, the fields with GitHub's number of a person.
 pub(super) const ID_FIELDS: [&str; 5] = ["account", "actor", "author", "person", "sender"];
 
+/// Whether a text can be read as what it is kept as.
+pub(super) type Reads = fn(&str) -> bool;
+
+/// Whether a text is a value of this type.
+fn is<T: DeserializeOwned>(text: &str) -> bool {
+    serde_json::from_str::<T>(text).is_ok()
+}
+
 macro_rules! table {
-    ($name:literal, key $key:expr, texts $texts:expr, ids $ids:expr, others $others:expr) => {
+    ($name:literal, key $key:expr, texts $texts:expr, ids $ids:expr, others $others:expr
+        $(, json $json:expr)? $(, unique $unique:expr)? $(, at_rest $at_rest:literal)?) => {
+        #[allow(clippy::needless_update, reason = "what most tables have not")]
         Table {
             name: $name,
             key: &$key,
             texts: &$texts,
             ids: &$ids,
             others: &$others,
+            $(json: &$json,)?
+            $(unique: &$unique,)?
+            $(at_rest: $at_rest,)?
+            ..NONE
         }
     };
 }
+
+/// A table with nothing special.
+const NONE: Table = Table {
+    name: "",
+    key: &[],
+    texts: &[],
+    json: &[],
+    unique: &[],
+    at_rest: "1 = 1",
+    ids: &[],
+    others: &[],
+};
 
 /// The tables that people may be named in.
 #[rustfmt::skip]
@@ -43,25 +82,35 @@ pub(super) const TABLES: [Table; 22] = [
     table!("installations", key ["host", "id"], texts ["login"], ids ["account"],
         others ["selected_by_hand", "state", "removed_ms"]),
     table!("repositories", key ["id"], texts ["owner", "name", "default_branch"], ids [],
-        others ["installation", "private", "state", "updated_ms", "last_build", "specified", "removed_ms"]),
+        others ["installation", "private", "state", "updated_ms", "last_build", "specified", "removed_ms"],
+        at_rest "state <> 'active'"),
     table!("repository_names", key ["owner", "name"], texts ["owner", "name"], ids [],
-        others ["repository"]),
+        others ["repository"],
+        at_rest "NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = repository_names.repository AND r.state = 'active')"),
     table!("triggers", key ["id"], texts ["subject", "occasion", "error", "import", "origin"], ids ["sender"],
         others ["repository", "commit_id", "trust", "state", "build", "created_ms", "due_ms", "lease_ms",
-            "tries", "again", "settled", "holder", "delivery"]),
+            "tries", "again", "settled", "holder", "delivery"],
+        json [("occasion", is::<Occasion>), ("import", is::<Import>)], at_rest "state <> 'waiting'"),
     table!("builds", key ["id"],
         texts ["occasion", "preparation", "reason", "cancel_reason", "origin"], ids ["sender"],
         others ["repository", "number", "commit_id", "tested", "specification", "trust", "state", "conclusion",
-            "attempt", "created_ms", "started_ms", "finished_ms", "revision", "published", "judge_ms", "cancel_wanted", "delivery"]),
+            "attempt", "created_ms", "started_ms", "finished_ms", "revision", "published", "judge_ms", "cancel_wanted", "delivery"],
+        json [("occasion", is::<Occasion>), ("preparation", is::<Preparation>)],
+        at_rest "state = 'finished'"),
     table!("jobs", key ["id"],
         texts ["key", "name", "job_order", "skipped", "steps", "image", "environment"], ids [],
         others ["build", "repository", "position", "attempt", "newest", "state", "conclusion", "interrupted",
-            "queued_ms", "due_ms", "started_ms", "finished_ms", "worker", "lease_ms", "priority", "deploy_ms", "imported"]),
-    table!("job_results", key ["job"], texts ["result"], ids [], others []),
-    table!("judgements", key ["build"], texts ["judgement"], ids [], others ["attempt"]),
+            "queued_ms", "due_ms", "started_ms", "finished_ms", "worker", "lease_ms", "priority", "deploy_ms", "imported"],
+        json [("job_order", is::<JobSpecification>), ("steps", is::<Vec<StepRecord>>)],
+        unique [&["build", "key", "attempt"]], at_rest "state = 'finished'"),
+    table!("job_results", key ["job"], texts ["result"], ids [], others [],
+        json [("result", is::<JobResult>)]),
+    table!("judgements", key ["build"], texts ["judgement"], ids [], others ["attempt"],
+        json [("judgement", is::<Judgement>)]),
     table!("publications", key ["id"], texts ["target", "content", "error"], ids [],
         others ["repository", "installation", "commit_id", "build", "job", "priority", "version", "sent", "remote",
-            "annotations_sent", "uncertain", "lease_ms", "tries", "due_ms", "repeats", "quiet_ms", "former", "holder", "delivery"]),
+            "annotations_sent", "uncertain", "lease_ms", "tries", "due_ms", "repeats", "quiet_ms", "former", "holder", "delivery"],
+        json [("content", is::<Content>)], unique [&["target"]]),
     table!("badges", key ["repository", "kind", "branch", "job"], texts ["branch", "job", "message", "label"], ids [],
         others ["color", "at_ms"]),
     table!("measures", key ["repository", "branch", "number"], texts ["branch"], ids [],
@@ -79,13 +128,16 @@ pub(super) const TABLES: [Table; 22] = [
         others ["hash", "repository", "scope", "sealed", "created_ms", "ends_ms"]),
     table!("report_sets", key ["id"], texts ["name", "occasion", "pushed"], ids ["sender"],
         others ["repository", "commit_id", "trust", "expected", "wait_ms", "first_ms", "last_ms", "due_ms",
-            "published", "closed", "committed_ms"]),
+            "published", "closed", "committed_ms"],
+        json [("occasion", is::<Occasion>), ("pushed", is::<Occasion>)],
+        unique [&["repository", "commit_id", "name"]]),
     table!("report_parts", key ["report_set", "label"], texts ["label", "path"], ids [],
         others ["upload", "bytes", "sha256", "came_ms"]),
     table!("audit", key ["id"], texts ["subject"], ids ["person"],
         others ["at_ms", "token", "what", "repository"]),
     table!("uploads", key ["id"], texts ["request"], ids [],
-        others ["repository", "length", "received", "report_set", "updated_ms"]),
+        others ["repository", "length", "received", "report_set", "updated_ms"],
+        json [("request", is::<UploadRequest>)]),
 ];
 
 /// Tables in which nobody is named, or only the operator: what they call their secrets, and the App that they own.

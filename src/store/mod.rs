@@ -29,6 +29,7 @@ mod judgements;
 mod keeping;
 mod map;
 mod memory;
+mod nameless;
 mod pages;
 mod people;
 #[cfg(test)]

@@ -5,16 +5,16 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::database::transact;
-use super::map::{ID_FIELDS, TABLES, Table};
+use super::map::{TABLES, Table};
+use super::nameless::{GHOST_ID, has_id, target_without, without_id, without_names};
 use super::rows::Result;
 use super::sql::SqlStore;
 use crate::domain::PersonId;
 use crate::ports::PortError;
 use crate::ports::error::Result as PortResult;
 use crate::ports::privacy::{Erased, Person, Privacy, Row};
+use crate::text::traces::GHOST;
 
-/// GitHub's own account for those who are gone, <https://github.com/ghost>: may do nothing anywhere.
-const GHOST_ID: i64 = 10_137;
 /// Rows that are looked at in one transaction.
 const PAGE: usize = 50;
 /// Bytes of a text that is told as a whole.
@@ -86,39 +86,64 @@ impl Privacy for SqlStore {
             }
         }
         for table in &TABLES {
-            let mut last: Option<Vec<Value>> = None;
-            loop {
-                let from = last.as_deref();
-                let (page, waiting) = transact!(self.database, tx => {
-                    let page = page(tx.on(), table, person, from).await?;
-                    let mut waiting = 0;
-                    for found in &page {
-                        if !erase(tx.on(), table, found, person).await? {
-                            waiting += 1;
-                        }
-                    }
-                    Ok((page, waiting))
-                })?;
-                erased.rows += page.len() as u64 - waiting;
-                if waiting > 0 {
-                    erased.left.push(format!(
-                        "{waiting} deliveries that wait to be handled: ask again when they are"
-                    ));
-                }
-                match page.last() {
-                    Some(found) if page.len() == PAGE => last = Some(found.key.clone()),
-                    _ => break,
-                }
-            }
-            if let Some(id) = person.id {
-                erased.rows += transact!(self.database, tx => forget_id(tx.on(), table, id).await)?;
-            }
+            self.erase_from(table, person, &mut erased).await?;
         }
         Ok(erased)
     }
 
     async fn compact(&self) -> PortResult<()> {
         Ok(self.database.compact().await?)
+    }
+}
+
+impl SqlStore {
+    /// Takes the person out of a table: what is looked through is read beside those who write, what is changed is changed in
+    /// small transactions.
+    async fn erase_from(
+        &self,
+        table: &'static Table,
+        person: &Person,
+        erased: &mut Erased,
+    ) -> PortResult<()> {
+        let mut last: Option<Vec<Value>> = None;
+        let mut left = 0;
+        loop {
+            let page = {
+                let mut on = self.database.read().await?;
+                page(&mut on, table, person, last.as_deref()).await?
+            };
+            let mut named: Vec<&[Value]> = Vec::new();
+            for found in &page {
+                if is_named(table, found, person) {
+                    named.push(&found.key);
+                }
+            }
+            if !named.is_empty() {
+                let changed = transact!(self.database, tx => {
+                    let mut changed = 0;
+                    for key in &named {
+                        changed += u64::from(erase(tx.on(), table, key, person).await?);
+                    }
+                    Ok(changed)
+                })?;
+                erased.rows += changed;
+                left += named.len() as u64 - changed;
+            }
+            match page.last() {
+                Some(found) if page.len() == PAGE => last = Some(found.key.clone()),
+                _ => break,
+            }
+        }
+        if left > 0 {
+            erased.left.push(format!(
+                "{left} rows of `{}`, which Herald still works with, or in which that word is one of its own",
+                table.name
+            ));
+        }
+        if let Some(id) = person.id {
+            erased.rows += transact!(self.database, tx => forget_id(tx.on(), table, id).await)?;
+        }
+        Ok(())
     }
 }
 
@@ -269,46 +294,102 @@ async fn by_id(on: &mut AnyConnection, table: &'static Table, id: PersonId) -> R
     Ok(all)
 }
 
-/// Takes the person out of a row; `false` where it still waits to be handled as it is.
+/// Takes the person out of a row; `false` where it has to stay as it is for now.
 async fn erase(
     on: &mut AnyConnection,
     table: &Table,
-    found: &Found,
+    key: &[Value],
     person: &Person,
 ) -> Result<bool> {
-    if table.name == "deliveries" && is_named(found, person) {
+    // As it is now: somebody may have written to it since it was found.
+    let Some(found) = row_of(on, table, key).await? else {
+        return Ok(false);
+    };
+    if table.name == "deliveries" {
         // Its signature is over its text, so there is no changing it.
         let done = sqlx::query(
             "UPDATE deliveries SET body = '', error = 'its content was erased' \
              WHERE guid = $1 AND state <> 'waiting'",
         )
-        .bind(text_of(found.key.first()))
+        .bind(text_of(key.first()))
         .execute(on)
         .await?;
         return Ok(done.rows_affected() > 0);
     }
-    let mut changed: Vec<(&str, String)> = Vec::new();
+    for number in 1.. {
+        let word = if number == 1 {
+            GHOST.to_owned()
+        } else {
+            format!("{GHOST}-{number}")
+        };
+        let Some(changed) = changed(table, &found, person, &word) else {
+            return Ok(false);
+        };
+        if changed.is_empty() {
+            return Ok(true);
+        }
+        if !is_taken(on, table, &found, &changed).await? {
+            write(on, table, key, changed).await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The row, if it is there and nothing is done with it any more.
+async fn row_of(on: &mut AnyConnection, table: &Table, key: &[Value]) -> Result<Option<Found>> {
+    let statement = format!(
+        "SELECT {}, {} FROM {} WHERE {} AND {}",
+        table.key.join(", "),
+        texts_apart(table),
+        table.name,
+        of_key(table, 0),
+        table.at_rest
+    );
+    let row = with_key(sqlx::query(AssertSqlSafe(statement)), key)
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| found(table, &row)).transpose()
+}
+
+/// The texts of a row that are other ones without the person; `None` where one of them could not be read any more.
+fn changed(
+    table: &Table,
+    found: &Found,
+    person: &Person,
+    word: &str,
+) -> Option<Vec<(&'static str, String)>> {
+    let mut changed = Vec::new();
     for (column, text) in table.texts.iter().zip(&found.texts) {
         let Some(text) = text else { continue };
-        let mut new = person.traces.replaced(text);
+        let json = table.json.iter().find(|(json, _)| json == column);
+        let new = match json {
+            Some(_) => without_names(text, person, word),
+            // Which kind of thing it is, and whether it is a new one, are words of ours.
+            None if *column == "target" => target_without(text, person, word),
+            None => person.traces.replaced_by(text, word),
+        };
+        let mut new = new.unwrap_or_else(|| text.clone());
         if let Some(id) = person.id {
-            new = without_id(new.as_deref().unwrap_or(text), id).or(new);
+            new = without_id(&new, id).unwrap_or(new);
         }
-        if let Some(new) = new {
-            changed.push((column, new));
+        if new == *text {
+            continue;
         }
+        if json.is_some_and(|(_, reads)| reads(text) && !reads(&new)) {
+            return None;
+        }
+        changed.push((*column, new));
     }
-    if changed.is_empty() {
-        return Ok(true);
-    }
-    if is_taken(on, table, found, &changed).await? {
-        // Two rows would become one; what another name says of the same is not worth keeping.
-        let statement = format!("DELETE FROM {} WHERE {}", table.name, of_key(table, 0));
-        with_key(sqlx::query(AssertSqlSafe(statement)), &found.key)
-            .execute(on)
-            .await?;
-        return Ok(true);
-    }
+    Some(changed)
+}
+
+async fn write(
+    on: &mut AnyConnection,
+    table: &Table,
+    key: &[Value],
+    changed: Vec<(&'static str, String)>,
+) -> Result<()> {
     let sets = changed.iter().enumerate();
     let sets = sets.map(|(at, (column, _))| format!("{column} = ${}", at + 1));
     let statement = format!(
@@ -321,14 +402,16 @@ async fn erase(
     for (_, new) in changed {
         query = query.bind(new);
     }
-    with_key(query, &found.key).execute(on).await?;
-    Ok(true)
+    with_key(query, key).execute(on).await?;
+    Ok(())
 }
 
-fn is_named(found: &Found, person: &Person) -> bool {
+/// Whether a row names the person, and does not only look so.
+fn is_named(table: &Table, found: &Found, person: &Person) -> bool {
     found.texts.iter().flatten().any(|text| {
-        !person.traces.find(text.as_bytes()).is_empty()
-            || person.id.is_some_and(|id| text.contains(&id.0.to_string()))
+        let numbered =
+            |id| without_id(text, id).is_some() || (table.name == "deliveries" && has_id(text, id));
+        !person.traces.find(text.as_bytes()).is_empty() || person.id.is_some_and(numbered)
     })
 }
 
@@ -355,53 +438,47 @@ fn with_key<'q>(query: Query<'q>, key: &[Value]) -> Query<'q> {
     })
 }
 
-/// Whether another row has the key that this one would get.
+/// Whether another row has what no two rows may have in common, and this one would get.
 async fn is_taken(
     on: &mut AnyConnection,
     table: &Table,
     found: &Found,
-    changed: &[(&str, String)],
+    changed: &[(&'static str, String)],
 ) -> Result<bool> {
-    let mut key = found.key.clone();
-    for (column, value) in table.key.iter().zip(&mut key) {
-        if let Some((_, new)) = changed.iter().find(|(changed, _)| changed == column) {
-            *value = Value::Text(new.clone());
+    let sets = std::iter::once(&table.key).chain(table.unique);
+    for columns in sets {
+        if !changed.iter().any(|(column, _)| columns.contains(column)) {
+            continue;
+        }
+        // The others of these columns are those of the row itself.
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        for column in *columns {
+            if let Some((_, new)) = changed.iter().find(|(changed, _)| changed == column) {
+                values.push(Value::Text(new.clone()));
+                conditions.push(format!("a.{column} = ${}", values.len()));
+            } else {
+                conditions.push(format!("a.{column} = b.{column}"));
+            }
+        }
+        let own = table.key.iter().zip(&found.key).map(|(column, value)| {
+            values.push(value.clone());
+            format!("b.{column} = ${}", values.len())
+        });
+        let own = own.collect::<Vec<_>>().join(" AND ");
+        let statement = format!(
+            "SELECT 1 FROM {0} a JOIN {0} b ON {own} WHERE {1}",
+            table.name,
+            conditions.join(" AND ")
+        );
+        let other = with_key(sqlx::query(AssertSqlSafe(statement)), &values)
+            .fetch_optional(&mut *on)
+            .await?;
+        if other.is_some() {
+            return Ok(true);
         }
     }
-    if key == found.key {
-        return Ok(false);
-    }
-    let statement = format!("SELECT 1 FROM {} WHERE {}", table.name, of_key(table, 0));
-    let other = with_key(sqlx::query(AssertSqlSafe(statement)), &key)
-        .fetch_optional(on)
-        .await?;
-    Ok(other.is_some())
-}
-
-/// The JSON with GitHub's account for those who are gone in the fields that had this person's number; `None` where there
-/// are none.
-fn without_id(text: &str, id: PersonId) -> Option<String> {
-    let mut new: Option<String> = None;
-    for field in ID_FIELDS {
-        let from = format!("\"{field}\":{}", id.0);
-        let to = format!("\"{field}\":{GHOST_ID}");
-        let current = new.as_deref().unwrap_or(text);
-        let mut replaced = String::with_capacity(current.len());
-        let mut rest = current;
-        let mut found = false;
-        while let Some((head, tail)) = rest.split_once(&from) {
-            let goes_on = tail.starts_with(|next: char| next.is_ascii_digit());
-            replaced.push_str(head);
-            replaced.push_str(if goes_on { &from } else { &to });
-            found |= !goes_on;
-            rest = tail;
-        }
-        if found {
-            replaced.push_str(rest);
-            new = Some(replaced);
-        }
-    }
-    new
+    Ok(false)
 }
 
 /// Takes GitHub's number of the person out of the columns that have it.
@@ -413,8 +490,8 @@ async fn forget_id(on: &mut AnyConnection, table: &Table, id: PersonId) -> Resul
             format!("DELETE FROM tokens WHERE {column} = $1")
         } else {
             format!(
-                "UPDATE {} SET {column} = {GHOST_ID} WHERE {column} = $1",
-                table.name
+                "UPDATE {} SET {column} = {GHOST_ID} WHERE {column} = $1 AND {}",
+                table.name, table.at_rest
             )
         };
         let done = sqlx::query(AssertSqlSafe(statement))
@@ -429,8 +506,8 @@ async fn forget_id(on: &mut AnyConnection, table: &Table, id: PersonId) -> Resul
 /// Whether the App is installed on the person's own account.
 async fn has_installed(on: &mut AnyConnection, person: &Person) -> Result<bool> {
     let rows = sqlx::query(
-        "SELECT login AS name, account FROM installations WHERE state = 'active' \
-         UNION SELECT owner AS name, 0 AS account FROM repositories WHERE state = 'active'",
+        "SELECT login AS name, account FROM installations WHERE removed_ms IS NULL \
+         UNION SELECT owner AS name, 0 AS account FROM repositories WHERE removed_ms IS NULL",
     )
     .fetch_all(on)
     .await?;
@@ -481,19 +558,4 @@ async fn owner_of_the_app(on: &mut AnyConnection, person: &Person) -> Result<Vec
         })
         .into_iter()
         .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_id;
-    use crate::domain::PersonId;
-
-    #[test]
-    fn numbers_of_people_go_from_the_fields_that_are_for_them() {
-        let text = r#"{"number":7,"author":7,"sender":77,"nested":{"author":7}}"#;
-        let without = without_id(text, PersonId(7)).unwrap();
-        let expected = r#"{"number":7,"author":10137,"sender":77,"nested":{"author":10137}}"#;
-        assert_eq!(without, expected);
-        assert_eq!(without_id(text, PersonId(8)), None);
-    }
 }

@@ -53,10 +53,14 @@ async fn plant(store: &SqlStore) {
         let value = |column: &&str| -> String {
             if table.ids.contains(column) {
                 ID.to_string()
+            } else if *column == "target" {
+                format!("'check|x|{LOGIN}|new'")
             } else if table.texts.contains(column) {
                 format!("'{{\"by\":\"@{LOGIN}, marker@example.org\",\"author\":{ID}}}'")
             } else if numbers.contains(*column) {
                 "1".to_owned()
+            } else if *column == "state" && ["builds", "jobs"].contains(&table.name) {
+                "'finished'".to_owned()
             } else if *column == "runs" && store.database.is_ours_alone() {
                 "x'00'".to_owned()
             } else if *column == "runs" {
@@ -133,7 +137,7 @@ async fn who_is_named_everywhere_is_found_everywhere_and_gone_from_everywhere() 
 }
 
 #[tokio::test]
-async fn nobody_else_is_touched_and_two_rows_that_become_one_are_one() {
+async fn nobody_else_is_touched_and_no_two_rows_become_one() {
     on_both(async |store| {
         let mut on = store.database.write_apart().await.unwrap();
         for branch in ["marker-person/fix", "ghost/fix", "marker-persona/fix"] {
@@ -151,7 +155,7 @@ async fn nobody_else_is_touched_and_two_rows_that_become_one_are_one() {
             .await
             .unwrap();
         let left: Vec<String> = rows.iter().map(|row| row.get("branch")).collect();
-        assert_eq!(left, ["ghost/fix", "marker-persona/fix"]);
+        assert_eq!(left, ["ghost-2/fix", "ghost/fix", "marker-persona/fix"]);
     })
     .await;
 }
@@ -176,11 +180,18 @@ async fn whose_account_has_the_app_uninstalls_it_first_and_what_must_stay_is_sai
             .execute(&mut on)
             .await
             .unwrap();
+        // Shut out is not uninstalled.
+        let error = store.erase_person(&person()).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Refused, "{error}");
+        sqlx::query("UPDATE installations SET removed_ms = 1")
+            .execute(&mut on)
+            .await
+            .unwrap();
         let erased = store.erase_person(&person()).await.unwrap();
         assert_eq!(erased.left.len(), 2, "{erased:?}");
         assert!(erased.left[0].contains("MARKER-PERSON"), "{erased:?}");
         assert!(
-            erased.left[1].contains("1 deliveries that wait"),
+            erased.left[1].contains("1 rows of `deliveries`"),
             "{erased:?}"
         );
         let (body,): (String,) = sqlx::query_as("SELECT body FROM deliveries")
@@ -188,6 +199,45 @@ async fn whose_account_has_the_app_uninstalls_it_first_and_what_must_stay_is_sai
             .await
             .unwrap();
         assert_eq!(body, "by marker-person", "it is still to be handled");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_a_word_of_heralds_own_breaks_nothing() {
+    on_both(async |store| {
+        let mut on = store.database.write_apart().await.unwrap();
+        let occasion = r#"{"event":"push","branch":"push/head","before":null}"#;
+        let row = "INSERT INTO triggers (id, repository, commit_id, subject, occasion, trust, sender, state, \
+                   created_ms, due_ms) VALUES ($1, 'x', 'c', $2, $3, 'trusted', 1, 'ended', 1, 1)";
+        for (id, subject) in [("t1", "heads/push/head"), ("t2", "heads/branch")] {
+            sqlx::query(row)
+                .bind(id)
+                .bind(subject)
+                .bind(occasion.replace("push/head", subject.trim_start_matches("heads/")))
+                .execute(&mut on)
+                .await
+                .unwrap();
+        }
+        for login in ["push", "branch", "before", "event"] {
+            let person = Person {
+                id: None,
+                traces: Traces::new([login.to_owned()]).unwrap(),
+            };
+            store.erase_person(&person).await.unwrap();
+        }
+        let rows = sqlx::query("SELECT subject, occasion FROM triggers ORDER BY id")
+            .fetch_all(&mut on)
+            .await
+            .unwrap();
+        let subjects: Vec<String> = rows.iter().map(|row| row.get("subject")).collect();
+        // A row whose event would be another one stays as it is, and is said to.
+        assert_eq!(subjects, ["heads/push/head", "heads/ghost"]);
+        for row in rows {
+            let text: String = row.get("occasion");
+            let occasion: crate::domain::Occasion = serde_json::from_str(&text).unwrap();
+            assert_eq!(occasion.name(), "push");
+        }
     })
     .await;
 }

@@ -25,13 +25,15 @@ impl Traces {
     pub fn new(names: impl IntoIterator<Item = String>) -> Result<Self, BuildError> {
         let mut all: Vec<String> = Vec::new();
         for name in names {
-            let name = name.trim().to_lowercase();
-            // As JSON has it, where that is different.
-            let escaped = serde_json::to_string(&name).unwrap_or_default();
-            let escaped = escaped.trim_matches('"').to_owned();
-            for one in [name, escaped] {
-                if !one.is_empty() && !all.contains(&one) {
-                    all.push(one);
+            for form in forms(name.trim()) {
+                // As JSON has it, where that is different.
+                let escaped = serde_json::to_string(&form).unwrap_or_default();
+                let escaped = escaped.trim_matches('"').to_owned();
+                for mut one in [form, escaped] {
+                    one.make_ascii_lowercase();
+                    if !one.is_empty() && !all.contains(&one) {
+                        all.push(one);
+                    }
                 }
             }
         }
@@ -41,7 +43,7 @@ impl Traces {
         Ok(Self { names: all, finder })
     }
 
-    /// The names, in lower case.
+    /// The names in the forms in which they are looked for; ASCII letters in lower case.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -82,6 +84,11 @@ impl Traces {
 
     /// The text with [`GHOST`] in place of each name; `None` where there is none.
     pub fn replaced(&self, text: &str) -> Option<String> {
+        self.replaced_by(text, GHOST)
+    }
+
+    /// The same, with another word.
+    pub fn replaced_by(&self, text: &str, word: &str) -> Option<String> {
         let found = self.find(text.as_bytes());
         if found.is_empty() {
             return None;
@@ -91,7 +98,7 @@ impl Traces {
         for range in found {
             // Names are whole characters, so their ends are ends of characters.
             replaced.push_str(text.get(from..range.start).unwrap_or_default());
-            replaced.push_str(GHOST);
+            replaced.push_str(word);
             from = range.end;
         }
         replaced.push_str(text.get(from..).unwrap_or_default());
@@ -118,6 +125,19 @@ impl Traces {
         }
         excerpts
     }
+}
+
+/// A name as it is given, and as others may write it. Bytes beyond ASCII are compared as they are, so each way of writing
+/// such letters is a form of its own.
+fn forms(name: &str) -> Vec<String> {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).collect::<String>()
+    };
+    let lower = name.to_lowercase();
+    let title: Vec<String> = lower.split(' ').map(capital).collect();
+    vec![name.to_owned(), name.to_uppercase(), title.join(" "), lower]
 }
 
 /// Whether a byte goes on with a name that ends or begins beside it.
@@ -166,6 +186,15 @@ mod tests {
         assert_eq!(ada.find(text.as_bytes()).len(), 2);
         assert_eq!(ada.replaced(text).unwrap(), "mail ghost, or ask ghost");
         assert_eq!(ada.replaced("nobody"), None);
+    }
+
+    #[test]
+    fn letters_beyond_ascii_are_found_however_they_are_written() {
+        let emile = traces(&["Émile Zola"]);
+        for text in ["Émile Zola", "émile zola", "ÉMILE ZOLA", "by Émile Zola."] {
+            assert_eq!(emile.find(text.as_bytes()).len(), 1, "{text}");
+        }
+        assert_eq!(emile.find("Emile Zola".as_bytes()).len(), 0);
     }
 
     #[test]

@@ -27,13 +27,19 @@ pub(super) async fn settle(config: &Config, store: &dyn Store) -> anyhow::Result
 /// key is made.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// When it cannot be opened, or an earlier version has its schema: it may still run.
 pub async fn open_beside(config: &Config) -> anyhow::Result<SqlStore> {
     let store = match &config.database {
-        Database::Sqlite => SqlStore::sqlite_beside(&config.data_dir.join("herald.db")).await,
-        Database::Postgres(address) => SqlStore::postgres(address.expose()).await,
+        Database::Sqlite => {
+            let file = config.data_dir.join("herald.db");
+            SqlStore::is_of_this_version(&format!("sqlite://{}", file.display())).await?;
+            SqlStore::sqlite_beside(&file).await?
+        }
+        Database::Postgres(address) => {
+            SqlStore::is_of_this_version(address.expose()).await?;
+            SqlStore::postgres(address.expose()).await?
+        }
     };
-    let store = store?;
     Ok(match known_key(config)? {
         Some(key) => store.with_key(key),
         None => store,
