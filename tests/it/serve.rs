@@ -290,7 +290,8 @@ pub(crate) async fn deliver_to(
     answer.await.unwrap()
 }
 
-async fn try_to_deliver_to(
+/// The same; `None` when the connection ends without an answer.
+pub(crate) async fn try_to_deliver_to(
     address: &str,
     forge: &Forge,
     event: &str,
