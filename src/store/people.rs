@@ -189,12 +189,7 @@ async fn page(
     for one in like {
         query = query.bind(one);
     }
-    for value in last.unwrap_or_default() {
-        query = match value {
-            Value::Text(text) => query.bind(text.clone()),
-            Value::Number(number) => query.bind(*number),
-        };
-    }
+    let query = with_key(query, last.unwrap_or_default());
     let rows = query.fetch_all(on).await?;
     rows.iter().map(|row| found(table, row)).collect()
 }
@@ -245,7 +240,7 @@ fn tell(table: &'static Table, found: &Found, person: &Person, rows: &mut Vec<Ro
     for (column, text) in table.texts.iter().zip(&found.texts) {
         let Some(text) = text else { continue };
         let named = !person.traces.find(text.as_bytes()).is_empty();
-        let numbered = person.id.is_some_and(|id| without_id(text, id).is_some());
+        let numbered = is_numbered(table, text, person);
         if !named && !numbered {
             continue;
         }
@@ -409,10 +404,16 @@ async fn write(
 /// Whether a row names the person, and does not only look so.
 fn is_named(table: &Table, found: &Found, person: &Person) -> bool {
     found.texts.iter().flatten().any(|text| {
-        let numbered =
-            |id| without_id(text, id).is_some() || (table.name == "deliveries" && has_id(text, id));
-        !person.traces.find(text.as_bytes()).is_empty() || person.id.is_some_and(numbered)
+        !person.traces.find(text.as_bytes()).is_empty() || is_numbered(table, text, person)
     })
+}
+
+/// Whether a text has GitHub's number of the person where numbers of people are.
+fn is_numbered(table: &Table, text: &str, person: &Person) -> bool {
+    // What GitHub sends has them in other fields than ours.
+    let has =
+        |id| without_id(text, id).is_some() || (table.name == "deliveries" && has_id(text, id));
+    person.id.is_some_and(has)
 }
 
 fn text_of(value: Option<&Value>) -> String {
