@@ -348,12 +348,7 @@ pub fn person(id: Option<i64>, names: Vec<String>) -> Result<Person> {
 
 /// What the operator did, for the audit log.
 pub(super) fn deed(what: &'static str, repository: Option<&Repository>, subject: &str) -> Deed {
-    Deed {
-        by: Doer::Operator,
-        what,
-        repository: repository.map(|known| known.id.clone()),
-        subject: subject.to_owned(),
-    }
+    Deed::of_operator(what, repository.map(|known| known.id.clone()), subject)
 }
 
 async fn deeds(store: &dyn Store, limit: u32) -> Result<Answer> {

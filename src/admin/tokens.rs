@@ -2,7 +2,7 @@
 
 use super::request::{Answer, ListedToken, deed, find, wrong};
 use crate::domain::token::PREFIX;
-use crate::domain::{Deed, Doer, Holder, PersonId, Repository, Scope, Secret, Token, token_hash};
+use crate::domain::{Deed, Holder, PersonId, Repository, Scope, Secret, Token, token_hash};
 use crate::ports::error::Result;
 use crate::ports::{PortError, Store};
 use crate::store::chance;
@@ -56,12 +56,7 @@ pub(super) async fn create(store: &dyn Store, wanted: Wanted, now_ms: i64) -> Re
         Holder::Repository(id) => Some(id.clone()),
         Holder::Person(_) => None,
     };
-    let made = Deed {
-        by: Doer::Operator,
-        what: "token create",
-        repository,
-        subject: token.id.clone(),
-    };
+    let made = Deed::of_operator("token create", repository, token.id.clone());
     store.note(&made, now_ms).await?;
     Ok(Answer::Token {
         token: text.expose().to_owned(),

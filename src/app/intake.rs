@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{Instrument, info, info_span, warn};
 
+use super::meters::Meters;
 use super::state::{App, again_at};
 use crate::domain::event::changes;
 use crate::domain::{Change, Event, PersonId, Wish};
@@ -43,10 +44,10 @@ impl App {
             body: received.body,
             received_ms: self.now_ms(),
         };
-        let event = delivery.event.clone();
+        let event = Meters::event(&delivery.event);
         let recorded = self.parts.store.record_delivery(delivery).await?;
         let is_new = recorded == Recorded::Waiting;
-        self.parts.meters.received(&event, is_new);
+        self.parts.meters.received(event, is_new);
         self.stir();
         Ok(recorded)
     }

@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::domain::{Conclusion, Content};
 use crate::ports::store::{Sent, Waiting};
@@ -119,64 +119,51 @@ impl Default for Meters {
             "Time that Herald took to answer",
             &QUICK,
         );
-        let meters = Self {
+        Self {
             handling,
             preparing,
             queued,
             running,
             request,
             answer,
-            deliveries: Family::default(),
-            handled: Family::default(),
-            jobs: Family::default(),
-            publications: Family::default(),
-            requests: Family::default(),
-            answers: Family::default(),
-            waiting: Family::default(),
-            at_work: Gauge::default(),
-            registry: Registry::default(),
-        };
-        herald.register(
-            "deliveries_received",
-            "Deliveries that were acknowledged, by event",
-            meters.deliveries.clone(),
-        );
-        herald.register(
-            "deliveries_handled",
-            "Deliveries by what came of them",
-            meters.handled.clone(),
-        );
-        herald.register(
-            "jobs",
-            "Jobs that ended, by conclusion",
-            meters.jobs.clone(),
-        );
-        herald.register(
-            "publications",
-            "What was sent to GitHub, by kind and outcome",
-            meters.publications.clone(),
-        );
-        herald.register(
-            "github_requests",
-            "Requests to GitHub, by its answer",
-            meters.requests.clone(),
-        );
-        herald.register(
-            "http_requests",
-            "Requests that Herald answered",
-            meters.answers.clone(),
-        );
-        herald.register(
-            "waiting",
-            "What waits in each queue, as far as it is due",
-            meters.waiting.clone(),
-        );
-        herald.register("jobs_running", "Jobs that run", meters.at_work.clone());
-        Self {
+            deliveries: registered(
+                herald,
+                "deliveries_received",
+                "Deliveries that were acknowledged, by event",
+            ),
+            handled: registered(
+                herald,
+                "deliveries_handled",
+                "Deliveries by what came of them",
+            ),
+            jobs: registered(herald, "jobs", "Jobs that ended, by conclusion"),
+            publications: registered(
+                herald,
+                "publications",
+                "What was sent to GitHub, by kind and outcome",
+            ),
+            requests: registered(
+                herald,
+                "github_requests",
+                "Requests to GitHub, by its answer",
+            ),
+            answers: registered(herald, "http_requests", "Requests that Herald answered"),
+            waiting: registered(
+                herald,
+                "waiting",
+                "What waits in each queue, as far as it is due",
+            ),
+            at_work: registered(herald, "jobs_running", "Jobs that run"),
             registry: whole,
-            ..meters
         }
     }
+}
+
+/// A figure that starts at nothing, under its name.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Meters {
@@ -200,13 +187,16 @@ impl Meters {
         Ok(text)
     }
 
-    /// A delivery was acknowledged.
-    pub(super) fn received(&self, event: &str, is_new: bool) {
+    /// What an event is called in figures.
+    pub(super) fn event(event: &str) -> &'static str {
         let known = EVENTS.into_iter().find(|known| *known == event);
-        let labels = [
-            ("event", known.unwrap_or("other")),
-            ("outcome", if is_new { "kept" } else { "known" }),
-        ];
+        known.unwrap_or("other")
+    }
+
+    /// A delivery was acknowledged, of an event as figures call it.
+    pub(super) fn received(&self, event: &'static str, is_new: bool) {
+        let outcome = if is_new { "kept" } else { "known" };
+        let labels = [("event", event), ("outcome", outcome)];
         self.deliveries.get_or_create(&labels).inc();
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::state::App;
-use crate::domain::{Deed, Doer};
+use crate::domain::Deed;
 use crate::ports::error::Result;
 use crate::ports::privacy::{NamedIn, Person, Row};
 
@@ -61,12 +61,7 @@ impl App {
             self.parts.source.remove(repository).await?;
         }
         // Not whom.
-        let deed = Deed {
-            by: Doer::Operator,
-            what: "privacy erase",
-            repository: None,
-            subject: format!("{} rows", erased.rows),
-        };
+        let deed = Deed::of_operator("privacy erase", None, format!("{} rows", erased.rows));
         store.note(&deed, self.now_ms()).await?;
         store.compact().await?;
         info!(

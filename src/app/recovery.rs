@@ -156,8 +156,7 @@ impl App {
     /// Whether a pull request has the head that it had when it was heard of last, so long ago that what was built of it is not
     /// kept any more.
     async fn is_long_known(&self, repository: &Repository, pull: &PullRequest) -> Result<bool> {
-        let kept_ms = i64::try_from(self.settings.retention.history_ms).unwrap_or(i64::MAX);
-        let before_ms = self.now_ms().saturating_sub(kept_ms);
+        let before_ms = self.before(self.settings.retention.history_ms);
         let store = &self.parts.store;
         let newest = store.newest_of_pull(&repository.id, pull.number).await?;
         Ok(newest.is_some_and(|(head, at_ms)| head == pull.head && at_ms < before_ms))

@@ -73,7 +73,7 @@ impl Files {
 
 impl App {
     /// The moment before which things are too old, in unix milliseconds.
-    fn before(&self, kept_ms: u64) -> i64 {
+    pub(super) fn before(&self, kept_ms: u64) -> i64 {
         let kept_ms = i64::try_from(kept_ms).unwrap_or(i64::MAX);
         self.now_ms().saturating_sub(kept_ms)
     }

@@ -13,7 +13,7 @@ use super::screen::Screen;
 use super::{End, wrong};
 use crate::config::{Config, Database};
 use crate::depot::backup::{DATABASE, FOLDERS, KEY, Manifest, Packer, move_in, unpack};
-use crate::domain::{Deed, Doer};
+use crate::domain::Deed;
 use crate::ports::error::PortError;
 use crate::ports::{Audit, Clock};
 use crate::store::{SealKey, SqlStore};
@@ -28,12 +28,7 @@ fn failed(PortError { message, .. }: PortError) -> anyhow::Error {
 
 /// Keeps it in the audit log.
 async fn note(store: &SqlStore, what: &'static str) -> anyhow::Result<()> {
-    let deed = Deed {
-        by: Doer::Operator,
-        what,
-        repository: None,
-        subject: String::new(),
-    };
+    let deed = Deed::of_operator(what, None, "");
     let noted = store.note(&deed, SystemClock.now_ms()).await;
     noted.map_err(failed)
 }

@@ -15,6 +15,22 @@ pub struct Deed {
     pub subject: String,
 }
 
+impl Deed {
+    /// What the operator did.
+    pub fn of_operator(
+        what: &'static str,
+        repository: Option<RepositoryId>,
+        subject: impl Into<String>,
+    ) -> Self {
+        Self {
+            by: Doer::Operator,
+            what,
+            repository,
+            subject: subject.into(),
+        }
+    }
+}
+
 /// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doer {
