@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::state::App;
 use crate::domain::event::changes;
-use crate::domain::{Change, Event, PersonId, PullRequest, Repository, RepositoryId};
+use crate::domain::{Change, Event, PersonId, PullRequest, Repository};
 use crate::ports::error::Result;
 use crate::ports::forge::{ListedDelivery, RecoveredDelivery};
 use crate::ports::store::{KnownPull, NewDelivery};
@@ -35,7 +35,7 @@ const FAILURES: usize = 5;
 const DELIVERIES_EVERY: Duration = Duration::from_mins(5);
 /// How long after one repository the next is compared.
 const PULLS_PACE: Duration = Duration::from_secs(3);
-/// How often a repository is compared, in milliseconds.
+/// How often a repository is compared, in milliseconds; where there are more than can be in that time, less often.
 const PULLS_EVERY_MS: i64 = 60 * 60 * 1000;
 
 impl App {
@@ -230,7 +230,7 @@ pub async fn catch_up(app: &App) -> Result<()> {
 
 /// Looks for what was missed, at once and then regularly, until `stop`.
 pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
-    let mut compared: HashMap<RepositoryId, i64> = HashMap::new();
+    let begun_ms = app.now_ms();
     let mut deliveries = tokio::time::interval(DELIVERIES_EVERY);
     let mut pace = tokio::time::interval(PULLS_PACE);
     for every in [&mut deliveries, &mut pace] {
@@ -261,7 +261,7 @@ pub(super) async fn keep_looking(app: &App, stop: &CancellationToken) {
                 if !leads(app).await {
                     continue;
                 }
-                if let Err(error) = app.compare_next(&mut compared).await {
+                if let Err(error) = app.compare_next(begun_ms).await {
                     tell(&error);
                 }
             }
@@ -308,28 +308,19 @@ impl App {
         Ok(())
     }
 
-    /// Compares the repository whose turn it is.
-    async fn compare_next(&self, compared: &mut HashMap<RepositoryId, i64>) -> Result<()> {
-        let now_ms = self.now_ms();
-        let all = self.parts.store.active_repositories().await?;
-        let due = all
-            .iter()
-            .filter(|repository| {
-                compared
-                    .get(&repository.id)
-                    .is_none_or(|at_ms| at_ms + PULLS_EVERY_MS <= now_ms)
-            })
-            .min_by_key(|repository| compared.get(&repository.id).copied());
-        let Some(repository) = due else {
+    /// Compares the repository whose turn it is: those first that never were, then each once since this process
+    /// began, then once in a while. One is looked up at a time, for there may be very many.
+    async fn compare_next(&self, begun_ms: i64) -> Result<()> {
+        let (store, now_ms) = (&self.parts.store, self.now_ms());
+        let before_ms = begun_ms.max(now_ms - PULLS_EVERY_MS);
+        let Some(repository) = store.longest_not_compared(before_ms).await? else {
             return Ok(());
         };
-        let done = self.compare(repository).await;
-        // One that fails must not keep the others from their turn; it has one again in an hour.
-        match &done {
-            Err(error) if matches!(error.kind, Kind::Throttled { .. }) => {}
-            _ => {
-                compared.insert(repository.id.clone(), now_ms);
-            }
+        let done = self.compare(&repository).await;
+        let is_throttled = |error: &PortError| matches!(error.kind, Kind::Throttled { .. });
+        // One that fails must not keep the others from their turn; it has one again later.
+        if !done.as_ref().is_err_and(is_throttled) {
+            store.keep_compared(&repository.id, now_ms).await?;
         }
         done
     }

@@ -253,6 +253,11 @@ pub trait Store:
     async fn repositories(&self, ids: &[RepositoryId]) -> Result<Vec<Repository>>;
     /// All repositories that the App has access to, in the order of their names.
     async fn active_repositories(&self) -> Result<Vec<Repository>>;
+    /// The repository that the App has access to whose open pull requests were compared before this moment,
+    /// in Unix milliseconds, and longer ago than those of any other.
+    async fn longest_not_compared(&self, before_ms: i64) -> Result<Option<Repository>>;
+    /// Notes when the open pull requests of a repository were compared.
+    async fn keep_compared(&self, repository: &RepositoryId, at_ms: i64) -> Result<()>;
     /// A badge's value; the default branch's without `branch`.
     async fn badge(
         &self,

@@ -440,7 +440,7 @@ async fn keep_installation(
     .execute(&mut *on)
     .await?;
     sqlx::query(
-        "UPDATE repositories SET state = 'active', removed_ms = NULL \
+        "UPDATE repositories SET state = 'active', removed_ms = NULL, compared_ms = 0 \
          WHERE installation = $1 AND id LIKE $2 AND state = 'paused'",
     )
     .bind(installation.id.0)
@@ -463,9 +463,9 @@ async fn keep_repository(
          ON CONFLICT (id) DO UPDATE SET installation = excluded.installation, \
          owner = excluded.owner, name = excluded.name, private = excluded.private, \
          default_branch = CASE WHEN excluded.default_branch = '' \
-         THEN repositories.default_branch ELSE excluded.default_branch END, state = 'active', \
-         removed_ms = NULL, \
-         updated_ms = excluded.updated_ms \
+         THEN repositories.default_branch ELSE excluded.default_branch END, \
+         compared_ms = CASE WHEN repositories.state = 'active' THEN repositories.compared_ms ELSE 0 END, \
+         state = 'active', removed_ms = NULL, updated_ms = excluded.updated_ms \
          WHERE repositories.updated_ms <= excluded.updated_ms",
     )
     .bind(repository.id.as_str())

@@ -82,7 +82,7 @@ pub(super) const TABLES: [Table; 22] = [
     table!("installations", key ["host", "id"], texts ["login"], ids ["account"],
         others ["selected_by_hand", "state", "removed_ms"]),
     table!("repositories", key ["id"], texts ["owner", "name", "default_branch"], ids [],
-        others ["installation", "private", "state", "updated_ms", "last_build", "specified", "removed_ms"],
+        others ["installation", "private", "state", "updated_ms", "last_build", "specified", "removed_ms", "compared_ms"],
         at_rest "state <> 'active'"),
     table!("repository_names", key ["owner", "name"], texts ["owner", "name"], ids [],
         others ["repository"],

@@ -106,6 +106,36 @@ pub(super) async fn active_repositories(on: &mut AnyConnection) -> Result<Vec<Re
     .collect()
 }
 
+/// Found by its index, however many there are.
+pub(super) async fn longest_not_compared(
+    on: &mut AnyConnection,
+    before_ms: i64,
+) -> Result<Option<Repository>> {
+    sqlx::query(select_repository!(
+        "FROM repositories r WHERE r.state = 'active' AND r.compared_ms < $1 \
+         ORDER BY r.compared_ms, r.id LIMIT 1"
+    ))
+    .bind(before_ms)
+    .fetch_optional(on)
+    .await?
+    .as_ref()
+    .map(rows::repository)
+    .transpose()
+}
+
+pub(super) async fn keep_compared(
+    on: &mut AnyConnection,
+    repository: &RepositoryId,
+    at_ms: i64,
+) -> Result<()> {
+    sqlx::query("UPDATE repositories SET compared_ms = $2 WHERE id = $1")
+        .bind(repository.as_str())
+        .bind(at_ms)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn view(on: &mut AnyConnection, id: &str) -> Result<Option<BuildView>> {
     let Some(row) = sqlx::query("SELECT * FROM builds WHERE id = $1")
         .bind(id)

@@ -420,6 +420,17 @@ impl Store for SqlStore {
         Ok(pages::active_repositories(&mut on).await?)
     }
 
+    async fn longest_not_compared(&self, before_ms: i64) -> Result<Option<Repository>> {
+        let mut on = self.database.read().await?;
+        Ok(pages::longest_not_compared(&mut on, before_ms).await?)
+    }
+
+    async fn keep_compared(&self, repository: &RepositoryId, at_ms: i64) -> Result<()> {
+        transact!(self.database, tx => {
+            pages::keep_compared(tx.on(), repository, at_ms).await
+        })
+    }
+
     async fn badge(
         &self,
         owner: &str,

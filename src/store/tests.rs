@@ -956,6 +956,41 @@ async fn a_head_is_known_while_something_holds_it() {
 }
 
 #[tokio::test]
+async fn repositories_are_compared_in_turns_and_new_ones_first() {
+    on_both(async |store| {
+        let named = |number: i64, name: &str| Repository {
+            id: RepositoryId::new("github.test", number),
+            name: name.to_owned(),
+            ..repository()
+        };
+        let keep = |repository: Repository| vec![Change::KeepRepository(repository)];
+        let all = [named(1, "a"), named(2, "b")];
+        for repository in all.clone() {
+            store.apply(keep(repository), 1).await.unwrap();
+        }
+        let next = async |before_ms| {
+            let next = store.longest_not_compared(before_ms).await.unwrap();
+            next.map(|repository| repository.name)
+        };
+        assert_eq!(next(100).await.as_deref(), Some("a"));
+        store.keep_compared(&all[0].id, 50).await.unwrap();
+        assert_eq!(next(100).await.as_deref(), Some("b"));
+        store.keep_compared(&all[1].id, 60).await.unwrap();
+        assert_eq!(next(100).await.as_deref(), Some("a"));
+        assert_eq!(next(50).await, None);
+        // Another delivery of it is no reason; that it came back is one, and a new one is first.
+        store.apply(keep(named(1, "a")), 70).await.unwrap();
+        assert_eq!(next(50).await, None);
+        let gone = vec![Change::PauseRepository(all[1].id.clone())];
+        store.apply(gone, 80).await.unwrap();
+        assert_eq!(next(100).await.as_deref(), Some("a"));
+        store.apply(keep(named(2, "b")), 90).await.unwrap();
+        assert_eq!(next(50).await.as_deref(), Some("b"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn waiting_is_not_failing() {
     on_both(async |store| {
         settle(store, "a", vec![build(&sha('a'), push("main"))], 1).await;
