@@ -16,18 +16,20 @@ use crate::ports::error::Result as PortResult;
 use crate::ports::history::Back;
 use crate::ports::{PortError, TestHistory};
 
-const NUMBERS: &str = "SELECT id, number, seen_ms FROM tests WHERE repository = $1 AND id IN";
-const NAMES: &str = "SELECT * FROM tests WHERE repository = $1 AND id IN";
-const OF_NUMBERS: &str = "SELECT * FROM tests WHERE repository = $1 AND number IN";
-const FIRST_FREE: &str =
+pub(super) const NUMBERS: &str =
+    "SELECT id, number, seen_ms FROM tests WHERE repository = $1 AND id IN";
+pub(super) const NAMES: &str = "SELECT * FROM tests WHERE repository = $1 AND id IN";
+pub(super) const OF_NUMBERS: &str = "SELECT * FROM tests WHERE repository = $1 AND number IN";
+pub(super) const FIRST_FREE: &str =
     "SELECT COALESCE(MAX(number), 0) + 1 AS free FROM tests WHERE repository = $1";
-const PAST: &str = "SELECT * FROM attempts WHERE repository = $1 AND job = $2 AND build < $3 \
+pub(super) const PAST: &str = "SELECT * FROM attempts WHERE repository = $1 AND job = $2 AND build < $3 \
      ORDER BY build DESC, attempt DESC LIMIT $4";
 /// One search a job: there are few of them, and many attempts of each.
-const NEXT_JOB: &str = "SELECT MIN(job) AS job FROM attempts WHERE repository = $1 AND job > $2";
-const OLD_ATTEMPTS: &str = "DELETE FROM attempts WHERE (repository, job, build, attempt) IN \
+pub(super) const NEXT_JOB: &str =
+    "SELECT MIN(job) AS job FROM attempts WHERE repository = $1 AND job > $2";
+pub(super) const OLD_ATTEMPTS: &str = "DELETE FROM attempts WHERE (repository, job, build, attempt) IN \
      (SELECT repository, job, build, attempt FROM attempts WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
-const OLD_TESTS: &str = "DELETE FROM tests WHERE (repository, id) IN \
+pub(super) const OLD_TESTS: &str = "DELETE FROM tests WHERE (repository, id) IN \
      (SELECT repository, id FROM tests WHERE seen_ms < $1 ORDER BY seen_ms LIMIT $2)";
 /// About how many bytes of runs are looked back at: a million runs, 24 MB of memory.
 const BYTES: usize = 3_000_000;
@@ -400,48 +402,4 @@ async fn drop_old(on: &mut AnyConnection, before_ms: i64, limit: i64) -> Result<
         }
     }
     Ok(dropped)
-}
-
-#[cfg(test)]
-mod tests {
-    use sqlx::Row;
-
-    use super::{FIRST_FREE, NAMES, NEXT_JOB, NUMBERS, OF_NUMBERS, OLD_ATTEMPTS, OLD_TESTS, PAST};
-    use crate::store::SqlStore;
-
-    #[tokio::test]
-    async fn what_is_read_of_the_history_is_found_by_an_index() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::sqlite(&dir.path().join("herald.db")).await;
-        let store = store.unwrap();
-        let mut on = store.database.read().await.unwrap();
-        for statement in [
-            &format!("{NUMBERS} ($2, $3)"),
-            &format!("{NAMES} ($2, $3)"),
-            &format!("{OF_NUMBERS} ($2, $3)"),
-            FIRST_FREE,
-            PAST,
-            NEXT_JOB,
-            OLD_ATTEMPTS,
-            OLD_TESTS,
-        ] {
-            let explained = format!("EXPLAIN QUERY PLAN {statement}");
-            let rows = sqlx::query(sqlx::AssertSqlSafe(explained))
-                .fetch_all(&mut *on)
-                .await;
-            let mut searches = 0;
-            for row in rows.unwrap() {
-                let step: String = row.try_get("detail").unwrap();
-                // Steps around those that read are none of reading.
-                let reads = step.starts_with("SEARCH") || step.starts_with("SCAN");
-                let is_found = step.starts_with("SEARCH")
-                    && step.contains("INDEX")
-                    && !step.contains("AUTOMATIC");
-                searches += usize::from(is_found);
-                assert!(!reads || is_found, "{statement}: {step}");
-                assert!(!step.contains("TEMP B-TREE"), "{statement}: {step}");
-            }
-            assert!(searches > 0, "{statement}");
-        }
-    }
 }

@@ -34,6 +34,8 @@ mod pages;
 mod people;
 #[cfg(test)]
 mod people_tests;
+#[cfg(test)]
+mod plan_tests;
 mod publications;
 mod quarantines;
 mod registration;

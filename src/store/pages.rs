@@ -106,21 +106,22 @@ pub(super) async fn active_repositories(on: &mut AnyConnection) -> Result<Vec<Re
     .collect()
 }
 
-/// Found by its index, however many there are.
+pub(super) const LONGEST_NOT_COMPARED: &str = select_repository!(
+    "FROM repositories r WHERE r.state = 'active' AND r.compared_ms < $1 \
+     ORDER BY r.compared_ms, r.id LIMIT 1"
+);
+
 pub(super) async fn longest_not_compared(
     on: &mut AnyConnection,
     before_ms: i64,
 ) -> Result<Option<Repository>> {
-    sqlx::query(select_repository!(
-        "FROM repositories r WHERE r.state = 'active' AND r.compared_ms < $1 \
-         ORDER BY r.compared_ms, r.id LIMIT 1"
-    ))
-    .bind(before_ms)
-    .fetch_optional(on)
-    .await?
-    .as_ref()
-    .map(rows::repository)
-    .transpose()
+    sqlx::query(LONGEST_NOT_COMPARED)
+        .bind(before_ms)
+        .fetch_optional(on)
+        .await?
+        .as_ref()
+        .map(rows::repository)
+        .transpose()
 }
 
 pub(super) async fn keep_compared(

@@ -146,6 +146,38 @@ async fn a_list_that_is_older_than_the_closing_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_repository_that_github_says_nothing_about_has_another_turn_soon() {
+    world(async |w: &mut World| {
+        let (main, head) = w.change(GREEN);
+        w.push("main", &main, &main).await;
+        w.drain().await;
+        let pull = payload(w, "opened", 1, &head, &main)["pull_request"].clone();
+        w.state().pulls.push(pull);
+        w.fault("GET", "/pulls", 0, 1, What::Status(502));
+        let error = w.app.compare_next().await.unwrap_err();
+        assert_eq!(error.kind, Kind::Transient);
+        let orders = async |w: &World| {
+            w.app.compare_next().await.unwrap();
+            w.drain().await;
+            w.executor.orders().len()
+        };
+        assert_eq!(orders(w).await, 1, "others would have their turn");
+        w.pass(5 * 60);
+        assert_eq!(orders(w).await, 1);
+        w.pass(1);
+        assert_eq!(orders(w).await, 2);
+        let asked = w.state().requests.len();
+        w.pass(60 * 60);
+        assert_eq!(orders(w).await, 2);
+        assert_eq!(w.state().requests.len(), asked);
+        w.pass(1);
+        orders(w).await;
+        assert!(w.state().requests.len() > asked, "each hour");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn our_comment_is_found_on_the_third_page() {
     world(async |w: &mut World| {
         let (main, _) = w.change("execute: [exit 3]\n");
