@@ -11,7 +11,7 @@ use super::place::{blocking, make_folder, put, remove_folder};
 use crate::domain::BuildId;
 use crate::ports::Artifacts;
 use crate::ports::error::{PortError, Result};
-use crate::ports::logs::{LogKey, LogSlice};
+use crate::ports::logs::{LogKey, LogSlice, is_file_name};
 
 /// Keeps artifacts as files below one folder.
 #[derive(Debug, Clone)]
@@ -27,28 +27,33 @@ impl FileArtifacts {
         }
     }
 
+    /// The folder of a build's artifacts.
+    fn of_build(&self, build: &str) -> Result<PathBuf> {
+        if is_file_name(build) {
+            Ok(self.folder.join(build))
+        } else {
+            Err(leads_out())
+        }
+    }
+
     /// Where the file of that path is. No path leads out of its attempt's folder, and there is
     /// nothing in there that leads out of it either: only folders and files of our own making.
     fn file(&self, key: &LogKey, path: &str) -> Result<PathBuf> {
-        let name = |name: &str| {
-            !name.is_empty()
-                && !name.starts_with('.')
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        };
+        let folder = self.of_build(&key.build)?;
         let inside = !path.contains('\0')
             && path
                 .split('/')
                 .all(|part| !part.is_empty() && part != "." && part != "..");
-        if !name(&key.build) || !name(&key.job) || !inside {
-            return Err(PortError::refused(
-                "open an artifact: its path leads out of its place",
-            ));
+        if !is_file_name(&key.job) || !inside {
+            return Err(leads_out());
         }
         let attempt = format!("{}.{}", key.job, key.attempt);
-        Ok(self.folder.join(&key.build).join(attempt).join(path))
+        Ok(folder.join(attempt).join(path))
     }
+}
+
+fn leads_out() -> PortError {
+    PortError::refused("open an artifact: its path leads out of its place")
 }
 
 #[async_trait]
@@ -88,13 +93,7 @@ impl Artifacts for FileArtifacts {
     }
 
     async fn remove(&self, build: &BuildId) -> Result<()> {
-        let any = LogKey {
-            build: build.as_str().to_owned(),
-            job: "any".to_owned(),
-            attempt: 1,
-        };
-        self.file(&any, "any")?;
-        let folder = self.folder.join(&any.build);
+        let folder = self.of_build(build.as_str())?;
         blocking("delete artifacts", move || remove_folder(&folder)).await
     }
 }

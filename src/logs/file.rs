@@ -14,7 +14,9 @@ use super::lines::{Known, Lines};
 use super::writer::{Ceiling, FileWriter, Found};
 use crate::domain::BuildId;
 use crate::ports::error::{PortError, Result};
-use crate::ports::logs::{LineSlice, LogKey, LogSlice, LogStore, LogWriter, StepLines};
+use crate::ports::logs::{
+    LineSlice, LogKey, LogSlice, LogStore, LogWriter, StepLines, is_file_name,
+};
 
 /// Keeps logs as files below one folder.
 #[derive(Debug, Clone)]
@@ -55,20 +57,20 @@ impl FileLogs {
         .await
     }
 
+    /// The folder of a build's logs.
+    fn folder(&self, build: &str) -> Result<PathBuf> {
+        if !is_file_name(build) {
+            return Err(PortError::refused("open a log: its build is no file name"));
+        }
+        Ok(self.folder.join(build))
+    }
+
     /// The two files of a log.
     fn paths(&self, key: &LogKey) -> Result<(PathBuf, PathBuf)> {
-        let safe = |name: &str| {
-            !name.is_empty()
-                && !name.starts_with('.')
-                && name.len() <= 128
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        };
-        if !safe(&key.build) || !safe(&key.job) {
-            return Err(PortError::refused("open a log: its key is no file name"));
+        let folder = self.folder(&key.build)?;
+        if !is_file_name(&key.job) {
+            return Err(PortError::refused("open a log: its job is no file name"));
         }
-        let folder = self.folder.join(&key.build);
         let name = format!("{}.{}", key.job, key.attempt);
         Ok((
             folder.join(format!("{name}.log")),
@@ -241,14 +243,9 @@ impl LogStore for FileLogs {
     }
 
     async fn remove(&self, build: &BuildId) -> Result<()> {
-        let any = LogKey {
-            build: build.as_str().to_owned(),
-            job: "any".to_owned(),
-            attempt: 1,
-        };
-        let (data, _) = self.paths(&any)?;
-        apart(move || match data.parent().map(fs::remove_dir_all) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        let folder = self.folder(build.as_str())?;
+        apart(move || match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         })
         .await

@@ -17,6 +17,16 @@ pub struct LogKey {
     pub attempt: u32,
 }
 
+/// Whether a part of a key can be the name of a file, and leads nowhere else.
+pub fn is_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.len() <= 128
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 /// A piece of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSlice {
