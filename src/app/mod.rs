@@ -1,6 +1,6 @@
 //! The use cases: from a delivery to what people see.
 //!
-//! Four durable queues, each drained by its own loop: deliveries become triggers (`intake`),
+//! Five durable queues, each drained by its own loop: deliveries become triggers (`intake`),
 //! triggers become builds (`prepare`), jobs are carried out (`run`), and the state of builds
 //! is rendered and sent to GitHub (`publish`, `send`). What never arrived is looked for (`recovery`). Every step takes its work under a
 //! lease, does it, and settles it in one transaction, so that it can be repeated after a crash at

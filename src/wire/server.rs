@@ -391,6 +391,7 @@ impl Server {
         }
         self.opened.ready.store(false, Ordering::Relaxed);
         info!("stopping");
+        let by = tokio::time::Instant::now() + GRACE;
         if let Some(loops) = loops {
             loops.end().await;
         }
@@ -398,7 +399,7 @@ impl Server {
             let _ = operators.await;
         }
         for listener in listeners {
-            if let Ok(Ok(Err(error))) = tokio::time::timeout(GRACE, listener).await {
+            if let Ok(Ok(Err(error))) = tokio::time::timeout_at(by, listener).await {
                 bail!("serve: {error}");
             }
         }
