@@ -22,8 +22,8 @@ const RATE: u64 = 20;
 /// Two seconds' deliveries: so many want nothing, and the rest are heads of one pull request, of which the last stands.
 const GROUP: usize = 40;
 const HEADS: usize = 6;
-/// Each of an installation of its own: GitHub limits what is made in one, and how many tokens there are in a minute.
-const PROJECTS: usize = 16;
+/// Each of an installation of its own: GitHub limits what is made in one in an hour, and how many tokens there are in a minute.
+const PROJECTS: usize = 64;
 /// How long after the last delivery all has to be done.
 const PATIENCE: Duration = Duration::from_mins(10);
 
