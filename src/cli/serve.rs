@@ -30,6 +30,8 @@ pub fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Nobody may be reading any more: a line that cannot be written is no reason to end what was told of.
+        .log_internal_errors(false)
         .with_ansi(colours)
         .with_writer(std::io::stderr);
     // Fails only where a log is running already.

@@ -784,6 +784,37 @@ async fn a_server_that_is_told_to_stop_ends_in_time_and_the_job_runs_again() {
     assert_nothing_doubled(&forge.github.state(), &head);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_log_nobody_reads_works_on_and_ends_when_it_is_told_to() {
+    let forge = Forge::new(false).await;
+    let (main, head) = one_step(&forge, "exit 0");
+    let mut child = Herald::command(&forge).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| after(&line, "listening on http://"))
+        .unwrap();
+    // Its next lines are of no use to anybody.
+    drop(lines);
+    let (head_of, base) = (("change", head.as_str()), ("main", main.as_str()));
+    let payload = forge
+        .github
+        .pull_request(&forge.project, "opened", 7, head_of, base);
+    let guid = uuid::Uuid::new_v4().to_string();
+    let answer = try_to_deliver_to(&address, &forge, "pull_request", &guid, &payload).await;
+    assert_eq!(answer, Some(202));
+    forge.until("the end", |state| settled(state, &head)).await;
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    let status = tokio::time::timeout(PATIENCE, ended)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
 /// What a step tries in order to get out, one word a line: `leak …` or `safe …`.
 const ESCAPE: &str = r#"
 look() { if [ -e "$1" ]; then echo "leak $1"; else echo "safe $1"; fi; }
