@@ -12,14 +12,14 @@ use http_body_util::{BodyExt, Limited};
 use octocrab::Octocrab;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::answer::{cursor, error_chain, said, understand};
 use super::cache::{Cache, Kept};
 use super::limit::{Cost, Limits, Told, Urgency};
 use super::outbound::Outbound;
-use super::token::{AppKey, Reach, Skew, Token, Tokens};
+use super::token::{AppKey, Skew, Token, Tokens};
 use super::who::As;
 use crate::app::Meters;
 use crate::domain::{InstallationId, RepositoryId, Secret};
@@ -439,29 +439,18 @@ impl Client {
         let Some(id) = who.who else {
             return self.app_token();
         };
-        self.held(id, who.reach(), who.urgency).await
-    }
-
-    /// A token that can read the contents of one repository and nothing else.
-    pub(super) async fn fetch_token(
-        &self,
-        installation: InstallationId,
-        repository: &RepositoryId,
-    ) -> Result<Secret> {
-        let reach = Reach::Contents(repository.number());
-        self.held(installation, reach, Urgency::First).await
-    }
-
-    /// The token that is there, where it is good, or a new one.
-    async fn held(&self, id: InstallationId, reach: Reach, urgency: Urgency) -> Result<Secret> {
-        let slot = self.tokens.slot(id, reach, self.github_now_ms());
+        let slot = self.tokens.slot(id, who.repository, self.github_now_ms());
         let mut held = slot.lock().await;
         if let Some(token) = held.as_ref()
-            && token.is_good(reach, self.github_now_ms())
+            && token.is_fresh(self.github_now_ms())
         {
             return Ok(token.secret.clone());
         }
-        let token = self.mint(id, reach.narrow().as_ref(), urgency).await?;
+        // Its permissions are those that were accepted: a missing one fails what needs it only.
+        let narrow = who
+            .repository
+            .map(|number| json!({"repository_ids": [number]}));
+        let token = self.mint(id, narrow.as_ref(), who.urgency).await?;
         let secret = token.secret.clone();
         *held = Some(token);
         Ok(secret)
@@ -477,7 +466,7 @@ impl Client {
             return ended;
         };
         let now_ms = self.github_now_ms();
-        let slot = self.tokens.slot(id, who.reach(), now_ms);
+        let slot = self.tokens.slot(id, who.repository, now_ms);
         let mut held = slot.lock().await;
         match held.as_ref() {
             Some(token) if token.secret == *refused => {
@@ -490,6 +479,20 @@ impl Client {
             // Somebody has dropped or renewed it already.
             _ => true,
         }
+    }
+
+    /// A token that can read the contents of one repository and nothing else.
+    pub(super) async fn fetch_token(
+        &self,
+        installation: InstallationId,
+        repository: &RepositoryId,
+    ) -> Result<Secret> {
+        let narrow = json!({
+            "repository_ids": [repository.number()],
+            "permissions": {"contents": "read"},
+        });
+        let token = self.mint(installation, Some(&narrow), Urgency::First);
+        Ok(token.await?.secret)
     }
 
     async fn mint(

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::domain::{InstallationId, Secret};
 use crate::ports::PortError;
@@ -91,43 +90,26 @@ pub(super) struct Token {
 /// a time.
 pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
-/// What a token is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Reach {
-    /// All of an installation.
-    Installation,
-    /// What the App may do in the repository of this number.
-    Repository(i64),
-    /// Reading the contents of the repository of this number.
-    Contents(i64),
-}
-
-impl Reach {
-    /// What GitHub is asked for; `None` for all that there is. Permissions are those that were accepted: a missing one fails
-    /// what needs it only.
-    pub(super) fn narrow(self) -> Option<Value> {
-        match self {
-            Self::Installation => None,
-            Self::Repository(number) => Some(json!({"repository_ids": [number]})),
-            Self::Contents(number) => Some(json!({
-                "repository_ids": [number],
-                "permissions": {"contents": "read"},
-            })),
-        }
-    }
-}
+/// Of which installation a token is, and the number of the one repository that it is good for;
+/// `None` for all of them.
+type Whose = (InstallationId, Option<i64>);
 
 /// Tokens of installations, kept until shortly before they end.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    slots: Mutex<HashMap<(InstallationId, Reach), Slot>>,
+    slots: Mutex<HashMap<Whose, Slot>>,
 }
 
 impl Tokens {
     /// The place of a token. Where there are many at `now_ms` (of GitHub's clock), those that have
     /// ended go, or else all that nobody is using.
-    pub(super) fn slot(&self, installation: InstallationId, reach: Reach, now_ms: i64) -> Slot {
-        let whose = (installation, reach);
+    pub(super) fn slot(
+        &self,
+        installation: InstallationId,
+        repository: Option<i64>,
+        now_ms: i64,
+    ) -> Slot {
+        let whose = (installation, repository);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= MOST && !slots.contains_key(&whose) {
             let in_use = |slot: &Slot| Arc::strong_count(slot) > 1;
@@ -145,15 +127,8 @@ impl Tokens {
 }
 
 impl Token {
-    /// Whether it can be used for that at `now_ms`. Git says only that it was refused, not why: for it none is used
-    /// that may be from before permissions were accepted.
-    pub(super) fn is_good(&self, reach: Reach, now_ms: i64) -> bool {
-        let is_young = !matches!(reach, Reach::Contents(_)) || !self.is_old(now_ms);
-        is_young && self.is_fresh(now_ms)
-    }
-
-    /// Whether it has not ended at `now_ms`, nor soon will.
-    fn is_fresh(&self, now_ms: i64) -> bool {
+    /// Whether it can still be used at `now_ms`.
+    pub(super) fn is_fresh(&self, now_ms: i64) -> bool {
         // A token of a short life is used for half of it.
         now_ms < self.ends_ms - MARGIN_MS.min((self.ends_ms - self.made_ms).max(0) / 2)
     }
@@ -189,7 +164,7 @@ impl Skew {
 
 #[cfg(test)]
 mod tests {
-    use super::{InstallationId, MOST, Reach, Secret, Token, Tokens};
+    use super::{InstallationId, MOST, Secret, Token, Tokens};
 
     #[test]
     fn a_token_is_not_used_in_its_last_minutes() {
@@ -213,9 +188,7 @@ mod tests {
     #[tokio::test]
     async fn of_many_tokens_those_that_have_ended_go_first() {
         let tokens = Tokens::default();
-        let slot = |repository, now_ms| {
-            tokens.slot(InstallationId(1), Reach::Repository(repository), now_ms)
-        };
+        let slot = |repository, now_ms| tokens.slot(InstallationId(1), Some(repository), now_ms);
         let held = || tokens.slots.lock().unwrap().len();
         let keep = async |repository, ends_ms| {
             *slot(repository, 0).lock().await = Some(Token {

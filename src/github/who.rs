@@ -1,7 +1,6 @@
 //! As whom requests are sent.
 
 use super::limit::Urgency;
-use super::token::Reach;
 use crate::domain::{InstallationId, Repository};
 
 /// As whom a request is sent, and how urgent it is.
@@ -36,12 +35,6 @@ impl As {
             repository: Some(repository.id.number()),
             ..Self::installation(repository.installation)
         }
-    }
-
-    /// What the token has to be good for.
-    pub(super) fn reach(self) -> Reach {
-        self.repository
-            .map_or(Reach::Installation, Reach::Repository)
     }
 
     /// The same, this urgent.
