@@ -48,7 +48,7 @@ impl App {
         let recorded = self.parts.store.record_delivery(delivery).await?;
         let is_new = recorded == Recorded::Waiting;
         self.parts.meters.received(event, is_new);
-        self.stir();
+        self.arrive();
         Ok(recorded)
     }
 
@@ -64,7 +64,12 @@ impl App {
         let begun = Instant::now();
         let settling = async {
             match self.settle(&delivery).await {
-                Ok(()) => Ok("handled"),
+                Ok(follows) => {
+                    if follows {
+                        self.stir();
+                    }
+                    Ok("handled")
+                }
                 Err(error) => {
                     self.delivery_failed(&delivery.guid, delivery.tries, &error)
                         .await
@@ -73,12 +78,11 @@ impl App {
         };
         let outcome = settling.instrument(span).await?;
         self.parts.meters.handled(outcome, begun.elapsed());
-        self.stir();
         Ok(true)
     }
 
-    /// Reads a delivery and carries out what follows.
-    async fn settle(&self, delivery: &Delivery) -> Result<()> {
+    /// Reads a delivery and carries out what follows; whether anything does.
+    async fn settle(&self, delivery: &Delivery) -> Result<bool> {
         let event = self
             .parts
             .forge
@@ -93,10 +97,12 @@ impl App {
         let changes = tokio::time::timeout(PATIENCE, self.changes_of(event))
             .await
             .unwrap_or_else(|_| Err(PortError::transient("ask GitHub in time")))?;
+        let follows = !changes.is_empty();
         let store = &self.parts.store;
         store
             .settle_delivery(&delivery.guid, changes, self.now_ms())
-            .await
+            .await?;
+        Ok(follows)
     }
 
     /// What follows from an event.

@@ -88,8 +88,15 @@ pub struct App {
     pub(super) failing: Failing,
     /// Changes with everything that may give another loop something to do.
     pulse: watch::Sender<u64>,
+    /// Changes with that, and with every delivery.
+    arrivals: watch::Sender<u64>,
     /// The same, without what other processes have told of.
     own: watch::Sender<u64>,
+}
+
+/// Wakes those that listen.
+fn beat(to: &watch::Sender<u64>) {
+    to.send_modify(|beat| *beat = beat.wrapping_add(1));
 }
 
 impl App {
@@ -101,6 +108,7 @@ impl App {
             remembered: Remembered::default(),
             failing: Failing::default(),
             pulse: watch::Sender::new(0),
+            arrivals: watch::Sender::new(0),
             own: watch::Sender::new(0),
         }
     }
@@ -112,18 +120,30 @@ impl App {
 
     /// Something has changed that another loop may wait for.
     pub(super) fn stir(&self) {
-        self.own.send_modify(|beat| *beat = beat.wrapping_add(1));
+        beat(&self.own);
         self.hear();
+    }
+
+    /// A delivery was kept. Most of them want nothing: only those are woken that read it.
+    pub(super) fn arrive(&self) {
+        beat(&self.own);
+        beat(&self.arrivals);
     }
 
     /// Something has changed in another process.
     pub(super) fn hear(&self) {
-        self.pulse.send_modify(|beat| *beat = beat.wrapping_add(1));
+        beat(&self.pulse);
+        beat(&self.arrivals);
     }
 
     /// Tells of changes that this process has made.
     pub(super) fn own_changes(&self) -> watch::Receiver<u64> {
         self.own.subscribe()
+    }
+
+    /// Tells of deliveries too.
+    pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
     }
 
     /// Tells of such changes.

@@ -120,7 +120,10 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken) {
 }
 
 async fn repeat(app: Arc<App>, work: Work, stop: CancellationToken) {
-    let mut pulse = app.pulse();
+    let mut pulse = match work {
+        Work::Deliveries(_) => app.arrivals(),
+        _ => app.pulse(),
+    };
     while !stop.is_cancelled() {
         pulse.mark_unchanged();
         match once(&app, work).await {

@@ -367,13 +367,18 @@ async fn every_command_of_the_document_does_what_it_says() {
         let lcov = "SF:shop.txt\nDA:1,1\nend_of_record\n";
         std::fs::write(dir.join("coverage.xml"), lcov).unwrap();
         let data = w.dir.path().display().to_string();
+        let key = "5e".repeat(32);
         let blocks = blocks("sh");
         assert_eq!(blocks.len(), 4);
         for (number, block) in blocks.iter().enumerate() {
             let script = block
                 .replace("https://herald.example.org", &server)
                 .replace("OWNER/REPO", "octo/project");
-            let with = [("HERALD_DATA_DIR", data.as_str())];
+            let mut with = vec![("HERALD_DATA_DIR", data.as_str())];
+            if w.engine.address().starts_with("postgres") {
+                with.push(("HERALD_DATABASE_URL", w.engine.address()));
+                with.push(("HERALD_SECRET_KEY", &key));
+            }
             let mut shell = command("sh", &dir, &with);
             let (status, out, err) =
                 told(shell.args(["-e", "-c", &script]).output().await.unwrap());
