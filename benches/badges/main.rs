@@ -1,8 +1,8 @@
-//! What it costs to draw a badge, against the fastest library for it.
+//! What it costs to draw a badge, against putting as many bytes together, and against the fastest library for it.
 //!
-//! `cargo bench --bench badges -- --badgen FOLDER` draws the same thousand badges over and over, in
-//! turns in a process of its own each: with Herald in every style, and with badgen, which is in
-//! `FOLDER/node_modules` (`npm install --prefix FOLDER badgen@3`). What a process costs that draws
+//! `cargo bench --bench badges -- --peers FOLDER` draws the same thousand badges over and over, in
+//! turns in a process of its own each: with Herald in every style, by a `format!` that knows no widths, and with badgen,
+//! which is in `FOLDER/node_modules` (`npm install --prefix FOLDER badgen@3`). What a process costs that draws
 //! nothing is taken off. It prints medians of the user and system time for a badge and ends with 1
 //! when a flat badge takes longer than badgen's.
 
@@ -12,6 +12,9 @@
     clippy::print_stdout,
     reason = "a program for people that ends when anything is wrong"
 )]
+
+#[path = "../shared/rows.rs"]
+mod rows;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -86,6 +89,32 @@ fn draw(style: &str, times: u32) {
     assert!(bytes > 0 || times == 0);
 }
 
+/// As many bytes as a flat badge has, with the same texts, of which nothing is known.
+fn bare(badge: &Badge) -> String {
+    let Badge {
+        label,
+        message,
+        color,
+        ..
+    } = badge;
+    let (left, right) = (label.len() * 7, message.len() * 7);
+    let width = left + right;
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{label}: {message}"><title>{label}: {message}</title><linearGradient id="s" x2="0" y2="100%"><stop offset="0" stop-color="#bbb" stop-opacity=".1"/><stop offset="1" stop-opacity=".1"/></linearGradient><clipPath id="r"><rect width="{width}" height="20" rx="3" fill="#fff"/></clipPath><g clip-path="url(#r)"><rect width="{left}" height="20" fill="#555"/><rect x="{left}" width="{right}" height="20" fill="{color}"/><rect width="{width}" height="20" fill="url(#s)"/></g><g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" text-rendering="geometricPrecision" font-size="110"><text x="{left}" y="150" fill="#010101" fill-opacity=".3" transform="scale(.1)">{label}</text><text x="{left}" y="140" transform="scale(.1)">{label}</text><text x="{right}" y="150" fill="#010101" fill-opacity=".3" transform="scale(.1)">{message}</text><text x="{right}" y="140" transform="scale(.1)">{message}</text></g></svg>"##
+    )
+}
+
+fn draw_bare(times: u32) {
+    let badges = badges();
+    let mut bytes = 0;
+    for _ in 0..times {
+        for (badge, _) in &badges {
+            bytes += black_box(bare(badge)).len();
+        }
+    }
+    assert!(bytes > 0 || times == 0);
+}
+
 /// Seconds of user and system time.
 fn measure(mut command: Command) -> f64 {
     let child = command.stdout(Stdio::null()).spawn().unwrap();
@@ -141,15 +170,18 @@ fn compare(sides: &[Box<dyn Fn(u32) -> Command>]) -> Vec<f64> {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let ["draw", style, times] = arguments.as_slice() {
-        draw(style, times.parse().unwrap());
-        return ExitCode::SUCCESS;
+    match arguments.as_slice() {
+        ["draw", "bare", times] => {
+            draw_bare(times.parse().unwrap());
+            return ExitCode::SUCCESS;
+        }
+        ["draw", style, times] => {
+            draw(style, times.parse().unwrap());
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
-    let folder = arguments
-        .iter()
-        .position(|argument| *argument == "--badgen")
-        .and_then(|at| arguments.get(at + 1))
-        .map(PathBuf::from);
+    let folder = rows::after(&arguments, "--peers").map(PathBuf::from);
     let workload = Path::new(env!("CARGO_TARGET_TMPDIR")).join("badges.json");
     let triples: Vec<_> = badges()
         .into_iter()
@@ -158,8 +190,8 @@ fn main() -> ExitCode {
     std::fs::write(&workload, serde_json::to_vec(&triples).unwrap()).unwrap();
 
     let mut sides: Vec<Box<dyn Fn(u32) -> Command>> = Vec::new();
-    for style in Style::ALL {
-        sides.push(Box::new(move |times| herald(style.as_str(), times)));
+    for style in Style::ALL.map(Style::as_str).into_iter().chain(["bare"]) {
+        sides.push(Box::new(move |times| herald(style, times)));
     }
     if let Some(folder) = folder.clone() {
         sides.push(Box::new(move |times| badgen(&folder, &workload, times)));
@@ -170,9 +202,20 @@ fn main() -> ExitCode {
     for (style, time) in Style::ALL.into_iter().zip(&times) {
         println!("| {} | {time:.2} |", style.as_str());
     }
-    let flat = times[0];
-    println!("\nA flat badge: {flat:.2} µs (goal {GOAL})");
-    let Some(theirs) = times.get(Style::ALL.len()) else {
+    let (flat, least) = (times[0], times[Style::ALL.len()]);
+    println!("\nA flat badge: {flat:.2} µs (goal {GOAL}); as many bytes: {least:.2} µs");
+    let theirs = times.get(Style::ALL.len() + 1);
+    let row = rows::Row {
+        what: "a badge drawn".to_owned(),
+        herald: format!("{flat:.2} µs"),
+        limit: format!("{least:.2} µs: as many bytes by `format!`"),
+        times: Some(flat / least),
+        peers: theirs.map_or_else(String::new, |theirs| {
+            format!("badgen {:.1}", theirs / least)
+        }),
+    };
+    rows::keep(&arguments, &[row]);
+    let Some(theirs) = theirs else {
         println!("badgen: not compared; see the head of this program");
         return ExitCode::SUCCESS;
     };

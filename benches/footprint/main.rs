@@ -6,7 +6,7 @@
 //! durably (`benches/intake/limit.rs`), and a process that opens the same file with SQLite and selects one row; both are
 //! started in turns with Herald. Sizes are those of the programs that `cargo bench` builds, or of the files that `-- --herald FILE
 //! --runner FILE` name (`deploy/release` makes them). It ends with 1 when memory is over 60 MiB, the start takes more than a
-//! second, or a program is over 30 MB or 4 MB. With `-- --peers FOLDER` also the memory of Probot
+//! second, or a program is over 40 MB or 4 MB. With `-- --peers FOLDER` also the memory of Probot
 //! (`npm install --prefix FOLDER probot@14`).
 
 #![allow(
@@ -19,26 +19,28 @@
     reason = "a program for people that ends when anything is wrong"
 )]
 
+#[path = "../shared/aged.rs"]
+mod aged;
 #[path = "../intake/limit.rs"]
 mod limit;
+#[path = "../shared/real.rs"]
+mod real;
 #[path = "../shared/mod.rs"]
 mod shared;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use herald::demo::GitHub;
-use herald::wire::SystemClock;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::ConnectOptions;
 
-use shared::{Row, Server, after, ask, connect, folder, keep, median, memory};
+use aged::Age;
+use real::{Forge, Herald};
+use shared::{Row, Server, after, folder, keep, median};
 
 const BUILDS: usize = 1_000_000;
 const REPOSITORIES: usize = 1_000;
-/// Deliveries of the last days, of 4 kB.
+/// Deliveries of the last days.
 const DELIVERIES: usize = 100_000;
 const ROUNDS: usize = 5;
 /// How long a server is left alone.
@@ -46,165 +48,42 @@ const CALM: Duration = Duration::from_secs(5);
 /// What may be and what should: MiB, seconds, and MB of both programs.
 const MEMORY: (f64, f64) = (60.0, 20.0);
 const START: (f64, f64) = (1.0, 0.1);
-const HERALD: (f64, f64) = (30.0, 20.0);
+const HERALD: (f64, f64) = (40.0, 20.0);
 const RUNNER: (f64, f64) = (4.0, 4.0);
 
-/// `herald serve` as an operator starts it. It is killed when this is dropped.
-struct Herald {
-    child: Child,
-    /// From the start of the process until `/healthz` answered, in seconds.
-    started: f64,
-}
-
-impl Herald {
-    async fn start(github: &str, key: &Path, data: &Path) -> Self {
-        let begin = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_herald"))
-            .arg("serve")
-            .env_clear()
-            .env("PATH", std::env::var("PATH").unwrap())
-            .env("HERALD_LISTEN", "127.0.0.1:0")
-            .env("HERALD_METRICS_LISTEN", "127.0.0.1:0")
-            .env("HERALD_PUBLIC_URL", "http://herald.test")
-            .env("HERALD_DATA_DIR", data)
-            .env("HERALD_GITHUB_URL", github)
-            .env("HERALD_GITHUB_API_URL", format!("{github}/api/v3"))
-            .env("HERALD_GITHUB_APP_ID", GitHub::APP_ID.to_string())
-            .env("HERALD_GITHUB_PRIVATE_KEY_FILE", key)
-            .env("HERALD_GITHUB_WEBHOOK_SECRET", "It's a secret to everybody")
-            .env("HERALD_PROCESS_SANDBOX", "off")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut lines = lines.map_while(Result::ok);
-        let address = lines
-            .find_map(|line| {
-                let (_, address) = line.split_once("listening on http://")?;
-                Some(address.trim().to_owned())
-            })
-            .expect("herald serve ended; its log says why");
-        let request = http::Request::get("/healthz")
-            .header("host", "localhost")
-            .body(http_body_util::Full::default())
-            .unwrap();
-        let (status, _) = ask(&mut connect(&address).await, request).await;
-        assert_eq!(status, 200);
-        let started = begin.elapsed().as_secs_f64();
-        // Somebody has to read what it says.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, started }
-    }
-}
-
-impl Drop for Herald {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A database as a server of some years has it.
-async fn fill(data: &Path) {
-    std::fs::create_dir_all(data).unwrap();
-    let file = data.join("herald.db");
-    drop(herald::store::SqlStore::sqlite(&file).await.unwrap());
-    sqlx::any::install_default_drivers();
-    let address = format!("sqlite://{}", file.display());
-    let mut on = sqlx::AnyConnection::connect(&address).await.unwrap();
-    let n = |count: usize| {
-        format!(
-            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count}) INSERT INTO"
-        )
-    };
-    let (each, builds, known) = (n(REPOSITORIES), n(BUILDS), n(DELIVERIES));
-    let repository = format!("'github.com/' || (i % {REPOSITORIES})");
-    for statement in [
-        "PRAGMA synchronous=OFF".to_owned(),
-        "BEGIN".to_owned(),
-        format!(
-            "{each} repositories (id, installation, owner, name, private, default_branch, last_build) \
-             SELECT 'github.com/' || i, 1, 'octo', 'project-' || i, 0, 'main', {} FROM n",
-            BUILDS / REPOSITORIES
-        ),
-        format!(
-            "{each} repository_names (owner, name, repository) \
-             SELECT 'octo', 'project-' || i, 'github.com/' || i FROM n"
-        ),
-        format!(
-            "{builds} builds (id, repository, number, commit_id, tested, specification, trust, occasion, sender, \
-             preparation, state, conclusion, created_ms, started_ms, finished_ms, revision, published) \
-             SELECT printf('%032x', i), {repository}, 1 + i / {REPOSITORIES}, printf('%040x', i), printf('%040x', i), \
-             printf('%064x', i), 'trusted', '{{}}', 1, '{{}}', 'finished', 'success', i, i, i, 5, 5 FROM n"
-        ),
-        format!(
-            "{builds} jobs (id, build, repository, key, name, position, attempt, state, conclusion, job_order, \
-             queued_ms, started_ms, finished_ms) \
-             SELECT printf('%032x', i), printf('%032x', i), {repository}, 'build', 'build', 0, 1, 'finished', \
-             'success', '{{}}', i, i, i FROM n"
-        ),
-        format!(
-            "{builds} triggers (id, repository, commit_id, subject, occasion, trust, sender, state, build, \
-             created_ms, due_ms) \
-             SELECT printf('%032x', i), {repository}, printf('%040x', i), 'pull/' || (i / {REPOSITORIES}), '{{}}', \
-             'trusted', 1, 'attached', printf('%032x', i), i, i FROM n"
-        ),
-        format!(
-            "{builds} publications (id, repository, installation, target, commit_id, build, job, content, priority, \
-             version, sent, remote, due_ms) \
-             SELECT printf('%032x', i), {repository}, 1, 'check/' || i, printf('%040x', i), printf('%032x', i), \
-             printf('%032x', i), printf('%0200x', i), 0, 4, 4, i, i FROM n"
-        ),
-        format!(
-            "{known} deliveries (guid, event, body, received_ms, state, due_ms) \
-             SELECT printf('%032x', i), 'push', printf('%04000x', i), i, 'handled', i FROM n"
-        ),
-        "COMMIT".to_owned(),
-        "PRAGMA wal_checkpoint(TRUNCATE)".to_owned(),
-    ] {
-        sqlx::query(AssertSqlSafe(statement))
-            .execute(&mut on)
-            .await
-            .unwrap();
-    }
-    on.close().await.unwrap();
-}
-
 /// Opens a database and reads one row of it.
-async fn open(file: &Path) {
+async fn open(file: &Path, repository: &str) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
     let mut on = options.connect().await.unwrap();
-    let read = sqlx::query_as(
-        "SELECT number FROM builds WHERE repository = 'github.com/7' AND number = 500",
-    );
-    let (number,): (i64,) = read.fetch_one(&mut on).await.unwrap();
+    let read = sqlx::query_as("SELECT number FROM builds WHERE repository = $1 AND number = 500");
+    let read = read.bind(repository).fetch_one(&mut on);
+    let (number,): (i64,) = read.await.unwrap();
     println!("{number}");
 }
 
 /// The seconds from the start of a process that opens the database until it has read a row.
-fn opened(data: &Path) -> f64 {
+fn opened(forge: &Forge, data: &Path) -> f64 {
     let begin = Instant::now();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["open", data.join("herald.db").to_str().unwrap()]);
+    command.arg("open").arg(data.join("herald.db"));
+    command.arg(format!("{}/7", forge.host));
     let read = Server::spawn(command);
     assert_eq!(read.address, "500");
     begin.elapsed().as_secs_f64()
 }
 
 /// The memory of Herald and of the least server, both at rest, in MiB.
-async fn idle(github: &str, key: &Path, folder: &Path) -> (f64, f64) {
+async fn idle(forge: &Forge, folder: &Path) -> (f64, f64) {
     let [mut ours, mut least] = [const { Vec::new() }; 2];
     for round in 0..3 {
         let data = folder.join(format!("empty-{round}"));
-        let herald = Herald::start(github, key, &data).await;
+        let herald = Herald::start(forge, &data).await;
         let limit = Server::start(&[
             "limit",
             folder.join(format!("limit-{round}")).to_str().unwrap(),
         ]);
         tokio::time::sleep(CALM).await;
-        ours.push(memory(herald.child.id()));
+        ours.push(herald.server.memory());
         least.push(limit.memory());
     }
     (median(ours), median(least))
@@ -234,25 +113,13 @@ fn size(file: &Path) -> Option<f64> {
     Some(bytes as f64 / 1e6)
 }
 
-/// The simulated GitHub, and the key of its App in a file.
-async fn github(folder: &Path) -> (String, PathBuf) {
-    let github = GitHub::new(Arc::new(SystemClock)).unwrap();
-    let key = folder.join("app.pem");
-    std::fs::write(&key, github.private_key().expose()).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let router = github.router();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, key)
-}
-
 /// The seconds to Herald's first answer, and to a row of the same file.
-async fn starts(github: &str, key: &Path, data: &Path) -> (f64, f64) {
+async fn starts(forge: &Forge, data: &Path) -> (f64, f64) {
     let [mut starts, mut opens] = [const { Vec::new() }; 2];
     for round in 0..=ROUNDS {
         // It is killed at once: what it does afterwards is not measured.
-        let started = Herald::start(github, key, data).await.started;
-        let opened = opened(data);
+        let started = Herald::start(forge, data).await.started;
+        let opened = opened(forge, data);
         // The first round fills the caches.
         if round > 0 {
             starts.push(started);
@@ -300,8 +167,8 @@ fn sizes(arguments: &[&str]) -> (bool, Vec<Row>) {
 
 async fn measure(arguments: &[&str]) -> ExitCode {
     let folder = folder("footprint");
-    let (github, key) = github(&folder).await;
-    let (ours, least) = idle(&github, &key, &folder).await;
+    let forge = Forge::new(&folder, |router| router).await;
+    let (ours, least) = idle(&forge, &folder).await;
     println!(
         "idle: {ours:.1} MiB (at most {}, goal {}); the least server: {least:.1} MiB",
         MEMORY.0, MEMORY.1
@@ -315,9 +182,15 @@ async fn measure(arguments: &[&str]) -> ExitCode {
     }
 
     let data = folder.join("full");
-    fill(&data).await;
+    let age = Age {
+        host: &forge.host,
+        repositories: REPOSITORIES,
+        builds: BUILDS,
+        deliveries: DELIVERIES,
+    };
+    age.fill(&data).await;
     let bytes = size(&data.join("herald.db")).unwrap();
-    let (start, open) = starts(&github, &key, &data).await;
+    let (start, open) = starts(&forge, &data).await;
     println!(
         "start with {BUILDS} builds ({bytes:.0} MB): {start:.3} s (at most {}, goal {}); opening and one row: {open:.3} s",
         START.0, START.1
@@ -355,7 +228,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["limit", data] => shared::serve(limit::router(Path::new(data), "secret").await).await,
-        ["open", file] => open(Path::new(file)).await,
+        ["open", file, repository] => open(Path::new(file), repository).await,
         _ => return measure(&arguments).await,
     }
     ExitCode::SUCCESS

@@ -32,7 +32,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use axum::Router;
@@ -44,8 +44,8 @@ use herald::wire;
 
 use payload::Payloads;
 use shared::{
-    AsyncWork, CONNECTIONS, Connection, Row, Server, after, ask, folder, keep, median, paced,
-    percentile,
+    CONNECTIONS, Connection, Row, Server, Work, after, ask, folder, keep, median, paced,
+    percentile, press,
 };
 
 /// How many deliveries a side gets in a round.
@@ -84,45 +84,17 @@ async fn herald(data: &Path) -> Router {
 #[derive(Clone)]
 struct Deliver(Arc<Payloads>, u16);
 
-impl AsyncWork<Connection> for Deliver {
+impl Work for Deliver {
     async fn carry_out(&self, connection: &mut Connection, number: usize) {
-        let (status, body) = ask(connection, self.0.delivery(number)).await;
-        assert_eq!(status, self.1, "{body:?}");
+        let answer = ask(connection, self.0.delivery(number)).await;
+        assert_eq!(answer.status(), self.1, "{answer:?}");
     }
-}
-
-/// As many deliveries as it can, over all connections: microseconds of the server's time for each, and the rate.
-async fn press(server: &Server, deliver: &Deliver) -> (f64, f64) {
-    let next = Arc::new(AtomicUsize::new(0));
-    let (before, begin) = (server.used(), Instant::now());
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let mut connection = server.connect().await;
-        let (next, deliver) = (Arc::clone(&next), deliver.clone());
-        tasks.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= DELIVERIES {
-                    return;
-                }
-                deliver.carry_out(&mut connection, number).await;
-            }
-        });
-    }
-    tasks.join_all().await;
-    let seconds = begin.elapsed().as_secs_f64();
-    let count = DELIVERIES as f64;
-    ((server.used() - before) / count * 1e6, count / seconds)
 }
 
 /// The median and the slowest of a hundred deliveries, in milliseconds.
 async fn calm(server: &Server, deliver: &Deliver, rate: f64) -> (f64, f64) {
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(server.connect().await);
-    }
     let count = (rate * CALM.1) as usize;
-    let times = paced(connections, rate, count, deliver.clone()).await;
+    let times = paced(server, rate, count, deliver).await;
     (percentile(&times, 50), percentile(&times, 99))
 }
 
@@ -183,10 +155,10 @@ async fn peers(folder: &Path, payloads: &Arc<Payloads>) -> Vec<(String, f64)> {
             .env("LOG_LEVEL", "fatal");
         let server = Server::spawn(command);
         let deliver = Deliver(Arc::clone(payloads), 200);
-        press(&server, &deliver).await;
+        press(&server, DELIVERIES, &deliver).await;
         let mut costs = Vec::new();
         for _ in 0..3 {
-            costs.push(press(&server, &deliver).await.0);
+            costs.push(press(&server, DELIVERIES, &deliver).await.0);
         }
         taken.push((name.to_owned(), median(costs)));
     }
@@ -199,7 +171,7 @@ async fn costs(servers: [&Server; 2], deliver: &Deliver) -> [(f64, f64); 2] {
     let mut rates = [0.0_f64; 2];
     for round in 0..=ROUNDS {
         for (side, server) in servers.into_iter().enumerate() {
-            let (cost, rate) = press(server, deliver).await;
+            let (cost, rate) = press(server, DELIVERIES, deliver).await;
             // The first round fills the caches.
             if round > 0 {
                 costs[side].push(cost);

@@ -1,5 +1,10 @@
 //! Deliveries of `pull_request`, of the size that GitHub's have.
 
+#![allow(
+    dead_code,
+    reason = "each benchmark is a program of its own and uses a part of it"
+)]
+
 use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
 use http_body_util::Full;
@@ -17,7 +22,8 @@ pub(crate) struct Payloads(Vec<(Bytes, String)>);
 
 impl Payloads {
     pub(crate) fn new(secret: &str) -> Self {
-        Self((0..BODIES).map(|number| signed(number, secret)).collect())
+        let signed = |number| signed(&pull_request(number), secret);
+        Self((0..BODIES).map(signed).collect())
     }
 
     /// The length of a body.
@@ -33,24 +39,29 @@ impl Payloads {
     /// A delivery with a GUID that no other one has.
     pub(crate) fn delivery(&self, number: usize) -> Request<Full<Bytes>> {
         let (body, signature) = &self.0[number % BODIES];
-        Request::post("/webhooks/github")
-            .header("host", "localhost")
-            .header("content-type", "application/json")
-            .header("user-agent", "GitHub-Hookshot/0000000")
-            .header("x-github-event", "pull_request")
-            .header("x-github-delivery", uuid::Uuid::new_v4().to_string())
-            .header("x-hub-signature-256", signature)
-            .body(Full::new(body.clone()))
-            .unwrap()
+        request(body.clone(), signature)
     }
 }
 
-fn signed(number: usize, secret: &str) -> (Bytes, String) {
-    let mut payload = pull_request(number);
-    let short = BYTES.saturating_sub(payload.to_string().len());
-    let words = "Shorten the greeting; \"nobody\" reads it to its end.\n";
-    let text: String = words.chars().cycle().take(short * 49 / 52).collect();
-    payload["pull_request"]["body"] = text.into();
+/// A delivery of this payload with a GUID of its own.
+pub(crate) fn delivery(payload: &Value, secret: &str) -> Request<Full<Bytes>> {
+    let (body, signature) = signed(payload, secret);
+    request(body, &signature)
+}
+
+fn request(body: Bytes, signature: &str) -> Request<Full<Bytes>> {
+    Request::post("/webhooks/github")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .header("user-agent", "GitHub-Hookshot/0000000")
+        .header("x-github-event", "pull_request")
+        .header("x-github-delivery", uuid::Uuid::new_v4().to_string())
+        .header("x-hub-signature-256", signature)
+        .body(Full::new(body))
+        .unwrap()
+}
+
+fn signed(payload: &Value, secret: &str) -> (Bytes, String) {
     let body = payload.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
@@ -59,8 +70,17 @@ fn signed(number: usize, secret: &str) -> (Bytes, String) {
     (body.into(), format!("sha256={digits}"))
 }
 
-/// What GitHub sends, in shape and proportion: many addresses, few facts.
-fn pull_request(number: usize) -> Value {
+/// A payload as GitHub sends it, in shape, proportion and length: many addresses, few facts, much text.
+pub(crate) fn pull_request(number: usize) -> Value {
+    let mut payload = facts(number);
+    let short = BYTES.saturating_sub(payload.to_string().len());
+    let words = "Shorten the greeting; \"nobody\" reads it to its end.\n";
+    let text: String = words.chars().cycle().take(short * 49 / 52).collect();
+    payload["pull_request"]["body"] = text.into();
+    payload
+}
+
+fn facts(number: usize) -> Value {
     let owner = person("octo", 1);
     let fork = repository("ada", 9_000 + number, &person("ada", 2));
     let main = repository("octo", 7_000 + number, &owner);

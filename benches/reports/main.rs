@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench reports` makes the files, and runs in turns, each in a process of its own: a
 //! bare loop of the tokenizer (or of lines), the reading, and the whole of `herald report`, which
-//! also places failures and prints. It prints the medians of their user and system time. Other
-//! programs stand beside it where Python has them. The figures are ratios: the same machine, the
-//! same minute, the same file.
+//! also places failures and prints. It prints the medians of their user and system time. The figures are
+//! ratios: the same machine, the same minute, the same file. With `-- --peers FOLDER` also other readers, which are in
+//! `FOLDER/bin/python3` (`python3 -m venv FOLDER`, `FOLDER/bin/pip install junitparser test-results-parser`).
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,8 @@
 mod data;
 mod limits;
 mod place;
+#[path = "../shared/rows.rs"]
+mod rows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,7 +34,8 @@ struct Usage {
     mib: f64,
 }
 
-struct Row {
+/// A file to read.
+struct Case {
     work: &'static str,
     file: PathBuf,
     /// Which loop is the limit.
@@ -42,6 +45,18 @@ struct Row {
     goal: f64,
     rounds: usize,
 }
+
+/// Other readers, in Python.
+const PEERS: [(&str, &str); 2] = [
+    (
+        "test-results-parser",
+        "import test_results_parser as t,sys; t.parse_junit_xml(open(sys.argv[1],'rb').read())",
+    ),
+    (
+        "junitparser",
+        "import junitparser,sys; junitparser.JUnitXml.fromfile(sys.argv[1])",
+    ),
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -58,11 +73,42 @@ fn main() {
     let huge = arguments.iter().any(|argument| argument == "--huge");
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench");
     std::fs::create_dir_all(&dir).unwrap();
+    let rows = cases(&dir, huge);
+    println!("| work | limit | reading | × | at most | goal | peak | `herald report` | × | peak |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let measured: Vec<(f64, f64)> = rows.iter().map(print).collect();
+    place::print();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut peers = Vec::new();
+    if let Some(folder) = rows::after(&arguments, "--peers") {
+        let python = Path::new(folder).join("bin/python3");
+        for (name, script) in PEERS {
+            let Some(seconds) = other(&python, &rows[0], name, script) else {
+                continue;
+            };
+            peers.push(format!("{name} {:.1}", seconds / measured[0].1));
+        }
+    }
+    let table = rows
+        .iter()
+        .zip(&measured)
+        .map(|(row, (reading, limit))| rows::Row {
+            what: row.work.to_owned(),
+            herald: format!("{reading:.2} s"),
+            limit: format!("{limit:.2} s: {}", limits::words(row.limit)),
+            times: Some(reading / limit),
+            peers: std::mem::take(&mut peers).join("; "),
+        });
+    rows::keep(&arguments, &table.collect::<Vec<_>>());
+}
+
+/// What is read.
+fn cases(dir: &Path, huge: bool) -> Vec<Case> {
     let tests = &["--failures", "--format", "json"][..];
     let coverage = &["--format", "json"][..];
-    let row = |work, file: &str, limit, flags, at_most, goal, rounds| Row {
+    let row = |work, file: &str, limit, flags, at_most, goal, rounds| Case {
         work,
-        file: data::make(&dir, file),
+        file: data::make(dir, file),
         limit,
         flags,
         at_most,
@@ -120,25 +166,11 @@ fn main() {
             3,
         ));
     }
-    println!("| work | limit | reading | × | at most | goal | peak | `herald report` | × | peak |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for row in &rows {
-        print(row);
-    }
-    place::print();
-    others(
-        &rows[0],
-        "junitparser",
-        "import junitparser,sys; junitparser.JUnitXml.fromfile(sys.argv[1])",
-    );
-    others(
-        &rows[0],
-        "test-results-parser",
-        "import test_results_parser as t,sys; t.parse_junit_xml(open(sys.argv[1],'rb').read())",
-    );
+    rows
 }
 
-fn print(row: &Row) {
+/// What its reading takes, and what the limit's takes.
+fn print(row: &Case) -> (f64, f64) {
     let command = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_herald"));
         command
@@ -176,43 +208,36 @@ fn print(row: &Row) {
         command / limit,
         peak(&commands),
     );
+    (reading, limit)
 }
 
 fn peak(usages: &[Usage]) -> f64 {
     usages.iter().map(|usage| usage.mib).fold(0.0, f64::max)
 }
 
-/// Another program, where it is installed.
-fn others(row: &Row, name: &str, script: &str) {
-    let command = || {
-        let mut command = Command::new("python3");
-        command.args(["-c", script]).arg(&row.file);
+/// The seconds that another reader takes, where it is installed.
+fn other(python: &Path, row: &Case, name: &str, script: &str) -> Option<f64> {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(python);
+        command.arg("-c").arg(script).args(arguments);
         command
     };
-    let there = Command::new("python3")
-        .args([
-            "-c",
-            script
-                .split([',', ';', ' '])
-                .nth(1)
-                .map(|module| format!("import {module}"))
-                .unwrap()
-                .as_str(),
-        ])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !there {
+    // Without a file it ends where the file is asked for, unless it is not there at all.
+    let tried = run(&[]).output().ok()?;
+    if String::from_utf8_lossy(&tried.stderr).contains("ModuleNotFoundError") {
         println!("\n{name}: not installed");
-        return;
+        return None;
     }
-    let usages: Vec<Usage> = (0..3).map(|_| measure(command())).collect();
+    let usages: Vec<Usage> = (0..3)
+        .map(|_| measure(run(&[row.file.to_str().unwrap()])))
+        .collect();
     println!(
         "\n{name}, {}: {:.3} s, {:.0} MiB",
         row.work,
         median(&usages),
         peak(&usages)
     );
+    Some(median(&usages))
 }
 
 fn measure(mut command: Command) -> Usage {

@@ -3,6 +3,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     reason = "each benchmark is a program of its own and uses a part of it"
 )]
 
@@ -11,11 +12,13 @@ mod rows;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::serve::ListenerExt as _;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -36,7 +39,7 @@ pub(crate) async fn serve(router: Router) {
 
 /// A server in a process of its own; it ends when this is dropped.
 pub(crate) struct Server {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: String,
 }
 
@@ -78,9 +81,13 @@ impl Server {
         [sum([11, 12]), sum([13, 14])]
     }
 
-    /// Its memory in MiB.
+    /// Its resident memory in MiB (proc(5), `/proc/pid/status`).
     pub(crate) fn memory(&self) -> f64 {
-        memory(self.child.id())
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(file).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
     pub(crate) async fn connect(&self) -> Connection {
@@ -95,18 +102,6 @@ impl Drop for Server {
     }
 }
 
-/// The resident memory of a process in MiB (proc(5), `/proc/pid/status`).
-pub(crate) fn memory(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib: f64 = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .unwrap()
-        .parse()
-        .unwrap();
-    kib / 1024.0
-}
-
 /// An open connection.
 pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
@@ -118,38 +113,64 @@ pub(crate) async fn connect(address: &str) -> Connection {
     sender
 }
 
-/// Sends a request and says the status and the body of the answer.
+/// Sends a request and says the answer.
 pub(crate) async fn ask(
     connection: &mut Connection,
     request: Request<Full<Bytes>>,
-) -> (u16, Bytes) {
+) -> Response<Bytes> {
     connection.ready().await.unwrap();
-    let answer = connection.send_request(request).await.unwrap();
-    let status = answer.status().as_u16();
-    (
-        status,
-        answer.into_body().collect().await.unwrap().to_bytes(),
-    )
+    let (head, body) = connection.send_request(request).await.unwrap().into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+}
+
+/// A request for what is at a path.
+pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
+    let request = Request::get(path).header("host", "localhost");
+    request.body(Full::default()).unwrap()
+}
+
+/// `count` pieces of work as fast as they can be done, over all connections: microseconds of the server's time for
+/// each, and how many a second there were.
+pub(crate) async fn press<F: Work>(server: &Server, count: usize, work: &F) -> (f64, f64) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let (before, begin) = (server.used(), Instant::now());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = server.connect().await;
+        let (next, work) = (Arc::clone(&next), work.clone());
+        tasks.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return;
+                }
+                work.carry_out(&mut connection, number).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+    let seconds = begin.elapsed().as_secs_f64();
+    let count = count as f64;
+    ((server.used() - before) / count * 1e6, count / seconds)
 }
 
 /// How long each of `count` pieces of work took at this many a second, in milliseconds and in order; what had
-/// to wait for its turn has waited too. There are as many turns as there are `workers`.
-pub(crate) async fn paced<W, F>(workers: Vec<W>, rate: f64, count: usize, work: F) -> Vec<f64>
-where
-    W: Send + 'static,
-    F: AsyncWork<W>,
-{
+/// to wait for its connection has waited too.
+pub(crate) async fn paced<F: Work>(server: &Server, rate: f64, count: usize, work: &F) -> Vec<f64> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(server.connect().await);
+    }
     let begin = Instant::now() + Duration::from_millis(50);
-    let step = workers.len();
     let mut tasks = tokio::task::JoinSet::new();
-    for (first, mut worker) in workers.into_iter().enumerate() {
+    for (first, mut connection) in connections.into_iter().enumerate() {
         let work = work.clone();
         tasks.spawn(async move {
             let mut times = Vec::new();
-            for number in (first..count).step_by(step) {
+            for number in (first..count).step_by(CONNECTIONS) {
                 let due = begin + Duration::from_secs_f64(number as f64 / rate);
                 tokio::time::sleep_until(due.into()).await;
-                work.carry_out(&mut worker, number).await;
+                work.carry_out(&mut connection, number).await;
                 times.push(due.elapsed().as_secs_f64() * 1e3);
             }
             times
@@ -161,8 +182,12 @@ where
 }
 
 /// Something to do over and over.
-pub(crate) trait AsyncWork<W>: Clone + Send + 'static {
-    fn carry_out(&self, worker: &mut W, number: usize) -> impl Future<Output = ()> + Send;
+pub(crate) trait Work: Clone + Send + 'static {
+    fn carry_out(
+        &self,
+        connection: &mut Connection,
+        number: usize,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// The value that so many of a hundred are not above; `times` are in order.

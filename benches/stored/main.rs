@@ -7,7 +7,6 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_precision_loss,
@@ -16,35 +15,33 @@
     reason = "a program for people that ends when anything is wrong"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitCode, Stdio};
+#[path = "../shared/mod.rs"]
+mod shared;
+
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::http::HeaderMap;
-use axum::routing::get;
-use axum::serve::ListenerExt as _;
+use axum::routing;
 use herald::config::{Config, Reader};
 use herald::web::{self, Web};
 use herald::wire;
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+
+use shared::{
+    Connection, Row, Server, Work, ask, connect, get, keep, median, paced, percentile, press, serve,
+};
 
 const REPOSITORIES: usize = 100_000;
-const REQUESTS: u64 = REPOSITORIES as u64;
-const CONNECTIONS: u64 = 16;
 const ROUNDS: usize = 5;
 /// How much more a stored badge may cost.
 const LIMIT: f64 = 1.5;
 
 /// The address of a badge, another one each time.
-fn path(number: u64) -> String {
-    let repository = number.wrapping_mul(7_919) % REPOSITORIES as u64;
+fn path(number: usize) -> String {
+    let repository = number.wrapping_mul(7_919) % REPOSITORIES;
     format!("/badges/octo/project-{repository}/build.svg")
 }
 
@@ -106,145 +103,34 @@ async fn stored() -> Router {
 fn plain(headers: HeaderMap, body: Bytes) -> Router {
     Router::new().route(
         "/badges/{owner}/{repo}/{file}",
-        get(move || async move { (headers, body) }),
+        routing::get(move || async move { (headers, body) }),
     )
 }
 
-/// Serves until it is killed, and says where.
-async fn serve(router: Router) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("{}", listener.local_addr().unwrap());
-    let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
-    axum::serve(listener, router).await.unwrap();
-}
+/// Asks for badges.
+#[derive(Clone)]
+struct Look;
 
-/// A server in a process of its own.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let out = child.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
-        Self {
-            child,
-            address: line.trim().to_owned(),
-        }
-    }
-
-    /// Seconds of user and system time up to now (proc(5), `/proc/pid/stat`, 14 and 15; in hundredths).
-    fn used(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let rest = stat.rsplit_once(')').unwrap().1;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-    }
-
-    async fn connect(&self) -> SendRequest<Empty<Bytes>> {
-        let stream = tokio::net::TcpStream::connect(&self.address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        sender
+impl Work for Look {
+    async fn carry_out(&self, connection: &mut Connection, number: usize) {
+        let answer = ask(connection, get(&path(number))).await;
+        assert_eq!(answer.status(), 200);
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn ask(sender: &mut SendRequest<Empty<Bytes>>, path: &str) -> (HeaderMap, Bytes) {
-    sender.ready().await.unwrap();
-    let request = Request::get(path)
-        .header("host", "localhost")
-        .body(Empty::new())
-        .unwrap();
-    let answer = sender.send_request(request).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let headers = answer.headers().clone();
-    (
-        headers,
-        answer.into_body().collect().await.unwrap().to_bytes(),
-    )
-}
-
-/// As many requests as it can, over all connections: microseconds of the server's time for each, and the rate.
-async fn press(server: &Server) -> (f64, f64) {
-    let next = Arc::new(AtomicU64::new(0));
-    let (before, begin) = (server.used(), Instant::now());
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let mut sender = server.connect().await;
-        let next = Arc::clone(&next);
-        tasks.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= REQUESTS {
-                    return;
-                }
-                ask(&mut sender, &path(number)).await;
-            }
-        });
-    }
-    tasks.join_all().await;
-    let seconds = begin.elapsed().as_secs_f64();
-    let count = REQUESTS as f64;
-    ((server.used() - before) / count * 1e6, count / seconds)
-}
-
-/// The 50th and the 99th of a hundred answers in milliseconds, at this many requests a second. A request that had to
-/// wait for a connection has waited too.
-async fn percentiles(server: &Server, rate: f64) -> (f64, f64) {
-    let count = (rate * 5.0) as u64;
-    let begin = Instant::now() + Duration::from_millis(50);
-    let mut tasks = tokio::task::JoinSet::new();
-    for connection in 0..CONNECTIONS {
-        let mut sender = server.connect().await;
-        tasks.spawn(async move {
-            let mut times = Vec::new();
-            for number in (connection..count).step_by(CONNECTIONS as usize) {
-                let due = begin + Duration::from_secs_f64(number as f64 / rate);
-                tokio::time::sleep_until(due.into()).await;
-                ask(&mut sender, &path(number)).await;
-                times.push(due.elapsed().as_secs_f64() * 1e3);
-            }
-            times
-        });
-    }
-    let mut times: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
-    times.sort_by(f64::total_cmp);
-    (times[times.len() / 2], times[times.len() * 99 / 100])
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-async fn compare() -> ExitCode {
+async fn compare(arguments: &[&str]) -> ExitCode {
     let stored = Server::start(&["stored"]);
-    let (_, body) = ask(&mut stored.connect().await, &path(0)).await;
-    assert!(body.starts_with(b"<svg"), "{body:?}");
+    let answer = ask(&mut stored.connect().await, get(&path(0))).await;
+    assert!(answer.body().starts_with(b"<svg"), "{answer:?}");
     let plain = Server::start(&["plain", &stored.address]);
     let mut costs = [Vec::new(), Vec::new()];
     // The first time each badge is read from the database.
-    let (first, _) = press(&stored).await;
-    press(&plain).await;
+    let (first, _) = press(&stored, REPOSITORIES, &Look).await;
+    press(&plain, REPOSITORIES, &Look).await;
     let mut top = 0_f64;
     for _ in 0..ROUNDS {
         for (server, costs) in [&stored, &plain].into_iter().zip(&mut costs) {
-            let (cost, rate) = press(server).await;
+            let (cost, rate) = press(server, REPOSITORIES, &Look).await;
             costs.push(cost);
             if server.address == stored.address {
                 top = top.max(rate);
@@ -260,11 +146,20 @@ async fn compare() -> ExitCode {
     println!("\n{ratio:.2} × (at most {LIMIT}); {top:.0} badges a second at most");
     let rate = top / 3.0;
     for (what, server) in [("stored", &stored), ("plain", &plain)] {
-        let (p50, p99) = percentiles(server, rate).await;
+        let times = paced(server, rate, (rate * 5.0) as usize, &Look).await;
+        let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
         println!(
             "{what}: half within {p50:.2} ms, 99 of 100 within {p99:.2} ms at {rate:.0} a second"
         );
     }
+    let row = Row {
+        what: format!("a badge over HTTP, of {REPOSITORIES} repositories"),
+        herald: format!("{ours:.1} µs"),
+        limit: format!("{theirs:.1} µs: the same bytes by axum"),
+        times: Some(ratio),
+        peers: String::new(),
+    };
+    keep(arguments, &[row]);
     if ratio > LIMIT {
         ExitCode::FAILURE
     } else {
@@ -279,16 +174,15 @@ async fn main() -> ExitCode {
     match arguments.as_slice() {
         ["stored"] => serve(stored().await).await,
         ["plain", address] => {
-            let of = Server {
-                child: Command::new("true").spawn().unwrap(),
-                address: (*address).to_owned(),
-            };
-            let (mut headers, body) = ask(&mut of.connect().await, &path(0)).await;
+            let (head, body) = ask(&mut connect(address).await, get(&path(0)))
+                .await
+                .into_parts();
+            let mut headers = head.headers;
             headers.remove("content-length");
             headers.remove("date");
             serve(plain(headers, body)).await;
         }
-        _ => return compare().await,
+        _ => return compare(&arguments).await,
     }
     ExitCode::SUCCESS
 }
