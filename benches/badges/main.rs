@@ -72,7 +72,7 @@ fn badges() -> Vec<(Badge, &'static str)> {
         .collect()
 }
 
-fn draw(style: &str, times: u32) {
+fn draw(style: &str, times: u32, with: fn(&Badge) -> String) {
     let badges: Vec<Badge> = badges()
         .into_iter()
         .map(|(badge, _)| Badge {
@@ -83,7 +83,7 @@ fn draw(style: &str, times: u32) {
     let mut bytes = 0;
     for _ in 0..times {
         for badge in &badges {
-            bytes += black_box(render(badge)).len();
+            bytes += black_box(with(badge)).len();
         }
     }
     assert!(bytes > 0 || times == 0);
@@ -102,17 +102,6 @@ fn bare(badge: &Badge) -> String {
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{label}: {message}"><title>{label}: {message}</title><linearGradient id="s" x2="0" y2="100%"><stop offset="0" stop-color="#bbb" stop-opacity=".1"/><stop offset="1" stop-opacity=".1"/></linearGradient><clipPath id="r"><rect width="{width}" height="20" rx="3" fill="#fff"/></clipPath><g clip-path="url(#r)"><rect width="{left}" height="20" fill="#555"/><rect x="{left}" width="{right}" height="20" fill="{color}"/><rect width="{width}" height="20" fill="url(#s)"/></g><g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" text-rendering="geometricPrecision" font-size="110"><text x="{left}" y="150" fill="#010101" fill-opacity=".3" transform="scale(.1)">{label}</text><text x="{left}" y="140" transform="scale(.1)">{label}</text><text x="{right}" y="150" fill="#010101" fill-opacity=".3" transform="scale(.1)">{message}</text><text x="{right}" y="140" transform="scale(.1)">{message}</text></g></svg>"##
     )
-}
-
-fn draw_bare(times: u32) {
-    let badges = badges();
-    let mut bytes = 0;
-    for _ in 0..times {
-        for (badge, _) in &badges {
-            bytes += black_box(bare(badge)).len();
-        }
-    }
-    assert!(bytes > 0 || times == 0);
 }
 
 /// Seconds of user and system time.
@@ -170,16 +159,10 @@ fn compare(sides: &[Box<dyn Fn(u32) -> Command>]) -> Vec<f64> {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        ["draw", "bare", times] => {
-            draw_bare(times.parse().unwrap());
-            return ExitCode::SUCCESS;
-        }
-        ["draw", style, times] => {
-            draw(style, times.parse().unwrap());
-            return ExitCode::SUCCESS;
-        }
-        _ => {}
+    if let ["draw", style, times] = arguments.as_slice() {
+        let with = if *style == "bare" { bare } else { render };
+        draw(style, times.parse().unwrap(), with);
+        return ExitCode::SUCCESS;
     }
     let folder = rows::after(&arguments, "--peers").map(PathBuf::from);
     let workload = Path::new(env!("CARGO_TARGET_TMPDIR")).join("badges.json");

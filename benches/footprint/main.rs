@@ -6,7 +6,7 @@
 //! durably (`benches/intake/limit.rs`), and a process that opens the same file with SQLite and selects one row; both are
 //! started in turns with Herald. Sizes are those of the programs that `cargo bench` builds, or of the files that `-- --herald FILE
 //! --runner FILE` name (`deploy/release` makes them). It ends with 1 when memory is over 60 MiB, the start takes more than a
-//! second, or a program is over 40 MB or 4 MB. With `-- --peers FOLDER` also the memory of Probot
+//! second, or a program is over 30 MB or 4 MB. With `-- --peers FOLDER` also the memory of Probot
 //! (`npm install --prefix FOLDER probot@14`).
 
 #![allow(
@@ -48,7 +48,7 @@ const CALM: Duration = Duration::from_secs(5);
 /// What may be and what should: MiB, seconds, and MB of both programs.
 const MEMORY: (f64, f64) = (60.0, 20.0);
 const START: (f64, f64) = (1.0, 0.1);
-const HERALD: (f64, f64) = (40.0, 20.0);
+const HERALD: (f64, f64) = (30.0, 20.0);
 const RUNNER: (f64, f64) = (4.0, 4.0);
 
 /// Opens a database and reads one row of it.

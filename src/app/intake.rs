@@ -64,12 +64,7 @@ impl App {
         let begun = Instant::now();
         let settling = async {
             match self.settle(&delivery).await {
-                Ok(follows) => {
-                    if follows {
-                        self.stir();
-                    }
-                    Ok("handled")
-                }
+                Ok(()) => Ok("handled"),
                 Err(error) => {
                     self.delivery_failed(&delivery.guid, delivery.tries, &error)
                         .await
@@ -81,8 +76,8 @@ impl App {
         Ok(true)
     }
 
-    /// Reads a delivery and carries out what follows; whether anything does.
-    async fn settle(&self, delivery: &Delivery) -> Result<bool> {
+    /// Reads a delivery and carries out what follows.
+    async fn settle(&self, delivery: &Delivery) -> Result<()> {
         let event = self
             .parts
             .forge
@@ -102,7 +97,10 @@ impl App {
         store
             .settle_delivery(&delivery.guid, changes, self.now_ms())
             .await?;
-        Ok(follows)
+        if follows {
+            self.stir();
+        }
+        Ok(())
     }
 
     /// What follows from an event.

@@ -23,13 +23,13 @@ use crate::ports::{Kind, PortError};
 /// How far back GitHub's list goes (Enterprise Server: a week).
 const WINDOW_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 /// So much of what was looked at before is looked at again: a delivery is listed when its attempt is
-/// over, which is after ten seconds at the latest (thirty on an Enterprise Server).
-const OVERLAP_MS: i64 = 2 * 60 * 1000;
+/// over, and attempts take different times.
+const OVERLAP_MS: i64 = 15 * 60 * 1000;
 /// The setting with the moment up to which the list was looked through.
 const CHECKED: &str = "deliveries_checked_ms";
-/// How many pages are read at most; each has a hundred. In five minutes and the overlap there are 420 at a hundred
+/// How many pages are read at most; each has a hundred. In five minutes and the overlap there are 1,200 at a hundred
 /// deliveries a second.
-const PAGES: usize = 500;
+const PAGES: usize = 1_500;
 /// How many deliveries of the list may fail before it is left for the next time.
 const FAILURES: usize = 5;
 /// How often the list is looked through.
