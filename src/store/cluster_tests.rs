@@ -1,5 +1,7 @@
 //! Several processes on one PostgreSQL.
 
+use std::task::Poll;
+
 use super::SqlStore;
 use super::tests::{ROOM, build, draft, on_both, order, push, settle, sha};
 use crate::ports::store::{Lane, NewDelivery};
@@ -36,6 +38,51 @@ async fn one_of_several_leads_until_it_is_silent_or_goes() {
         assert!(!store.lead("tidy", "a", 2_002, 3_000).await.unwrap());
         other.disappear("b").await.unwrap();
         assert!(store.lead("tidy", "a", 2_003, 3_000).await.unwrap());
+    })
+    .await;
+}
+
+/// Goes on with a future as often as is said, and drops it then.
+async fn give_up_after<F: Future>(mut times: u32, future: F) {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        if times == 0 {
+            return Poll::Ready(());
+        }
+        times -= 1;
+        future.as_mut().poll(context).map(|_| ())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_transaction_given_up_while_it_begins_is_not_left_to_others() {
+    on_both(async |store| {
+        let Some(other) = another(store).await else {
+            return;
+        };
+        for times in 1..6 {
+            drop(store.database.read().await.unwrap());
+            give_up_after(times, store.database.begin()).await;
+            give_up_after(times, store.database.claims().begin()).await;
+        }
+        // Every connection of the pool: what is written on it by one statement is there for others at once.
+        let mut connections = Vec::new();
+        for number in 0..super::database::CONNECTIONS {
+            let mut on = store.database.read().await.unwrap();
+            sqlx::query("INSERT INTO settings (name, value) VALUES ($1, '')")
+                .bind(format!("{number}"))
+                .execute(&mut *on)
+                .await
+                .unwrap();
+            connections.push(on);
+        }
+        let mut on = other.database.read().await.unwrap();
+        let names: Vec<String> = sqlx::query_scalar("SELECT name FROM settings")
+            .fetch_all(&mut *on)
+            .await
+            .unwrap();
+        assert_eq!(names.len(), connections.len(), "{names:?}");
     })
     .await;
 }

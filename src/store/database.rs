@@ -25,6 +25,9 @@ pub(super) const COLLISIONS: u32 = 50;
 /// How often the log is tried to be emptied; each waits for readers as long as `busy_timeout` says.
 const CHECKPOINTS: u32 = 6;
 
+/// How many connections there are at most to PostgreSQL.
+pub(super) const CONNECTIONS: u32 = 10;
+
 /// Waits a little, by chance and longer each time, so that those who collided do not meet again.
 pub(super) async fn step_aside(collisions: u32) {
     let most = u64::from(collisions.min(20)) * 5;
@@ -362,7 +365,7 @@ impl Database {
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         let options: AnyConnectOptions = url.parse()?;
         let pool = AnyPoolOptions::new()
-            .max_connections(10)
+            .max_connections(CONNECTIONS)
             .connect_with(options)
             .await?;
         migrator("postgres")
@@ -388,11 +391,9 @@ impl Database {
     /// Begins a transaction that may write.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         if let Some(shared) = &self.shared {
-            let begin = self
-                .pool
-                .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
-                .await?;
-            return Ok(Tx::Postgres(begin, Arc::clone(shared)));
+            return self
+                .begin_shared(shared, "BEGIN ISOLATION LEVEL SERIALIZABLE")
+                .await;
         }
         let Some((writer, flush)) = &self.writer else {
             return Err(StoreError::Stored("there is no writer".to_owned()));
@@ -420,6 +421,21 @@ impl Database {
             flush: Arc::clone(flush),
             alone: false,
         })
+    }
+
+    /// Begins a transaction on PostgreSQL, in a task of its own, which goes on to the end where its caller is dropped: sqlx 0.9
+    /// does not end a transaction whose beginning was given up, and the pool would hand the connection out with it
+    /// (issue 4393 of sqlx).
+    async fn begin_shared(
+        &self,
+        shared: &Arc<Shared>,
+        statement: &'static str,
+    ) -> Result<Tx, StoreError> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await })
+            .await
+            .map_err(|error| StoreError::Stored(error.to_string()))??;
+        Ok(Tx::Postgres(begun, Arc::clone(shared)))
     }
 
     /// Writes a SQLite database anew, without what was deleted from it. PostgreSQL does so by itself.
@@ -519,7 +535,7 @@ impl Claims<'_> {
     /// Begins one.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         match &self.0.shared {
-            Some(shared) => Ok(Tx::Postgres(self.0.pool.begin().await?, Arc::clone(shared))),
+            Some(shared) => self.0.begin_shared(shared, "BEGIN").await,
             None => self.0.begin().await,
         }
     }

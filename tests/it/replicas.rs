@@ -180,7 +180,10 @@ async fn while_processes_are_killed_every_build_has_one_result() {
     let done = |state: &herald::demo::State| {
         let ended = |commit: &String| {
             let newest = state.checks_of(commit, "herald").last().copied();
-            newest.is_some_and(|check| check.status == "completed")
+            // What was interrupted is followed by another attempt, whose check comes later.
+            newest.is_some_and(|check| {
+                check.status == "completed" && check.conclusion.as_deref() != Some("cancelled")
+            })
         };
         pushes.commits.iter().filter(|commit| ended(commit)).count()
     };
