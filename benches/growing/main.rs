@@ -251,7 +251,7 @@ async fn measure(
     let server = &herald.server;
     let count = rate * SECONDS;
     let before = server.used_with_children();
-    let answer = paced(server, rate as f64, count, load).await;
+    let answer = paced(server, rate as f64, count, load);
     let heads = load.heads.lock().unwrap().len();
     let all = |state: &GitHubState| {
         let green = |check: &&herald::demo::Check| check.conclusion.as_deref() == Some("success");

@@ -92,9 +92,9 @@ impl Work for Deliver {
 }
 
 /// The median and the slowest of a hundred deliveries, in milliseconds.
-async fn calm(server: &Server, deliver: &Deliver, rate: f64) -> (f64, f64) {
+fn calm(server: &Server, deliver: &Deliver, rate: f64) -> (f64, f64) {
     let count = (rate * CALM.1) as usize;
-    let times = paced(server, rate, count, deliver).await;
+    let times = paced(server, rate, count, deliver);
     (percentile(&times, 50), percentile(&times, 99))
 }
 
@@ -128,6 +128,12 @@ fn appends(file: &Path, rate: f64, bytes: &[u8]) -> (f64, f64) {
     });
     times.sort_by(f64::total_cmp);
     (percentile(&times, 50), percentile(&times, 99))
+}
+
+/// Measures once the disk has what was written before.
+fn settled<T>(measure: impl FnOnce() -> T) -> T {
+    assert!(Command::new("sync").status().unwrap().success());
+    measure()
 }
 
 /// What others take for a delivery, with what they are called.
@@ -184,19 +190,14 @@ async fn costs(servers: [&Server; 2], deliver: &Deliver) -> [(f64, f64); 2] {
 }
 
 /// The median and the slowest of a hundred at this rate: of each server, and of appends to a file.
-async fn slowest(
-    servers: [&Server; 2],
-    deliver: &Deliver,
-    file: &Path,
-    rate: f64,
-) -> [(f64, f64); 3] {
+fn slowest(servers: [&Server; 2], deliver: &Deliver, file: &Path, rate: f64) -> [(f64, f64); 3] {
     let mut all = [const { (Vec::new(), Vec::new()) }; 3];
     let body = deliver.0.body();
     for _ in 0..CALM.0 {
         let measured = [
-            calm(servers[0], deliver, rate).await,
-            calm(servers[1], deliver, rate).await,
-            appends(file, rate, &body),
+            settled(|| calm(servers[0], deliver, rate)),
+            settled(|| calm(servers[1], deliver, rate)),
+            settled(|| appends(file, rate, &body)),
         ];
         for ((half, slow), (p50, p99)) in all.iter_mut().zip(measured) {
             half.push(p50);
@@ -219,7 +220,7 @@ async fn compare(arguments: &[&str]) -> ExitCode {
     let rate = top / 2.0;
     let file = folder.join("appended");
     let [(p50, p99), (p50_limit, p99_limit), (p50_append, p99_append)] =
-        slowest(servers, &deliver, &file, rate).await;
+        slowest(servers, &deliver, &file, rate);
     let slow = p99 / p99_append;
     println!(
         "| | µs of the server's time | deliveries a second | half within | 99 of 100 within |"

@@ -155,34 +155,50 @@ pub(crate) async fn press<F: Work>(server: &Server, count: usize, work: &F) -> (
 }
 
 /// How long each of `count` pieces of work took at this many a second, in milliseconds and in order; what had
-/// to wait for its connection has waited too.
-pub(crate) async fn paced<F: Work>(server: &Server, rate: f64, count: usize, work: &F) -> Vec<f64> {
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(server.connect().await);
-    }
+/// to wait for its connection has waited too. Each connection has a thread of its own, whose turns come within fractions of
+/// a millisecond; a timer of tokio has steps of a whole one.
+pub(crate) fn paced<F: Work>(server: &Server, rate: f64, count: usize, work: &F) -> Vec<f64> {
     let begin = Instant::now() + Duration::from_millis(50);
-    let mut tasks = tokio::task::JoinSet::new();
-    for (first, mut connection) in connections.into_iter().enumerate() {
-        let work = work.clone();
-        tasks.spawn(async move {
-            let mut times = Vec::new();
-            for number in (first..count).step_by(CONNECTIONS) {
-                let due = begin + Duration::from_secs_f64(number as f64 / rate);
-                tokio::time::sleep_until(due.into()).await;
-                work.carry_out(&mut connection, number).await;
-                times.push(due.elapsed().as_secs_f64() * 1e3);
-            }
-            times
-        });
-    }
-    let mut times: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
+    let mut times: Vec<f64> = tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..CONNECTIONS)
+                .map(|first| {
+                    scope.spawn(move || in_turns(server, work, begin, rate, (first, count)))
+                })
+                .collect();
+            let times = threads.into_iter().map(|thread| thread.join().unwrap());
+            times.flatten().collect()
+        })
+    });
     times.sort_by(f64::total_cmp);
     times
 }
 
+/// One connection of [`paced`]: every so many of the numbers up to a count.
+fn in_turns<F: Work>(
+    server: &Server,
+    work: &F,
+    begin: Instant,
+    rate: f64,
+    (first, count): (usize, usize),
+) -> Vec<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut connection = runtime.block_on(server.connect());
+    let numbers = (first..count).step_by(CONNECTIONS);
+    let times = numbers.map(|number| {
+        let due = begin + Duration::from_secs_f64(number as f64 / rate);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        runtime.block_on(work.carry_out(&mut connection, number));
+        due.elapsed().as_secs_f64() * 1e3
+    });
+    times.collect()
+}
+
 /// Something to do over and over.
-pub(crate) trait Work: Clone + Send + 'static {
+pub(crate) trait Work: Clone + Send + Sync + 'static {
     fn carry_out(
         &self,
         connection: &mut Connection,

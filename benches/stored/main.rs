@@ -146,7 +146,7 @@ async fn compare(arguments: &[&str]) -> ExitCode {
     println!("\n{ratio:.2} × (at most {LIMIT}); {top:.0} badges a second at most");
     let rate = top / 3.0;
     for (what, server) in [("stored", &stored), ("plain", &plain)] {
-        let times = paced(server, rate, (rate * 5.0) as usize, &Look).await;
+        let times = paced(server, rate, (rate * 5.0) as usize, &Look);
         let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
         println!(
             "{what}: half within {p50:.2} ms, 99 of 100 within {p99:.2} ms at {rate:.0} a second"

@@ -16,6 +16,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot, watch};
 
+use super::checkpoint::{Synced, checkpoint_loop};
 use super::schema::migrator;
 use crate::ports::PortError;
 
@@ -155,8 +156,8 @@ pub(super) struct Database {
     trouble: Arc<AtomicBool>,
     /// PostgreSQL, which others may use too.
     shared: Option<Arc<Shared>>,
-    /// Ends with the last clone.
-    _flusher: Option<Arc<Flusher>>,
+    /// End with the last clone.
+    _tasks: Option<Arc<Tasks>>,
 }
 
 /// A PostgreSQL server.
@@ -167,12 +168,14 @@ pub(super) struct Shared {
     commits: watch::Sender<u64>,
 }
 
-/// The task that commits; it is stopped when nobody can write any more.
-struct Flusher(tokio::task::JoinHandle<()>);
+/// The tasks of the writer; they are stopped when nobody can write any more.
+struct Tasks([tokio::task::JoinHandle<()>; 2]);
 
-impl Drop for Flusher {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.0.abort();
+        for task in &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -322,6 +325,8 @@ impl Database {
             "PRAGMA journal_mode=WAL",
             "PRAGMA synchronous=FULL",
             "PRAGMA busy_timeout=10000",
+            // Only where `checkpoint_loop` could not: 64 MiB.
+            "PRAGMA wal_autocheckpoint=16384",
         ] {
             connection.execute(pragma).await?;
         }
@@ -349,14 +354,22 @@ impl Database {
             commits: counter,
         }));
         let flush = Arc::new(Notify::new());
-        let flusher = tokio::spawn(flush_loop(Arc::clone(&writer), Arc::clone(&flush)));
+        let tasks = Tasks([
+            tokio::spawn(flush_loop(Arc::clone(&writer), Arc::clone(&flush))),
+            tokio::spawn(checkpoint_loop(
+                Arc::clone(&writer),
+                commits.clone(),
+                pool.clone(),
+                Synced::open(file).map_err(sqlx::Error::Io)?,
+            )),
+        ]);
         Ok(Self {
             pool,
             writer: Some((writer, flush)),
             commits,
             trouble: Arc::default(),
             shared: None,
-            _flusher: Some(Arc::new(Flusher(flusher))),
+            _tasks: Some(Arc::new(tasks)),
         })
     }
 
@@ -384,7 +397,7 @@ impl Database {
             commits,
             trouble: Arc::default(),
             shared: Some(Arc::new(shared)),
-            _flusher: None,
+            _tasks: None,
         })
     }
 

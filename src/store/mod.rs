@@ -9,6 +9,7 @@ mod approval_tests;
 mod approvals;
 mod audit;
 mod builds;
+mod checkpoint;
 mod cluster;
 #[cfg(test)]
 mod cluster_tests;
