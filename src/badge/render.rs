@@ -10,7 +10,7 @@ use super::{capitals, halves, social};
 use crate::text::xml;
 
 /// How a badge looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Style {
     /// Rounded, with a gradient.
     #[default]
@@ -54,7 +54,7 @@ impl Style {
 }
 
 /// A badge.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Badge {
     /// The left half; without text there is only the right one.
     pub label: String,

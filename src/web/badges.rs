@@ -1,8 +1,10 @@
 //! Badges: an image, whatever is asked.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::{
@@ -10,7 +12,7 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -21,6 +23,20 @@ use crate::domain::{Holder, Secret};
 use crate::ports::store::StoredBadge;
 
 const KINDS: [&str; 5] = ["build", "tests", "coverage", "deploy", "release"];
+
+/// What badges are made of.
+#[derive(Clone)]
+pub(super) struct Badges {
+    app: Arc<App>,
+    drawings: Arc<Drawings>,
+}
+
+impl Badges {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        let drawings = Arc::default();
+        Self { app, drawings }
+    }
+}
 
 /// What a badge's address may ask for; anything else is ignored.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +53,34 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// Those that say how it looks, of a badge without a value of its own.
+    fn of_look(self) -> Self {
+        Self {
+            label: self.label,
+            style: self.style,
+            label_color: self.label_color,
+            logo: self.logo,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the badge looks as it does by itself.
+    fn are_none(&self) -> bool {
+        let Self {
+            branch: _,
+            job: _,
+            token: _,
+            label,
+            style,
+            color,
+            label_color,
+            logo,
+        } = self;
+        [label, style, color, label_color, logo]
+            .iter()
+            .all(|wish| wish.is_none())
+    }
+
     fn apply(&self, badge: &mut Badge) {
         if let Some(label) = &self.label {
             badge.label.clone_from(label);
@@ -58,7 +102,7 @@ impl Wishes {
 
 /// `/badges/{owner}/{repo}/{kind}.svg` and `.json`.
 pub(super) async fn of_repository(
-    State(app): State<Arc<App>>,
+    State(Badges { app, drawings }): State<Badges>,
     Path((owner, repo, file)): Path<(String, String, String)>,
     wishes: Result<Query<Wishes>, QueryRejection>,
     known: Known,
@@ -89,6 +133,7 @@ pub(super) async fn of_repository(
         }
         stored => stored,
     };
+    let as_it_is = wishes.are_none();
     // What is not public looks like what does not exist.
     let mut badge = match stored {
         Some(stored) => {
@@ -103,19 +148,16 @@ pub(super) async fn of_repository(
         }
         None => {
             let mut badge = badge::unknown(if is_kind { kind } else { "badge" });
-            let label = Wishes {
-                label: wishes.label,
-                style: wishes.style,
-                label_color: wishes.label_color,
-                logo: wishes.logo,
-                ..Wishes::default()
-            };
-            label.apply(&mut badge);
+            wishes.of_look().apply(&mut badge);
             badge
         }
     };
     limit(&mut badge);
-    answer(&badge, json, &known)
+    if as_it_is {
+        answer(&drawings.of(badge, json), &known)
+    } else {
+        answer(&draw(&badge, json), &known)
+    }
 }
 
 /// Whether a token opens the badges of a repository that is not public.
@@ -144,7 +186,7 @@ pub(super) async fn fixed(
         wishes.apply(&mut badge);
     }
     limit(&mut badge);
-    answer(&badge, false, &known)
+    answer(&draw(&badge, false), &known)
 }
 
 /// Texts in an address are a stranger's: nobody reads more than this.
@@ -157,33 +199,75 @@ fn limit(badge: &mut Badge) {
     }
 }
 
-fn answer(badge: &Badge, json: bool, known: &Known) -> Response {
+/// A badge as it is sent.
+struct Drawn {
+    tag: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// How many drawn badges are kept at most, of 1 or 2 kB each.
+const DRAWN: usize = 1_024;
+
+/// Badges that were drawn. Those of most repositories say the same.
+#[derive(Default)]
+struct Drawings(RwLock<HashMap<(Badge, bool), Arc<Drawn>>>);
+
+impl Drawings {
+    /// The badge, drawn now if it is not there.
+    fn of(&self, badge: Badge, json: bool) -> Arc<Drawn> {
+        let key = (badge, json);
+        let drawn = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(drawn) = drawn.get(&key) {
+            return Arc::clone(drawn);
+        }
+        drop(drawn);
+        let new = Arc::new(draw(&key.0, json));
+        let mut drawn = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if drawn.len() >= DRAWN {
+            drawn.clear();
+        }
+        drawn.insert(key, Arc::clone(&new));
+        new
+    }
+}
+
+fn draw(badge: &Badge, json: bool) -> Drawn {
     let (body, content_type) = if json {
         (badge::shields_json(badge).to_string(), "application/json")
     } else {
         (badge::render(badge), "image/svg+xml; charset=utf-8")
     };
     let tag = etag(&body);
-    let mut response = if known.has(&tag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(CONTENT_TYPE, content_type)], body).into_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // GitHub's image proxy keeps a year what does not say otherwise.
-    headers.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, max-age=0"),
-    );
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; img-src data:; style-src 'unsafe-inline'"),
-    );
+    let fixed = [
+        (CONTENT_TYPE, content_type),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // GitHub's image proxy keeps a year what does not say otherwise.
+        (CACHE_CONTROL, "no-cache, max-age=0"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+        ),
+    ];
+    let fixed = fixed.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    let mut headers = HeaderMap::from_iter(fixed);
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(ETAG, tag);
     }
-    response
+    Drawn {
+        tag,
+        headers,
+        body: body.into(),
+    }
+}
+
+fn answer(drawn: &Drawn, known: &Known) -> Response {
+    let mut headers = drawn.headers.clone();
+    if known.has(&drawn.tag) {
+        headers.remove(CONTENT_TYPE);
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, drawn.body.clone()).into_response()
 }
 
 /// A strong tag: the hash of the bytes.

@@ -54,7 +54,7 @@ pub fn router(web: Web) -> Router {
             get(badges::fixed),
         )
         .route("/badges/{owner}/{repo}/{file}", get(badges::of_repository))
-        .with_state(Arc::clone(&web.app));
+        .with_state(badges::Badges::new(Arc::clone(&web.app)));
     Router::new()
         .route("/", get(pages::overview))
         .route("/assets/herald.css", get(pages::stylesheet))
