@@ -18,12 +18,10 @@ use tracing::warn;
 
 use super::database::{StoreError, Writer};
 
-/// After how many commits.
-const COMMITS: u64 = 64;
+/// After how many commits. Few: what is synced at once is what a commit in between has to wait for.
+const COMMITS: u64 = 16;
 /// How long after the last time, at least.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How often, before the writer is held up for what is left.
-const PASSES: usize = 2;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The database file, to be synced.
 ///
@@ -58,6 +56,9 @@ pub(super) async fn checkpoint_loop(
     while let Ok(now) = commits.wait_for(|now| *now >= next).await.map(|now| *now) {
         next = now + COMMITS;
         if let Err(error) = checkpoint(&writer, &pool, &file).await {
+            if pool.is_closed() {
+                return;
+            }
             // All of it is in the log, which goes on growing.
             warn!("failed to move the log of the database into its file: {error}");
         }
@@ -71,12 +72,10 @@ async fn checkpoint(
     file: &Synced,
 ) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
-    for _ in 0..PASSES {
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").await?;
-        // SQLite does it only where nothing is left.
-        let synced = file.sync().await;
-        synced.map_err(|error| StoreError::Stored(format!("sync the database: {error}")))?;
-    }
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").await?;
+    // SQLite does it only where nothing is left, and then the writer would wait for all of it.
+    let synced = file.sync().await;
+    synced.map_err(|error| StoreError::Stored(format!("sync the database: {error}")))?;
     let _nobody_writes = writer.lock().await;
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").await?;
     Ok(())

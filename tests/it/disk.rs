@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use herald::store::SqlStore;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::serve::{Forge, Herald, switch};
@@ -52,11 +53,12 @@ fn inside(herald: &Herald, forge: &Forge) -> PathBuf {
         .join(data)
 }
 
-/// Deliveries that nothing follows from, of some size, until one is answered otherwise; those that were acknowledged.
+/// Deliveries that nothing follows from, each larger than the one before, whose room is free again, until one is answered
+/// otherwise; those that were acknowledged.
 async fn until_refused(herald: &Herald, forge: &Forge) -> Vec<String> {
-    let payload = json!({"zen": "x".repeat(100_000)});
     let mut kept = Vec::new();
-    for _ in 0..1_000 {
+    for number in 0..200 {
+        let payload = json!({"zen": "x".repeat(100_000 * number)});
         let guid = uuid::Uuid::new_v4().to_string();
         match herald.deliver_as(forge, "ping", &guid, &payload).await {
             202 => kept.push(guid),
@@ -66,12 +68,20 @@ async fn until_refused(herald: &Herald, forge: &Forge) -> Vec<String> {
             }
         }
     }
-    panic!("a thousand of them have room");
+    panic!("all of them have room");
 }
 
-/// Every one of them is there once, and the file is sound.
+/// Every one of them is there once, and the file is sound: in a copy of what is on the disk while the server stands still, for
+/// SQLite would follow the link in the way to the server's mounts and find others there.
 async fn are_kept(herald: &Herald, forge: &Forge, kept: &[String]) {
-    let file = inside(herald, forge).join("herald.db");
+    let copies = tempfile::tempdir().unwrap();
+    herald.signal(Signal::SIGSTOP);
+    for name in ["herald.db", "herald.db-wal"] {
+        let original = inside(herald, forge).join(name);
+        std::fs::copy(original, copies.path().join(name)).unwrap();
+    }
+    herald.signal(Signal::SIGCONT);
+    let file = copies.path().join("herald.db");
     let store = SqlStore::sqlite_beside(&file).await.unwrap();
     assert_eq!(store.faults().await.unwrap(), Vec::<String>::new());
     let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", file.display()))
@@ -102,11 +112,18 @@ async fn a_full_or_read_only_disk_loses_nothing_and_is_survived() {
     forge.completed(&main, "herald").await;
     let badge = "/badges/octo/project/build.svg";
 
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let guid = uuid::Uuid::new_v4().to_string();
+        let status = herald.deliver_as(&forge, "ping", &guid, &json!({})).await;
+        assert_eq!(status, 202);
+        kept.push(guid);
+    }
     let fill = inside(&herald, &forge).join("fill");
     let mut file = std::fs::File::create(&fill).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
     drop(file);
-    let kept = until_refused(&herald, &forge).await;
+    kept.extend(until_refused(&herald, &forge).await);
     assert_eq!(herald.get("/readyz").await.0, 503);
     assert_eq!(herald.get("/healthz").await.0, 200);
     let (status, svg) = herald.get(badge).await;

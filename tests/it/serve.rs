@@ -10,6 +10,7 @@ use std::time::Duration;
 use herald::demo::{Check, GitHub, Project, State, delivery_headers};
 use herald::wire::SystemClock;
 use http_body_util::BodyExt;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::world::git;
@@ -193,6 +194,12 @@ impl Herald {
             metrics: metrics.unwrap(),
             log,
         }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(id, signal).unwrap();
     }
 
     /// SIGKILL, and waits for the end.
@@ -773,8 +780,7 @@ async fn a_server_that_is_told_to_stop_ends_in_time_and_the_job_runs_again() {
                 .any(|check| check.status == "in_progress")
         })
         .await;
-    let id = nix::unistd::Pid::from_raw(i32::try_from(herald.child.id()).unwrap());
-    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    herald.signal(Signal::SIGTERM);
     let status = tokio::task::spawn_blocking(move || herald.child.wait().unwrap())
         .await
         .unwrap();
@@ -806,7 +812,7 @@ async fn a_server_whose_log_nobody_reads_works_on_and_ends_when_it_is_told_to() 
     assert_eq!(answer, Some(202));
     forge.until("the end", |state| settled(state, &head)).await;
     let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(id, Signal::SIGTERM).unwrap();
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
     let status = tokio::time::timeout(PATIENCE, ended)
         .await
