@@ -33,7 +33,6 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 use axum::Router;
 use herald::config::{Config, Reader};
@@ -44,8 +43,8 @@ use herald::wire;
 
 use payload::Payloads;
 use shared::{
-    CONNECTIONS, Connection, Row, Server, Work, after, ask, folder, keep, median, paced,
-    percentile, press,
+    Connection, Row, Server, Work, after, ask, folder, in_turns, keep, median, paced, percentile,
+    press,
 };
 
 /// How many deliveries a side gets in a round.
@@ -99,34 +98,18 @@ fn calm(server: &Server, deliver: &Deliver, rate: f64) -> (f64, f64) {
 }
 
 /// The same of appends with `fsync` to one file, by threads that each have a turn as a connection has.
-fn appends(file: &Path, rate: f64, bytes: &[u8]) -> (f64, f64) {
-    let count = (rate * CALM.1) as usize;
-    let begin = Instant::now() + std::time::Duration::from_millis(50);
-    let mut times: Vec<f64> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS)
-            .map(|first| {
-                scope.spawn(move || {
-                    let mut times = Vec::new();
-                    let mut file = std::fs::OpenOptions::new()
-                        .create(true)
-                        .append(true)
-                        .open(file)
-                        .unwrap();
-                    for number in (first..count).step_by(CONNECTIONS) {
-                        let due = begin + std::time::Duration::from_secs_f64(number as f64 / rate);
-                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                        file.write_all(bytes).unwrap();
-                        file.sync_all().unwrap();
-                        times.push(due.elapsed().as_secs_f64() * 1e3);
-                    }
-                    times
-                })
-            })
-            .collect();
-        let times = threads.into_iter().map(|thread| thread.join().unwrap());
-        times.flatten().collect()
+fn appends(path: &Path, rate: f64, bytes: &[u8]) -> (f64, f64) {
+    let times = in_turns(rate, (rate * CALM.1) as usize, || {
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
+        move |_| {
+            file.write_all(bytes).unwrap();
+            file.sync_all().unwrap();
+        }
     });
-    times.sort_by(f64::total_cmp);
     (percentile(&times, 50), percentile(&times, 99))
 }
 

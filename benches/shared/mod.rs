@@ -155,16 +155,42 @@ pub(crate) async fn press<F: Work>(server: &Server, count: usize, work: &F) -> (
 }
 
 /// How long each of `count` pieces of work took at this many a second, in milliseconds and in order; what had
-/// to wait for its connection has waited too. Each connection has a thread of its own, whose turns come within fractions of
-/// a millisecond; a timer of tokio has steps of a whole one.
+/// to wait for its connection has waited too.
 pub(crate) fn paced<F: Work>(server: &Server, rate: f64, count: usize, work: &F) -> Vec<f64> {
+    in_turns(rate, count, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut connection = runtime.block_on(server.connect());
+        move |number| runtime.block_on(work.carry_out(&mut connection, number))
+    })
+}
+
+/// The same of anything that a thread does with what it has made ready. There are as many threads as connections; their turns
+/// come within fractions of a millisecond, where a timer of tokio has steps of a whole one.
+pub(crate) fn in_turns<W: FnMut(usize)>(
+    rate: f64,
+    count: usize,
+    ready: impl Fn() -> W + Sync,
+) -> Vec<f64> {
     let begin = Instant::now() + Duration::from_millis(50);
+    let one = |first: usize| {
+        let mut work = ready();
+        let numbers = (first..count).step_by(CONNECTIONS);
+        let times = numbers.map(|number| {
+            let due = begin + Duration::from_secs_f64(number as f64 / rate);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            work(number);
+            due.elapsed().as_secs_f64() * 1e3
+        });
+        times.collect::<Vec<_>>()
+    };
     let mut times: Vec<f64> = tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
+            let one = &one;
             let threads: Vec<_> = (0..CONNECTIONS)
-                .map(|first| {
-                    scope.spawn(move || in_turns(server, work, begin, rate, (first, count)))
-                })
+                .map(|first| scope.spawn(move || one(first)))
                 .collect();
             let times = threads.into_iter().map(|thread| thread.join().unwrap());
             times.flatten().collect()
@@ -172,29 +198,6 @@ pub(crate) fn paced<F: Work>(server: &Server, rate: f64, count: usize, work: &F)
     });
     times.sort_by(f64::total_cmp);
     times
-}
-
-/// One connection of [`paced`]: every so many of the numbers up to a count.
-fn in_turns<F: Work>(
-    server: &Server,
-    work: &F,
-    begin: Instant,
-    rate: f64,
-    (first, count): (usize, usize),
-) -> Vec<f64> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let mut connection = runtime.block_on(server.connect());
-    let numbers = (first..count).step_by(CONNECTIONS);
-    let times = numbers.map(|number| {
-        let due = begin + Duration::from_secs_f64(number as f64 / rate);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        runtime.block_on(work.carry_out(&mut connection, number));
-        due.elapsed().as_secs_f64() * 1e3
-    });
-    times.collect()
 }
 
 /// Something to do over and over.
