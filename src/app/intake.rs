@@ -33,23 +33,32 @@ pub struct Received {
 }
 
 impl App {
-    /// Makes a delivery durable. When this has returned, it is not lost any more.
+    /// Makes durable what a delivery says. When this has returned, it is not lost any more.
     ///
     /// # Errors
-    /// `Transient` when it could not be kept: the sender must not be told that it was.
+    /// `Refused` when its body is no JSON object; `Transient` when it could not be kept: the sender must not be told that it was.
     pub async fn receive(&self, received: Received) -> Result<Recorded> {
-        let delivery = NewDelivery {
-            guid: received.guid,
-            event: received.event,
-            body: received.body,
-            received_ms: self.now_ms(),
-        };
-        let event = Meters::event(&delivery.event);
-        let recorded = self.parts.store.record_delivery(delivery).await?;
+        let event = Meters::event(&received.event);
+        let recorded = self.keep(received, self.now_ms()).await?;
         let is_new = recorded == Recorded::Waiting;
         self.parts.meters.received(event, is_new);
         self.arrive();
         Ok(recorded)
+    }
+
+    /// Keeps of a delivery what is looked at when it is handled.
+    ///
+    /// # Errors
+    /// As those of [`App::receive`].
+    pub(super) async fn keep(&self, received: Received, received_ms: i64) -> Result<Recorded> {
+        let parts = &self.parts;
+        let delivery = NewDelivery {
+            body: parts.forge.kept(&received.event, received.body)?,
+            guid: received.guid,
+            event: received.event,
+            received_ms,
+        };
+        parts.store.record_delivery(delivery).await
     }
 
     /// Handles one delivery of a lane; `false` when none waits.

@@ -12,12 +12,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::intake::Received;
 use super::state::App;
 use crate::domain::event::changes;
 use crate::domain::{Change, Event, PersonId, PullRequest, Repository};
 use crate::ports::error::Result;
 use crate::ports::forge::{ListedDelivery, RecoveredDelivery};
-use crate::ports::store::{KnownPull, NewDelivery};
+use crate::ports::store::KnownPull;
 use crate::ports::{Kind, PortError};
 
 /// How far back GitHub's list goes (Enterprise Server: a week).
@@ -121,15 +122,23 @@ impl App {
             delivery.guid,
             delivery.event, "delivery {} ({}) did not arrive", delivery.guid, delivery.event
         );
-        let new = NewDelivery {
+        let received = Received {
             guid: delivery.guid.clone(),
             event: delivery.event.clone(),
             body,
-            received_ms: delivery.delivered_ms.min(self.now_ms()),
         };
-        self.parts.store.record_delivery(new).await?;
-        self.stir();
-        Ok(true)
+        let received_ms = delivery.delivered_ms.min(self.now_ms());
+        match self.keep(received, received_ms).await {
+            Ok(_) => {
+                self.stir();
+                Ok(true)
+            }
+            Err(error) if error.kind == Kind::Refused => {
+                warn!(delivery.guid, "failed to {error}");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The pull request as it is now, where two states of it have one moment and this one may be the

@@ -223,6 +223,10 @@ impl Forge for GitHub {
         self.client().shared_by(processes);
     }
 
+    fn kept(&self, event: &str, body: String) -> Result<String> {
+        payload::kept(event, body)
+    }
+
     fn read_event(&self, event: &str, body: &str) -> Result<Event> {
         payload::read_event(&self.host, event, body)
     }

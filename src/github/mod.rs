@@ -32,7 +32,7 @@ pub use found::{AccountInfo, HookConfig, InstallationInfo, RateLeft};
 pub use identity::Issuer;
 pub use manifest::{MANIFEST, manifest_events, manifest_of, manifest_permissions};
 pub use outbound::{Authorities, Outbound, Proxy};
-pub use payload::read_event;
+pub use payload::{kept, read_event};
 pub use people::SignIn;
 pub use plain::{Answered, Plain};
 pub use signature::verify;

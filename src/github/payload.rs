@@ -5,8 +5,9 @@
 //! "Webhook events and payloads".
 
 mod installation;
+mod kept;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::workflows::RunRow;
 use crate::domain::queue::QUEUES;
@@ -17,7 +18,10 @@ use crate::domain::{
 use crate::ports::PortError;
 use crate::ports::error::Result;
 
-#[derive(Deserialize)]
+use kept::Something;
+pub use kept::kept;
+
+#[derive(Deserialize, Serialize)]
 struct Payload {
     #[serde(default)]
     action: Option<String>,
@@ -63,7 +67,7 @@ struct Payload {
     deleted: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct InstallationRow {
     id: i64,
     #[serde(default)]
@@ -72,7 +76,7 @@ struct InstallationRow {
     repository_selection: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct Account {
     id: i64,
     #[serde(default)]
@@ -97,18 +101,18 @@ impl Account {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct RepositoryName {
     pub(super) id: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct WorkflowName {
     name: String,
 }
 
 /// What an event of an installation tells of a repository.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct ShortRow {
     id: i64,
     #[serde(default)]
@@ -118,7 +122,7 @@ struct ShortRow {
 }
 
 /// A repository, in a delivery and in an answer alike.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct RepositoryRow {
     id: i64,
     name: String,
@@ -134,13 +138,13 @@ pub(super) struct RepositoryRow {
     pushed_at: serde_json::Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct ButtonRow {
     #[serde(default)]
     identifier: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct MergeGroupRow {
     head_sha: String,
     head_ref: String,
@@ -148,7 +152,7 @@ struct MergeGroupRow {
     base_ref: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct CommentRow {
     id: i64,
     #[serde(default)]
@@ -159,22 +163,22 @@ struct CommentRow {
     created_at: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct IssueRow {
     number: i64,
     // There only when the issue is a pull request.
     #[serde(default)]
-    pull_request: Option<serde::de::IgnoredAny>,
+    pull_request: Option<Something>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct ChangesRow {
     #[serde(default)]
-    base: Option<serde::de::IgnoredAny>,
+    base: Option<Something>,
 }
 
 /// A pull request, in a delivery and in an answer alike.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct PullRow {
     number: i64,
     head: Side,
@@ -187,7 +191,7 @@ pub(super) struct PullRow {
     state: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Side {
     #[serde(rename = "ref")]
     reference: String,
@@ -197,14 +201,14 @@ struct Side {
     repo: Option<RepositoryName>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct CheckRunRow {
     head_sha: String,
     #[serde(default)]
     external_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct CheckSuiteRow {
     head_sha: String,
 }
@@ -214,7 +218,17 @@ struct CheckSuiteRow {
 /// # Errors
 /// `Refused` when the body is not what GitHub sends for such an event.
 pub fn read_event(host: &str, event: &str, body: &str) -> Result<Event> {
-    let read: fn(&str, Payload) -> Result<Event> = match event {
+    let Some(read) = reader(event) else {
+        return Ok(ignored("an event that Herald does not react to"));
+    };
+    let payload: Payload = serde_json::from_str(body)
+        .map_err(|error| PortError::refused(format!("read a {event} delivery: {error}")))?;
+    read(host, payload)
+}
+
+/// What reads the payload of such an event; `None` where Herald does not react to it.
+fn reader(event: &str) -> Option<fn(&str, Payload) -> Result<Event>> {
+    Some(match event {
         "pull_request" => |host, payload| pull_request(host, &payload),
         "push" => |host, payload| push(host, &payload),
         "check_run" => |host, payload| rerequested(host, "check_run", &payload),
@@ -226,11 +240,8 @@ pub fn read_event(host: &str, event: &str, body: &str) -> Result<Event> {
             |host, payload| installation::changed(host, &payload)
         }
         "repository" => |host, payload| installation::repository(host, &payload),
-        _ => return Ok(ignored("an event that Herald does not react to")),
-    };
-    let payload: Payload = serde_json::from_str(body)
-        .map_err(|error| PortError::refused(format!("read a {event} delivery: {error}")))?;
-    read(host, payload)
+        _ => return None,
+    })
 }
 
 fn missing(what: &str) -> PortError {

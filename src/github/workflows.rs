@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::forge::{GitHub, at, list_at, who};
 use super::limit::Urgency;
@@ -17,7 +17,7 @@ use crate::ports::workflows::ListedArtifact;
 use crate::text::address;
 
 /// A run ("Workflow runs" in the REST documentation), in a delivery and in an answer alike.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct RunRow {
     id: i64,
     #[serde(default)]
@@ -49,20 +49,20 @@ pub(super) struct RunRow {
     html_url: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct PullNumber {
     number: i64,
     #[serde(default)]
     base: Option<BaseRow>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct BaseRow {
     #[serde(default)]
     repo: Option<RepositoryName>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct HeadRow {
     id: i64,
     #[serde(default)]

@@ -51,7 +51,12 @@ pub enum RecoveredDelivery {
 pub trait Forge: Commits + Production + Workflows + Send + Sync {
     /// GitHub's limits are shared by so many processes.
     fn shared_by(&self, _processes: u32) {}
-    /// Reads the body of a delivery as an event. What Herald does not know is `Ignored`.
+    /// The part of a delivery's body that `read_event` looks at; the whole where it could not be read.
+    ///
+    /// # Errors
+    /// `Refused` when the body is no JSON object.
+    fn kept(&self, event: &str, body: String) -> Result<String>;
+    /// Reads the body of a delivery, or what was kept of it, as an event. What Herald does not know is `Ignored`.
     ///
     /// # Errors
     /// `Refused` when the body is not what GitHub sends for such an event.

@@ -6,14 +6,14 @@ use crate::domain::{
 };
 use crate::spec;
 
-/// A webhook delivery as it arrived, its signature checked.
+/// A webhook delivery, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {
     /// GitHub's id of it; a redelivery has the same.
     pub guid: String,
     /// The event's name.
     pub event: String,
-    /// The raw body.
+    /// What was kept of its body.
     pub body: String,
     /// When it arrived, in unix milliseconds.
     pub received_ms: i64,
@@ -53,7 +53,7 @@ pub struct Delivery {
     pub guid: String,
     /// The event's name.
     pub event: String,
-    /// The raw body.
+    /// What was kept of its body.
     pub body: String,
     /// How often handling it was tried before.
     pub tries: u32,

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::error::Error;
 use super::router::Web;
 use crate::app::Received;
+use crate::ports::Kind;
 
 /// GitHub sends no payload over 25 MB ("Webhook events and payloads").
 const BODY_MAX: usize = 25 * 1024 * 1024;
@@ -69,19 +70,15 @@ pub(super) async fn receive(
         .filter(|event| !event.is_empty() && event.len() <= 100)
         .ok_or_else(|| Error::Bad("the header X-GitHub-Event is missing".to_owned()))?;
     let (guid, event) = (guid.to_owned(), event.to_owned());
-    let body = String::from_utf8(bytes.into())
-        .ok()
-        .filter(|body| body.trim_start().starts_with('{'))
-        .filter(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok())
-        .ok_or_else(|| {
-            Error::Bad(
-                "the body is no JSON object; set the webhook's content type to application/json"
-                    .to_owned(),
-            )
-        })?;
+    let unreadable = || {
+        let way_out = "set the webhook's content type to application/json";
+        Error::Bad(format!("the body is no JSON object; {way_out}"))
+    };
+    let body = String::from_utf8(bytes.into()).map_err(|_| unreadable())?;
     let received = Received { guid, event, body };
     match web.app.receive(received).await {
         Ok(_) => Ok(StatusCode::ACCEPTED),
+        Err(error) if error.kind == Kind::Refused => Err(unreadable()),
         Err(error) => {
             tracing::error!("failed to keep a delivery: {error}");
             Err(Error::Unavailable("the delivery could not be kept"))

@@ -2,11 +2,23 @@
 //! the table of events says.
 
 use herald::domain::Event;
-use herald::github::read_event;
+use herald::github::{kept, read_event};
 use serde_json::{Value, json};
 
 use crate::serve::switch;
 use crate::world::World;
+
+/// What is kept of a delivery, which leads to the same as the whole of it, or to the same error.
+fn part(event: &str, payload: &Value) -> String {
+    let whole = payload.to_string();
+    let part = kept(event, whole.clone()).unwrap();
+    let [of_part, of_whole] = [&part, &whole].map(|body| {
+        let read = read_event("github.com", event, body);
+        read.map_err(|error| error.to_string())
+    });
+    assert_eq!(of_part, of_whole, "{event}: {payload}");
+    part
+}
 
 /// What a delivery is to lead to, by the table of events.
 fn expected(event: &str, payload: &Value) -> &'static str {
@@ -72,6 +84,7 @@ async fn every_public_example_is_answered_and_leads_to_what_the_table_says() {
                 assert_eq!(w.deliver_as(&guid, name, &payload).await, 202, "{payload}");
                 let read = read_event("github.com", name, &payload.to_string()).unwrap();
                 assert_eq!(found(&read), expected(name, &payload), "{name}: {payload}");
+                part(name, &payload);
                 seen += 1;
             }
         }
@@ -186,6 +199,9 @@ async fn hostile_deliveries_are_answered_and_harm_nobody() {
         ("../../etc/passwd", json!({})),
     ];
     for (event, payload) in hostile {
+        if payload.is_object() {
+            part(event, &payload);
+        }
         let guid = uuid::Uuid::new_v4().to_string();
         let status = w.deliver_as(&guid, event, &payload).await;
         assert!(status.as_u16() < 500, "{status}: {payload}");
@@ -199,4 +215,30 @@ async fn hostile_deliveries_are_answered_and_harm_nobody() {
     w.push("main", &head, &good).await;
     w.drain().await;
     assert_eq!(w.ended(&good, "herald").0, "success");
+}
+
+#[tokio::test]
+async fn of_a_delivery_only_what_is_looked_at_is_stored() {
+    let w = World::new().await;
+    let (main, head) = w.change("execute: ['true']\n");
+    let mut pull = w.pull_request("opened", &head, &main);
+    pull["pull_request"]["body"] = json!("Call Marker Person. ".repeat(500));
+    pull["sender"]["email"] = json!("marker@example.org");
+    let part = part("pull_request", &pull);
+    assert!(part.len() < 2_000 && part.contains(&head), "{part}");
+    let unread = json!({"action": "created", "sender": {"login": "marker"}});
+    let odd = json!({"action": "opened", "installation": {"id": "odd"}});
+    for (guid, event, payload, stored) in [
+        ("1", "pull_request", &pull, part),
+        ("2", "star", &unread, "{}".to_owned()),
+        // Handling it says why it cannot be read.
+        ("3", "pull_request", &odd, odd.to_string()),
+    ] {
+        assert_eq!(w.deliver_as(guid, event, payload).await, 202);
+        assert_eq!(w.body_of_delivery(guid).await, stored);
+        assert!(!stored.contains("arker"), "{stored}");
+    }
+    w.drain().await;
+    assert_eq!(w.ended(&head, "herald").0, "success");
+    assert_eq!(w.failed_deliveries().await, 1);
 }

@@ -250,6 +250,15 @@ impl World {
         count
     }
 
+    /// What is stored of a delivery's body.
+    pub(crate) async fn body_of_delivery(&self, guid: &str) -> String {
+        let pool = self.database().await;
+        let query = sqlx::query_as("SELECT body FROM deliveries WHERE guid = $1");
+        let (body,): (String,) = query.bind(guid).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        body
+    }
+
     /// How many rows a table has.
     pub(crate) async fn rows(&self, table: &str) -> i64 {
         let pool = self.database().await;
