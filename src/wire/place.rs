@@ -208,10 +208,11 @@ fn runner(said: Option<&Path>, folder: Option<&Path>) -> anyhow::Result<PathBuf>
 }
 
 #[cfg(feature = "embedded-runner")]
-fn write_program(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_program(path: &Path, compressed: &[u8]) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let new = path.with_extension("new");
-    std::fs::write(&new, bytes)?;
+    let mut file = std::fs::File::create(&new)?;
+    std::io::copy(&mut flate2::read::GzDecoder::new(compressed), &mut file)?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755))?;
     std::fs::rename(&new, path)
 }
