@@ -7,9 +7,9 @@ use super::{Payload, reader};
 use crate::ports::PortError;
 use crate::ports::error::Result;
 
-/// The part of a delivery's body that [`read_event`](super::read_event) looks at, which finds the same event in it. Of the 30 kB
-/// of a delivery, most of them addresses of GitHub's API, this is less than one; the rest is neither written nor stored. What
-/// cannot be read as such an event stays whole, so that handling it says why.
+/// The part of a delivery's body that [`read_event`](super::read_event) looks at, which finds the same event in it. Of 30 kB,
+/// most of them addresses of GitHub's API, this is one; the rest is never stored. What cannot be read as such an event stays
+/// whole, so that handling it says why.
 ///
 /// # Errors
 /// `Refused` when the body is no JSON object.
