@@ -18,18 +18,15 @@ pub fn kept(event: &str, body: String) -> Result<String> {
     if !body.trim_start().starts_with('{') {
         return Err(refused());
     }
-    if reader(event).is_some()
+    let is_read = reader(event).is_some();
+    if is_read
         && let Ok(payload) = serde_json::from_str::<Payload>(&body)
         && let Ok(part) = serde_json::to_string(&payload)
     {
         return Ok(part);
     }
     serde_json::from_str::<IgnoredAny>(&body).map_err(|_| refused())?;
-    Ok(if reader(event).is_some() {
-        body
-    } else {
-        "{}".to_owned()
-    })
+    Ok(if is_read { body } else { "{}".to_owned() })
 }
 
 /// Anything at all, where it only matters whether something is there.
