@@ -16,7 +16,8 @@ use sqlx::{AnyPool, Executor};
 use tokio::sync::{Mutex, watch};
 use tracing::warn;
 
-use super::database::{StoreError, Writer};
+use super::database::StoreError;
+use super::writer::Writer;
 
 /// After how many commits. Few: what is synced at once is what a commit in between has to wait for.
 const COMMITS: u64 = 16;

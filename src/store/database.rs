@@ -1,9 +1,6 @@
 //! Connections and transactions, the same for SQLite and PostgreSQL.
 //!
-//! SQLite has one writer. Its transactions are grouped: each is a savepoint in a shared
-//! transaction that is committed when nobody else waits for the writer, and nobody is told
-//! "done" before that commit is on disk (`synchronous=FULL`). So durability costs one `fsync` a
-//! group and not one a request. PostgreSQL uses serializable transactions, which are repeated
+//! SQLite has one writer, whose transactions are grouped ([`Writer`]). PostgreSQL uses serializable transactions, which are repeated
 //! when they collide; what is written here for one writer is then right for many.
 
 use std::path::Path;
@@ -14,10 +11,11 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::MigrateError;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot, watch};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
 
 use super::checkpoint::{Synced, checkpoint_loop};
 use super::schema::migrator;
+use super::writer::{Writer, flush_loop};
 use crate::ports::PortError;
 
 /// How often a colliding PostgreSQL transaction is repeated before giving up.
@@ -106,45 +104,6 @@ impl From<StoreError> for PortError {
     }
 }
 
-/// The one writer of a SQLite database.
-pub(super) struct Writer {
-    connection: AnyConnection,
-    /// A transaction is open.
-    open: bool,
-    /// A savepoint was not closed: its owner went away in the middle.
-    torn: bool,
-    /// Who waits for the commit.
-    waiting: Vec<oneshot::Sender<Result<(), String>>>,
-    /// How many commits there were.
-    commits: watch::Sender<u64>,
-}
-
-impl Writer {
-    async fn commit(&mut self) {
-        if self.torn {
-            self.torn = false;
-            let _ = self.connection.execute("ROLLBACK TO one").await;
-        }
-        let result = if self.open {
-            self.connection.execute("COMMIT").await.map(|_| ())
-        } else {
-            Ok(())
-        };
-        if result.is_err() {
-            let _ = self.connection.execute("ROLLBACK").await;
-        }
-        self.open = false;
-        if result.is_ok() {
-            self.commits.send_modify(|commits| *commits += 1);
-        }
-        let result = result.map_err(|error| error.to_string());
-        for waiting in self.waiting.drain(..) {
-            // A receiver that went away needs no answer.
-            let _ = waiting.send(result.clone());
-        }
-    }
-}
-
 /// A database of either kind.
 #[derive(Clone)]
 pub(super) struct Database {
@@ -155,7 +114,7 @@ pub(super) struct Database {
     /// Whether the last attempt to write failed because of the disk or the server.
     trouble: Arc<AtomicBool>,
     /// PostgreSQL, which others may use too.
-    shared: Option<Arc<Shared>>,
+    pub(super) shared: Option<Arc<Shared>>,
     /// End with the last clone.
     _tasks: Option<Arc<Tasks>>,
 }
@@ -211,16 +170,13 @@ impl Tx {
                 alone: true,
                 ..
             } => {
-                writer.commits.send_modify(|commits| *commits += 1);
+                writer.count();
                 Ok(())
             }
             Self::Sqlite {
                 mut writer, flush, ..
             } => {
-                writer.connection.execute("RELEASE one").await?;
-                writer.torn = false;
-                let (done, committed) = oneshot::channel();
-                writer.waiting.push(done);
+                let committed = writer.end();
                 drop(writer);
                 flush.notify_one();
                 match committed.await {
@@ -346,13 +302,7 @@ impl Database {
             .connect_with(options)
             .await?;
         let (counter, commits) = watch::channel(0);
-        let writer = Arc::new(Mutex::new(Writer {
-            connection,
-            open: false,
-            torn: false,
-            waiting: Vec::new(),
-            commits: counter,
-        }));
+        let writer = Arc::new(Mutex::new(Writer::new(connection, counter)));
         let flush = Arc::new(Notify::new());
         let tasks = Tasks([
             tokio::spawn(flush_loop(Arc::clone(&writer), Arc::clone(&flush))),
@@ -412,23 +362,7 @@ impl Database {
             return Err(StoreError::Stored("there is no writer".to_owned()));
         };
         let mut guard = Arc::clone(writer).lock_owned().await;
-        if !guard.open {
-            // Said before it is done: who is dropped in between leaves an open transaction.
-            guard.open = true;
-            if guard.connection.execute("BEGIN IMMEDIATE").await.is_err() {
-                let _ = guard.connection.execute("ROLLBACK").await;
-                let again = guard.connection.execute("BEGIN IMMEDIATE").await;
-                guard.open = again.is_ok();
-                again?;
-            }
-        }
-        if guard.torn {
-            // Fails only where the savepoint was released after all.
-            let _ = guard.connection.execute("ROLLBACK TO one").await;
-            let _ = guard.connection.execute("RELEASE one").await;
-        }
-        guard.connection.execute("SAVEPOINT one").await?;
-        guard.torn = true;
+        guard.begin().await?;
         Ok(Tx::Sqlite {
             writer: guard,
             flush: Arc::clone(flush),
@@ -439,7 +373,7 @@ impl Database {
     /// Begins a transaction on PostgreSQL, in a task of its own, which goes on to the end where its caller is dropped: sqlx 0.9
     /// does not end a transaction whose beginning was given up, and the pool would hand the connection out with it
     /// (issue 4393 of sqlx).
-    async fn begin_shared(
+    pub(super) async fn begin_shared(
         &self,
         shared: &Arc<Shared>,
         statement: &'static str,
@@ -483,7 +417,7 @@ impl Database {
     pub(super) async fn begin_one(&self) -> Result<Tx, StoreError> {
         if let Some((writer, flush)) = &self.writer {
             let writer = Arc::clone(writer).lock_owned().await;
-            if !writer.open {
+            if !writer.is_open() {
                 return Ok(Tx::Sqlite {
                     writer,
                     flush: Arc::clone(flush),
@@ -492,11 +426,6 @@ impl Database {
             }
         }
         self.begin().await
-    }
-
-    /// For transactions that hand out work.
-    pub(super) fn claims(&self) -> Claims<'_> {
-        Claims(self)
     }
 
     /// A connection to write with while nobody else does; whoever opens one ends the transactions on it.
@@ -530,39 +459,6 @@ impl Database {
     }
 }
 
-/// Begins transactions that hand out work. On PostgreSQL they are not serializable: claims of several processes would
-/// collide where none of them meets another one's row. What has to hold between them, they lock.
-pub(super) struct Claims<'a>(&'a Database);
-
-impl Claims<'_> {
-    /// As [`Database::worked`].
-    pub(super) fn worked(&self) {
-        self.0.worked();
-    }
-
-    /// As [`Database::failed`].
-    pub(super) fn failed(&self, error: &StoreError) {
-        self.0.failed(error);
-    }
-
-    /// Begins one.
-    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        match &self.0.shared {
-            Some(shared) => self.0.begin_shared(shared, "BEGIN").await,
-            None => self.0.begin().await,
-        }
-    }
-}
-
-/// What ends a statement that looks for work: rows of `table` that another process is about to take are passed over.
-pub(super) fn passing_over(on: &AnyConnection, table: &str) -> String {
-    if is_postgres(on) {
-        format!("FOR UPDATE OF {table} SKIP LOCKED")
-    } else {
-        String::new()
-    }
-}
-
 /// Has one transaction at a time go on from here, of those that name the same number.
 pub(super) async fn one_at_a_time(on: &mut AnyConnection, number: i64) -> Result<(), StoreError> {
     if is_postgres(on) {
@@ -587,13 +483,4 @@ fn not_migrated(error: MigrateError) -> StoreError {
         ),
         error => error.to_string(),
     })
-}
-
-/// Commits whenever a transaction waits for it. The writer's lock is fair: whoever asked for it
-/// before this task does gets into the same group.
-async fn flush_loop(writer: Arc<Mutex<Writer>>, flush: Arc<Notify>) {
-    loop {
-        flush.notified().await;
-        writer.lock().await.commit().await;
-    }
 }

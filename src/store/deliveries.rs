@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::database::passing_over;
+use super::due::passing_over;
 use super::rows::Result;
 use super::triggers::Ending;
 use super::{approvals, audit, imports, publications, quarantines, reruns, triggers};

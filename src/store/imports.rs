@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::database::{StoreError, passing_over, transact};
+use super::database::StoreError;
+use super::due::{Due, hand_out, passing_over};
 use super::jobs;
 use super::rows::{self, Result};
 use super::sql::SqlStore;
@@ -21,7 +22,8 @@ impl Imports for SqlStore {
         now_ms: i64,
         lease_ms: i64,
     ) -> PortResult<Option<Claim>> {
-        transact!(self.database.claims(), tx => claim(tx.on(), worker, now_ms, lease_ms).await)
+        hand_out!(self.database, Due::Import, now_ms, tx =>
+            claim(tx.on(), worker, now_ms, lease_ms).await)
     }
 
     async fn is_import_known(&self, trigger: &Trigger) -> PortResult<bool> {

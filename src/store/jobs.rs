@@ -3,7 +3,8 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::builds::settle;
-use super::database::{StoreError, one_at_a_time, passing_over};
+use super::database::{StoreError, one_at_a_time};
+use super::due::passing_over;
 use super::publications;
 use super::reruns::{Which, rerun};
 use super::rows::{self, Result};

@@ -20,6 +20,7 @@ mod deployed;
 #[cfg(test)]
 mod deployment_tests;
 mod deployments;
+mod due;
 mod history;
 #[cfg(test)]
 mod history_tests;
@@ -57,6 +58,7 @@ mod upgrade_tests;
 mod uploads;
 #[cfg(test)]
 mod uploads_tests;
+mod writer;
 
 pub use copy::Sealed;
 pub use seal::{SealKey, chance, is_same};

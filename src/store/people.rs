@@ -301,7 +301,7 @@ async fn erase(
         return Ok(false);
     };
     if table.name == "deliveries" {
-        // Its signature is over its text, so there is no changing it.
+        // It is of no use any more but to be handled once more.
         let done = sqlx::query(
             "UPDATE deliveries SET body = '', error = 'its content was erased' \
              WHERE guid = $1 AND state <> 'waiting'",

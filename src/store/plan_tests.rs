@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::SqlStore;
+use super::due::Due;
 use super::history::{
     FIRST_FREE, NAMES, NEXT_JOB, NUMBERS, OF_NUMBERS, OLD_ATTEMPTS, OLD_TESTS, PAST,
 };
@@ -70,7 +71,8 @@ async fn what_is_let_go_and_whose_turn_it_is_is_found_by_an_index() {
         SHOWN,
         LONGEST_NOT_COMPARED,
     ];
-    for statement in all.into_iter().chain(OF_BUILD) {
+    let due = Due::ALL.map(Due::statement);
+    for statement in all.into_iter().chain(OF_BUILD).chain(due) {
         for step in steps(&store, statement).await {
             // A scan by an index is one in its order, up to a limit.
             let whole = step.starts_with("SCAN") && !step.contains("INDEX");

@@ -7,7 +7,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::database::{StoreError, passing_over};
+use super::database::StoreError;
+use super::due::passing_over;
 use super::rows::{self, Result};
 use super::spoken;
 use crate::domain::{

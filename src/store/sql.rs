@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::database::{Database, StoreError, transact};
+use super::due::{Due, hand_out};
 use super::inbox::Inbox;
 use super::memory::{self, Memory};
 use super::seal::SealKey;
@@ -108,7 +109,7 @@ impl Store for SqlStore {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<Delivery>> {
-        transact!(self.database.claims(), tx =>
+        hand_out!(self.database, Due::Delivery(lane), now_ms, tx =>
             deliveries::claim(tx.on(), self.database.name(), lane, now_ms, lease_ms).await)
     }
 
@@ -158,7 +159,8 @@ impl Store for SqlStore {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<Option<(Trigger, Repository)>> {
-        transact!(self.database.claims(), tx => triggers::claim(tx.on(), self.database.name(), now_ms, lease_ms).await)
+        hand_out!(self.database, Due::Trigger, now_ms, tx =>
+            triggers::claim(tx.on(), self.database.name(), now_ms, lease_ms).await)
     }
 
     async fn awaiting_approval(
@@ -212,7 +214,7 @@ impl Store for SqlStore {
         lease_ms: i64,
         room: Room,
     ) -> Result<Option<Claim>> {
-        transact!(self.database.claims(), tx =>
+        hand_out!(self.database, Due::Job, now_ms, tx =>
             jobs::claim(tx.on(), worker, now_ms, lease_ms, room).await)
     }
 
@@ -330,7 +332,8 @@ impl Store for SqlStore {
     }
 
     async fn claim_publication(&self, now_ms: i64, lease_ms: i64) -> Result<Option<Outgoing>> {
-        transact!(self.database.claims(), tx => publications::claim(tx.on(), self.database.name(), now_ms, lease_ms).await)
+        hand_out!(self.database, Due::Publication, now_ms, tx =>
+            publications::claim(tx.on(), self.database.name(), now_ms, lease_ms).await)
     }
 
     async fn sent(&self, outgoing: &Outgoing, sent: Sent) -> Result<()> {

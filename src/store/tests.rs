@@ -2,7 +2,13 @@
 //! PostgreSQL.
 
 use std::collections::BTreeSet;
+use std::future::{self, Future};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::future::maybe_done;
+use sqlx::Executor;
 
 use super::database::{Database, StoreError, transact};
 use super::{SealKey, SqlStore};
@@ -1186,6 +1192,42 @@ async fn a_transaction_that_is_dropped_in_the_middle_leaves_no_trace() {
     }
     put(&database, "kept", true).await.unwrap();
     assert!(put(&database, "failed", false).await.is_err());
+    let mut on = database.read().await.unwrap();
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM settings ORDER BY name")
+        .fetch_all(&mut *on)
+        .await
+        .unwrap();
+    assert_eq!(names, ["kept"]);
+}
+
+#[tokio::test]
+async fn what_sqlite_rolls_back_by_itself_is_not_called_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(&dir.path().join("herald.db"))
+        .await
+        .unwrap();
+    // In one group: the first is ended and waits for the commit; under the second SQLite rolls back, as it does when it cannot write
+    // a page; the third comes before anybody commits.
+    let mut first = database.begin().await.unwrap();
+    let put_first = sqlx::query(INSERT).bind("lost").execute(first.on());
+    put_first.await.unwrap();
+    let mut first = pin!(first.commit());
+    // Its savepoint may be made at once.
+    let mut second = pin!(maybe_done(database.begin()));
+    let mut third = pin!(put(&database, "kept", true));
+    let waits = future::poll_fn(|context| {
+        let first = first.as_mut().poll(context).is_pending();
+        let _ = second.as_mut().poll(context);
+        Poll::Ready([first, third.as_mut().poll(context).is_pending()])
+    });
+    assert_eq!(waits.await, [true; 2]);
+    {
+        second.as_mut().await;
+        let mut second = second.as_mut().take_output().unwrap().unwrap();
+        second.on().execute("ROLLBACK").await.unwrap();
+    }
+    third.await.unwrap();
+    assert!(first.await.is_err());
     let mut on = database.read().await.unwrap();
     let names: Vec<String> = sqlx::query_scalar("SELECT name FROM settings ORDER BY name")
         .fetch_all(&mut *on)

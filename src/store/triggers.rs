@@ -3,7 +3,8 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::approvals::{self, Approval};
-use super::database::{StoreError, passing_over};
+use super::database::StoreError;
+use super::due::passing_over;
 use super::rows::{self, Result};
 use super::{builds, deployments, imports, publications, specified};
 use crate::domain::{

@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::database::transact;
+use super::due::Due;
 use super::imports;
 use super::rows::{self, Result};
 use super::sql::SqlStore;
@@ -66,6 +67,9 @@ impl Uploads for SqlStore {
     }
 
     async fn publish_sets(&self, now_ms: i64, limit: i64) -> PortResult<u64> {
+        if !self.database.is_due(Due::Set, now_ms).await? {
+            return Ok(0);
+        }
         transact!(self.database, tx => publish(tx.on(), now_ms, limit).await)
     }
 
