@@ -128,17 +128,9 @@ impl App {
             body,
         };
         let received_ms = delivery.delivered_ms.min(self.now_ms());
-        match self.keep(received, received_ms).await {
-            Ok(_) => {
-                self.stir();
-                Ok(true)
-            }
-            Err(error) if error.kind == Kind::Refused => {
-                warn!(delivery.guid, "failed to {error}");
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
+        self.keep(received, received_ms).await?;
+        self.stir();
+        Ok(true)
     }
 
     /// The pull request as it is now, where two states of it have one moment and this one may be the

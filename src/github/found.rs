@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::forge::{GitHub, list, list_at};
 use super::limit::Urgency;
-use super::payload::{PullRow, RepositoryRow};
+use super::payload::{PullRow, RepositoryRow, is_object};
 use super::who::As;
 use crate::domain::{PullRequest, Repository};
 use crate::ports::error::Result;
@@ -139,7 +139,7 @@ impl GitHub {
         Ok(match found.request.payload {
             payload @ Value::Object(_) => RecoveredDelivery::Body(payload.to_string()),
             // A webhook that is set to `form` keeps the JSON as text.
-            Value::String(text) if text.starts_with('{') => RecoveredDelivery::Body(text),
+            Value::String(text) if is_object(&text) => RecoveredDelivery::Body(text),
             _ => RecoveredDelivery::Unreadable,
         })
     }

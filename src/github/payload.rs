@@ -19,6 +19,7 @@ use crate::ports::PortError;
 use crate::ports::error::Result;
 
 use kept::Something;
+pub(super) use kept::is_object;
 pub use kept::kept;
 
 #[derive(Deserialize, Serialize)]

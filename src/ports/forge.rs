@@ -51,7 +51,7 @@ pub enum RecoveredDelivery {
 pub trait Forge: Commits + Production + Workflows + Send + Sync {
     /// GitHub's limits are shared by so many processes.
     fn shared_by(&self, _processes: u32) {}
-    /// The part of a delivery's body that `read_event` looks at; the whole where it could not be read.
+    /// The part of a delivery's body that `read_event` looks at; the whole where it could not be understood.
     ///
     /// # Errors
     /// `Refused` when the body is no JSON object.

@@ -228,11 +228,13 @@ async fn of_a_delivery_only_what_is_looked_at_is_stored() {
     assert!(part.len() < 2_000 && part.contains(&head), "{part}");
     let unread = json!({"action": "created", "sender": {"login": "marker"}});
     let odd = json!({"action": "opened", "installation": {"id": "odd"}});
+    let bare = json!({"ref": "refs/heads/main", "changed": true});
     for (guid, event, payload, stored) in [
         ("1", "pull_request", &pull, part),
         ("2", "star", &unread, "{}".to_owned()),
         // Handling it says why it cannot be read.
         ("3", "pull_request", &odd, odd.to_string()),
+        ("4", "push", &bare, bare.to_string()),
     ] {
         assert_eq!(w.deliver_as(guid, event, payload).await, 202);
         assert_eq!(w.body_of_delivery(guid).await, stored);
@@ -240,5 +242,5 @@ async fn of_a_delivery_only_what_is_looked_at_is_stored() {
     }
     w.drain().await;
     assert_eq!(w.ended(&head, "herald").0, "success");
-    assert_eq!(w.failed_deliveries().await, 1);
+    assert_eq!(w.failed_deliveries().await, 2);
 }

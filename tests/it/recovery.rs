@@ -101,6 +101,19 @@ async fn a_delivery_that_github_does_not_show_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_github_shows_torn_is_asked_for_again() {
+    world(async |w: &mut World| {
+        // Webhooks that send forms have their payload shown as text.
+        let torn = json!("{\"action\": \"opened\", \"pull_req");
+        let id = w.github.note_delivery("torn", "pull_request", &torn, 0);
+        catch_up(&w.app).await.unwrap();
+        assert_eq!(w.state().asked_again, [id]);
+        assert_eq!(w.failed_deliveries().await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn open_pull_requests_that_nobody_told_of_are_built() {
     world(async |w: &mut World| {
         let (main, first) = w.change(GREEN);
