@@ -227,7 +227,9 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["limit", data] => shared::serve(limit::router(Path::new(data), "secret").await).await,
+        ["limit", data] => {
+            shared::serve(limit::router(Path::new(data), "secret", limit::ALL).await).await;
+        }
         ["open", file, repository] => open(Path::new(file), repository).await,
         _ => return measure(&arguments).await,
     }

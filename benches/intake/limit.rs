@@ -15,6 +15,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, QueryBuilder, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+/// How much of a body is inserted: all of it.
+pub(crate) const ALL: usize = usize::MAX;
 /// How many are inserted at once.
 const GROUP: usize = 256;
 
@@ -30,10 +32,11 @@ struct Waiting {
 struct Limit {
     secrets: Arc<[Secret; 1]>,
     waiting: mpsc::Sender<Waiting>,
+    most: usize,
 }
 
-/// Its one route, over a database in this folder.
-pub(crate) async fn router(folder: &Path, secret: &str) -> Router {
+/// Its one route, over a database in this folder; of each body the first bytes are inserted.
+pub(crate) async fn router(folder: &Path, secret: &str, most: usize) -> Router {
     std::fs::create_dir_all(folder).unwrap();
     let mut connection = SqliteConnectOptions::new()
         .filename(folder.join("limit.db"))
@@ -57,6 +60,7 @@ pub(crate) async fn router(folder: &Path, secret: &str) -> Router {
         .with_state(Limit {
             secrets: Arc::new([Secret::new(secret)]),
             waiting: sender,
+            most,
         })
 }
 
@@ -69,9 +73,10 @@ async fn receive(State(limit): State<Limit>, headers: HeaderMap, bytes: Bytes) -
     let (Some(guid), Some(event)) = (text("X-GitHub-Delivery"), text("X-GitHub-Event")) else {
         return StatusCode::BAD_REQUEST;
     };
-    let Ok(body) = String::from_utf8(bytes.into()) else {
+    let Ok(mut body) = String::from_utf8(bytes.into()) else {
         return StatusCode::BAD_REQUEST;
     };
+    body.truncate(body.floor_char_boundary(limit.most));
     let (done, kept) = oneshot::channel();
     let waiting = Waiting {
         guid: guid.to_owned(),
