@@ -17,6 +17,14 @@ use crate::ports::Executor;
 
 /// The name of the small program.
 const RUNNER: &str = "herald-runner";
+/// The program itself, as `gzip` packs it.
+#[cfg(feature = "embedded-runner")]
+const COMPRESSED: &[u8] = include_bytes!(env!("HERALD_EMBED_RUNNER"));
+#[cfg(feature = "embedded-runner")]
+const _: () = assert!(
+    matches!(COMPRESSED, [0x1f, 0x8b, ..]),
+    "HERALD_EMBED_RUNNER names a file that `gzip` did not make"
+);
 
 /// An executor, and for `swarm` the gate through which its runners come.
 pub struct Place {
@@ -195,8 +203,7 @@ fn runner(said: Option<&Path>, folder: Option<&Path>) -> anyhow::Result<PathBuf>
     #[cfg(feature = "embedded-runner")]
     if let Some(folder) = folder {
         let path = folder.join(RUNNER);
-        write_program(&path, include_bytes!(env!("HERALD_EMBED_RUNNER")))
-            .with_context(|| format!("write {}", path.display()))?;
+        write_program(&path, COMPRESSED).with_context(|| format!("write {}", path.display()))?;
         return Ok(path);
     }
     let _ = folder;
