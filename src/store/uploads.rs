@@ -67,7 +67,7 @@ impl Uploads for SqlStore {
     }
 
     async fn publish_sets(&self, now_ms: i64, limit: i64) -> PortResult<u64> {
-        if !self.database.is_due(Due::Set, now_ms).await? {
+        if !self.database.is_due(Due::Set, now_ms).await {
             return Ok(0);
         }
         transact!(self.database, tx => publish(tx.on(), now_ms, limit).await)

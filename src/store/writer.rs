@@ -67,8 +67,12 @@ impl Writer {
             .await
             .is_err()
         {
-            // Whoever was to make the last one was dropped before.
-            self.connection.execute("SAVEPOINT one").await?;
+            // Whoever was to make the last one was dropped before it was there, or before there was a transaction at all.
+            let waiting = std::mem::take(&mut self.waiting);
+            if self.open_anew().await.is_err() {
+                self.waiting = waiting;
+                self.connection.execute("SAVEPOINT one").await?;
+            }
         }
         self.torn = true;
         Ok(())
@@ -104,6 +108,8 @@ impl Writer {
 
     /// Makes durable what was ended, and tells all who wait for it.
     pub(super) async fn commit(&mut self) {
+        // Where this is dropped in the middle, nobody is told that it is done.
+        let waiting = std::mem::take(&mut self.waiting);
         let result = self.try_commit().await.map_err(|error| error.to_string());
         (self.open, self.torn) = (false, false);
         if result.is_ok() {
@@ -111,7 +117,7 @@ impl Writer {
         } else {
             let _ = self.connection.execute("ROLLBACK").await;
         }
-        for waiting in self.waiting.drain(..) {
+        for waiting in waiting {
             // A receiver that went away needs no answer.
             let _ = waiting.send(result.clone());
         }
