@@ -255,7 +255,9 @@ async fn compare(arguments: &[&str]) -> ExitCode {
         Row {
             what: "the same".to_owned(),
             herald: format!("{cost:.0} µs"),
-            limit: format!("{least_little:.0} µs: signature, grouped insert of as little"),
+            limit: format!(
+                "{least_little:.0} µs: signature, grouped insert of as little as Herald keeps"
+            ),
             times: Some(times_little),
             peers: String::new(),
         },
