@@ -1176,6 +1176,13 @@ async fn put(database: &Database, name: &str, good: bool) -> crate::ports::error
     })
 }
 
+/// The settings that are there.
+async fn names(database: &Database) -> Vec<String> {
+    let mut on = database.read().await.unwrap();
+    let names = sqlx::query_scalar("SELECT name FROM settings ORDER BY name");
+    names.fetch_all(&mut *on).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_transaction_that_is_dropped_in_the_middle_leaves_no_trace() {
     let dir = tempfile::tempdir().unwrap();
@@ -1192,12 +1199,7 @@ async fn a_transaction_that_is_dropped_in_the_middle_leaves_no_trace() {
     }
     put(&database, "kept", true).await.unwrap();
     assert!(put(&database, "failed", false).await.is_err());
-    let mut on = database.read().await.unwrap();
-    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM settings ORDER BY name")
-        .fetch_all(&mut *on)
-        .await
-        .unwrap();
-    assert_eq!(names, ["kept"]);
+    assert_eq!(names(&database).await, ["kept"]);
 }
 
 #[tokio::test]
@@ -1228,12 +1230,7 @@ async fn what_sqlite_rolls_back_by_itself_is_not_called_done() {
     }
     third.await.unwrap();
     assert!(first.await.is_err());
-    let mut on = database.read().await.unwrap();
-    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM settings ORDER BY name")
-        .fetch_all(&mut *on)
-        .await
-        .unwrap();
-    assert_eq!(names, ["kept"]);
+    assert_eq!(names(&database).await, ["kept"]);
 }
 
 #[tokio::test]
