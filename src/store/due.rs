@@ -35,11 +35,11 @@ impl Due {
         match self {
             Self::Delivery(Lane::Quick) => {
                 "SELECT 1 FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 AND lease_ms <= $1 \
-                 AND event NOT IN ('issue_comment', 'check_run') LIMIT 1"
+                 AND CASE WHEN event IN ('issue_comment', 'check_run') THEN 1 ELSE 0 END = 0 LIMIT 1"
             }
             Self::Delivery(Lane::Asking) => {
                 "SELECT 1 FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 AND lease_ms <= $1 \
-                 AND event IN ('issue_comment', 'check_run') LIMIT 1"
+                 AND CASE WHEN event IN ('issue_comment', 'check_run') THEN 1 ELSE 0 END = 1 LIMIT 1"
             }
             Self::Trigger => {
                 "SELECT 1 FROM triggers WHERE state = 'waiting' AND due_ms <= $1 AND lease_ms <= $1 \

@@ -14,7 +14,7 @@ macro_rules! file {
     };
 }
 
-pub(super) const FILES: [(i64, &str, &str); 23] = [
+pub(super) const FILES: [(i64, &str, &str); 24] = [
     file!(1, "start", "0001_start.sql"),
     file!(2, "secrets", "0002_secrets.sql"),
     file!(3, "images", "0003_images.sql"),
@@ -38,6 +38,7 @@ pub(super) const FILES: [(i64, &str, &str); 23] = [
     file!(22, "audit", "0022_audit.sql"),
     file!(23, "delivery", "0023_delivery.sql"),
     file!(24, "compared", "0024_compared.sql"),
+    file!(25, "backlog", "0025_backlog.sql"),
 ];
 
 /// The migrations, in the dialect of the engine.
