@@ -53,11 +53,25 @@ pub(super) async fn record(
     Ok(said.collect())
 }
 
-/// The next delivery of a lane ($2) at a time ($1), in the order of the index `deliveries_waiting`: it is the first one there, however
+macro_rules! next {
+    ($lane:literal) => {
+        concat!(
+            "SELECT d.guid FROM deliveries d WHERE d.state = 'waiting' AND d.due_ms <= $1 AND d.lease_ms <= $1 ",
+            "AND CASE WHEN d.event IN ('issue_comment', 'check_run') THEN 1 ELSE 0 END = ",
+            $lane,
+            " ORDER BY d.received_ms, d.guid LIMIT 1"
+        )
+    };
+}
+
+/// The next delivery of a lane at a time ($1), in the order of the index `deliveries_waiting`: it is the first one there, however
 /// many wait.
-pub(super) const NEXT: &str = "SELECT d.guid FROM deliveries d WHERE d.state = 'waiting' AND d.due_ms <= $1 \
-    AND d.lease_ms <= $1 AND CASE WHEN d.event IN ('issue_comment', 'check_run') THEN 1 ELSE 0 END = $2 \
-    ORDER BY d.received_ms, d.guid LIMIT 1";
+pub(super) fn next(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Quick => next!("0"),
+        Lane::Asking => next!("1"),
+    }
+}
 
 pub(super) async fn claim(
     on: &mut AnyConnection,
@@ -68,11 +82,11 @@ pub(super) async fn claim(
 ) -> Result<Option<Delivery>> {
     let passing_over = passing_over(on, "d");
     let row = sqlx::query(AssertSqlSafe(format!(
-        "UPDATE deliveries SET lease_ms = $3, holder = $4, tries = tries + 1 WHERE guid = \
-         ({NEXT} {passing_over}) RETURNING guid, event, body, tries",
+        "UPDATE deliveries SET lease_ms = $2, holder = $3, tries = tries + 1 WHERE guid = \
+         ({} {passing_over}) RETURNING guid, event, body, tries",
+        next(lane),
     )))
     .bind(now_ms)
-    .bind(i64::from(lane == Lane::Asking))
     .bind(lease_ms)
     .bind(holder)
     .fetch_optional(on)

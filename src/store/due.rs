@@ -4,6 +4,7 @@
 use sqlx::AnyConnection;
 
 use super::database::{Database, StoreError, Tx, is_postgres};
+use super::deliveries;
 use crate::ports::store::Lane;
 
 /// A queue.
@@ -33,14 +34,7 @@ impl Due {
     /// What finds a row wherever the statement that hands out work finds one. That one asks for more.
     pub(super) fn statement(self) -> &'static str {
         match self {
-            Self::Delivery(Lane::Quick) => {
-                "SELECT 1 FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 AND lease_ms <= $1 \
-                 AND CASE WHEN event IN ('issue_comment', 'check_run') THEN 1 ELSE 0 END = 0 LIMIT 1"
-            }
-            Self::Delivery(Lane::Asking) => {
-                "SELECT 1 FROM deliveries WHERE state = 'waiting' AND due_ms <= $1 AND lease_ms <= $1 \
-                 AND CASE WHEN event IN ('issue_comment', 'check_run') THEN 1 ELSE 0 END = 1 LIMIT 1"
-            }
+            Self::Delivery(lane) => deliveries::next(lane),
             Self::Trigger => {
                 "SELECT 1 FROM triggers WHERE state = 'waiting' AND due_ms <= $1 AND lease_ms <= $1 \
                  LIMIT 1"

@@ -3,7 +3,6 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::SqlStore;
-use super::deliveries::NEXT;
 use super::due::Due;
 use super::history::{
     FIRST_FREE, NAMES, NEXT_JOB, NUMBERS, OF_NUMBERS, OLD_ATTEMPTS, OLD_TESTS, PAST,
@@ -71,7 +70,6 @@ async fn what_is_let_go_and_whose_turn_it_is_is_found_by_an_index() {
         OLD_DELIVERIES,
         SHOWN,
         LONGEST_NOT_COMPARED,
-        NEXT,
     ];
     let due = Due::ALL.map(Due::statement);
     for statement in all.into_iter().chain(OF_BUILD).chain(due) {
